@@ -1,0 +1,49 @@
+"""Note and Span: what every reader yields and every task, baseline and score starts from."""
+
+from dataclasses import dataclass
+
+Fragment = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The mention of a diagnosis: where it stands and its ICD-10 code.
+
+    fragments: half-open (start, end) ranges of characters, in reading order; one, unless discontinuous.
+    code: ICD-10 as written in the books: upper case, with its dot ("E11.9").
+    """
+
+    fragments: tuple[Fragment, ...]
+    code: str
+
+    @property
+    def start(self) -> int:
+        """Return the first character's position."""
+        return self.fragments[0][0]
+
+    @property
+    def end(self) -> int:
+        """Return the position after the last character."""
+        return self.fragments[-1][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One clinical note with its annotated diagnoses (gold or predicted).
+
+    language: ISO 639-1 ("ca", "es"), "" where unknown. patient: "" where the note stands for itself.
+    clinic: where it was written, "" where unknown. split: an official split ("train", "validation", "test"), else "".
+    """
+
+    id: str
+    text: str
+    spans: tuple[Span, ...] = ()
+    language: str = ""
+    patient: str = ""
+    clinic: str = ""
+    split: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Return what splits, partitions and the bootstrap keep together: the patient, else the note itself."""
+        return self.patient or self.id

@@ -1,0 +1,25 @@
+"""Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clinfed.corpus.note import Note
+
+
+@dataclass
+class Corpus:
+    """A source of notes, and of the list of codes that all sides share."""
+
+    path: str = ""  # a file or a folder, absolute
+    train_fraction: float = 1.0  # share of the training notes that is used, nested by hash; judgement uses all notes
+    lowercase: bool = False  # case normalisation, as in the reference paper
+    skip_bad: bool = False  # count and report bad notes instead of stopping at the first
+    labels: str = ""  # a JSON list of codes that all sides share; "" takes the corpus's own public list
+
+    def notes(self) -> Iterator[Note]:
+        """Yield all notes (all splits), each with its language and, where official, its split."""
+        raise NotImplementedError
+
+    def codes(self) -> list[str]:
+        """Return the sorted public list of codes; never collected from clinics' notes."""
+        raise NotImplementedError

@@ -1,0 +1,5 @@
+"""The one exception for a user's mistake: a single line that never holds a word of a note."""
+
+
+class UserError(Exception):
+    """A mistake of the user: where, what was found, what was expected, what to do. Shown without traceback, exit code 2."""
