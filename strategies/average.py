@@ -1,0 +1,51 @@
+"""The weighted mean of a stream of updates, shared by every strategy that averages."""
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import AdapterUpdate
+
+Sums = dict[str, NDArray[np.float64]]
+
+
+def weighted_mean(reference: AdapterState, updates: Iterable[AdapterUpdate]) -> Sums:
+    """Return the updates' mean weighted by training notes, in float64; memory does not grow with the clinics.
+
+    reference: the global adapter; says which names and shapes are expected.
+    Raises: ValueError, naming the clinic, for wrong names or shapes, NaN, infinity, or no training notes at all.
+    """
+    sums: Sums = {name: np.zeros(array.shape) for name, array in reference.items()}
+    single: Sums | None = None
+    total = 0
+    for count, update in enumerate(updates):
+        check(reference, update)
+        # n*x/n need not be x where x is itself float64, so that a lone update is passed on as it came.
+        single = {name: array.astype(np.float64) for name, array in update.state.items()} if count == 0 else None
+        for name, array in update.state.items():
+            sums[name] += np.float64(update.num_examples) * array.astype(np.float64)
+        total += update.num_examples
+    if total == 0:
+        raise ValueError("nothing to average: the updates hold no training notes in all")
+    return single or {name: array / total for name, array in sums.items()}
+
+
+def check(reference: AdapterState, update: AdapterUpdate) -> None:
+    """Raise ValueError, naming the clinic, unless the update has the reference's names and shapes and is finite."""
+    if update.num_examples < 0:
+        raise ValueError(f"{update.clinic}: num_examples is {update.num_examples}, expected 0 or more")
+    if set(update.state) != set(reference):
+        name = min(set(update.state) ^ set(reference))
+        raise ValueError(f"{update.clinic}: tensor {name} is {'missing' if name in reference else 'not expected'}")
+    for name, array in update.state.items():
+        if array.shape != reference[name].shape:
+            raise ValueError(f"{update.clinic}: {name} has shape {array.shape}, expected {reference[name].shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{update.clinic}: {name} holds values that are not finite")
+
+
+def cast_like(reference: AdapterState, tensors: Sums) -> AdapterState:
+    """Return float64 tensors as a state of the reference's dtypes."""
+    return AdapterState({name: tensors[name].astype(array.dtype) for name, array in reference.items()})
