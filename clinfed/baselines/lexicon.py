@@ -1,0 +1,113 @@
+"""Lexicon: the built-in opponent that learns nothing but which words were annotated, and with which code.
+
+Forms of at least 3 characters are taken from the contiguous training spans, in lower case; a form is kept where its
+annotated occurrences are at least 30% of all its whole-word occurrences `(?<!\\w)form(?!\\w)` in the training text, and
+carries its most frequent code. Prediction is the leftmost-longest match of whole words.
+
+    spans = Lexicon.fit(training_notes).predict(text)
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from clinfed.corpus.note import Note, Span
+
+SHORTEST_FORM = 3  # characters; shorter ones are mostly ambiguous abbreviations
+LEAST_SHARE = 0.30  # annotated occurrences / all whole-word occurrences
+
+
+class Lexicon:
+    """The forms that were kept, each with its code."""
+
+    def __init__(self, codes: Mapping[str, str]) -> None:
+        self.codes = dict(codes)
+        self._forms = _Forms(self.codes)
+
+    @classmethod
+    def fit(cls, notes: Iterable[Note]) -> "Lexicon":
+        """Return the lexicon of the training notes; the order of the notes does not matter."""
+        texts: list[str] = []
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for note in notes:
+            text = lower(note.text)
+            texts.append(text)
+            for span in note.spans:
+                form = text[span.start : span.end]
+                if len(span.fragments) == 1 and len(form) >= SHORTEST_FORM:
+                    seen[form][span.code] += 1
+        occurrences = count_whole_words(seen, texts)
+        return cls(
+            {
+                form: min(codes, key=lambda code: (-codes[code], code))
+                for form, codes in sorted(seen.items())
+                if codes.total() >= LEAST_SHARE * occurrences[form]
+            }
+        )
+
+    def predict(self, text: str) -> list[Span]:
+        """Return the leftmost-longest matches in a note's text, in order; they never overlap."""
+        spans: list[Span] = []
+        end = 0
+        for start, forms in self._forms.at(lower(text)):
+            if forms and start >= end:
+                end = start + len(forms[0])
+                spans.append(Span(((start, end),), self.codes[forms[0]]))
+        return spans
+
+
+def lower(text: str) -> str:
+    """Return the text in lower case with every character in its place.
+
+    Python's lower() makes two characters of a few (U+0130); those are left as they are, so that offsets stay true.
+    """
+    lowered = text.lower()
+    if len(lowered) == len(text):
+        return lowered
+    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
+
+
+def count_whole_words(forms: Iterable[str], texts: Iterable[str]) -> Counter[str]:
+    """Return how often `(?<!\\w)form(?!\\w)` occurs in the texts, by form: what `re.finditer` finds, in one pass."""
+    lookup = _Forms(forms)
+    occurrences: Counter[str] = Counter()
+    for text in texts:
+        ends: dict[
+            str, int
+        ] = {}  # finditer's matches of one form never overlap each other ("a-b-a-b-a" holds one "a-b-a")
+        for start, found in lookup.at(text):
+            for form in found:
+                if start >= ends.get(form, 0):
+                    ends[form] = start + len(form)
+                    occurrences[form] += 1
+    return occurrences
+
+
+class _Forms:
+    """Finds which of many forms stand as whole words at each place of a text."""
+
+    def __init__(self, forms: Iterable[str]) -> None:
+        self._forms = frozenset(forms)
+        lengths: defaultdict[str, set[int]] = defaultdict(set)
+        for form in self._forms:
+            lengths[form[:SHORTEST_FORM]].add(len(form))
+        self._lengths = {prefix: sorted(found, reverse=True) for prefix, found in lengths.items()}
+        first = "".join(re.escape(character) for character in sorted({form[0] for form in self._forms}))
+        self._starts = re.compile(rf"(?<!\w)[{first}]" if first else r"(?!)")
+
+    def at(self, text: str) -> Iterator[tuple[int, list[str]]]:
+        """Yield each place where forms may begin, with those that stand there as whole words, longest first."""
+        for match in self._starts.finditer(text):
+            start = match.start()
+            found = []
+            for length in self._lengths.get(text[start : start + SHORTEST_FORM], ()):
+                end = start + length
+                form = text[start:end]
+                if form in self._forms and not _is_word(text[end : end + 1]):
+                    found.append(form)
+            yield start, found
+
+
+def _is_word(character: str) -> bool:
+    """Return whether a character (or "") matches `\\w`, which is how `re` defines it for str."""
+    return character.isalnum() or character == "_"
