@@ -48,4 +48,4 @@ def check(reference: AdapterState, update: AdapterUpdate) -> None:
 
 def cast_like(reference: AdapterState, tensors: Sums) -> AdapterState:
     """Return float64 tensors as a state of the reference's dtypes."""
-    return AdapterState({name: tensors[name].astype(array.dtype) for name, array in reference.items()})
+    return AdapterState({name: np.asarray(tensors[name], array.dtype) for name, array in reference.items()})

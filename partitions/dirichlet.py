@@ -1,0 +1,34 @@
+"""Clinics with a different mix of diseases."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clinfed.errors import UserError
+from partitions.base import Holding, Partition
+from partitions.spread import numbered
+
+
+@dataclass
+class Dirichlet(Partition):
+    """Each chapter draws the clinics' shares from Dirichlet(alpha), and its patients are dealt by these shares.
+
+    A patient's chapter is that of most of the patient's mentions. Sizes follow by chance, and a clinic may get none.
+    Source: Hsu et al. 2019, Measuring the Effects of Non-Identical Data Distribution, section 3, by chapter.
+    """
+
+    alpha: float = 0.3  # towards 0 a chapter sits in one clinic; from about 100 on the clinics are alike
+
+    def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
+        """Return each unit's clinic."""
+        if self.alpha <= 0:
+            raise UserError(f"partition.alpha={self.alpha}: expected more than 0")
+        clinics = numbered("clinic", num_clinics)
+        clinic_of: dict[str, str] = {}
+        for chapter in sorted({holding.chapter for holding in holdings}):
+            units = [holding.unit for holding in holdings if holding.chapter == chapter]
+            shares = rng.dirichlet([self.alpha] * num_clinics)
+            chosen = rng.choice(num_clinics, size=len(units), p=shares)
+            clinic_of |= {unit: clinics[index] for unit, index in zip(units, chosen, strict=True)}
+        return clinic_of

@@ -1,0 +1,17 @@
+"""All notes in one place: what a federation is compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from partitions.base import Holding, Partition
+
+
+@dataclass
+class Pooled(Partition):
+    """One clinic, "pooled", holds every note; all other clinics sit out."""
+
+    def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
+        """Return the one clinic for each unit."""
+        return {holding.unit: "pooled" for holding in holdings}
