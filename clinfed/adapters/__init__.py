@@ -1,0 +1,1 @@
+"""Which parameters are learnt, and how they travel. Importing this package never imports torch."""

@@ -1,0 +1,17 @@
+"""Frozen encoders: which one, where its files are, and how it is loaded. Importing this package never imports torch."""
+
+from clinfed.bases.base import Base
+from clinfed.bases.fingerprint import base_sha256, fingerprint, tokenizer_fingerprint
+from clinfed.bases.load import load_encoder, load_tokenizer, meta_encoder
+from clinfed.bases.targets import target_modules
+
+__all__ = [
+    "Base",
+    "base_sha256",
+    "fingerprint",
+    "load_encoder",
+    "load_tokenizer",
+    "meta_encoder",
+    "target_modules",
+    "tokenizer_fingerprint",
+]

@@ -1,0 +1,108 @@
+"""Base: which frozen encoder a run stands on, and the folder that holds its files."""
+
+import importlib.util
+import re
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from clinfed.errors import UserError
+
+# What a base needs: sizes, weights and tokenizer. Weights in pickle form are never fetched.
+FILES = ["config.json", "model*.safetensors", "model.safetensors.index.json"]
+TOKENIZER_FILES = [
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.model",
+]
+
+
+@dataclass
+class Base:
+    """A frozen encoder: the embedded tiny one (path empty), a local folder, or a hub id at a pinned revision."""
+
+    name: str = "tiny"
+    path: str = ""  # absolute folder or hub id "owner/name"; empty means the embedded base
+    revision: str = ""  # full commit of a hub id: a branch name could change between two clinics
+    license: str = ""
+    config: dict[str, Any] = field(
+        default_factory=dict
+    )  # model_type, layer sizes and vocabulary; counting reads only this
+    random_init: bool = False  # same architecture without the pretrained weights, for comparison
+    random_seed: int = 0  # of the random weights; the same on all sides
+
+    @property
+    def is_hub(self) -> bool:
+        """Return whether path is a hub id and not a folder."""
+        return bool(re.fullmatch(r"[\w.-]+/[\w.-]+", self.path)) and not Path(self.path).is_dir()
+
+    @property
+    def public_name(self) -> str:
+        """Return a name that may be published: the hub id, or the base's name, never a local path."""
+        return self.path if self.is_hub else self.name
+
+    def folder(self) -> Path:
+        """Return the local folder with config, weights and tokenizer; fetches a hub base once.
+
+        Raises: UserError naming what is missing and what to do offline.
+        """
+        if not self.path:
+            return _embedded_folder()
+        if self.is_hub:
+            return _hub_folder(self.path, self.revision)
+        path = Path(self.path)
+        if not (path / "config.json").is_file():
+            raise UserError(
+                f"base.path={self.path}: no config.json there, expected a model folder "
+                "(config.json, model.safetensors, tokenizer.json) or a hub id owner/name with base.revision"
+            )
+        return path
+
+
+def _embedded_folder() -> Path:
+    spec = importlib.util.find_spec("clinfed_tiny")
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    if folder is None or not (folder / "config.json").is_file():
+        raise UserError(
+            "base=tiny: the package clinfed_tiny is missing or holds no config.json; "
+            "install clinfed from its checkout (pip install .), or choose base=path base.path=/your/model"
+        )
+    return folder
+
+
+@cache  # a process asks for the same base several times: encoder, tokenizer, fingerprint
+def _hub_folder(repo: str, revision: str) -> Path:
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        raise UserError(
+            f"base.path={repo}: found base.revision={revision or '(empty)'}, expected the full 40-digit commit, "
+            "so that every clinic loads the same bytes; copy it from the model's page on the hub"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    where = {"repo_id": repo, "revision": revision, "allow_patterns": FILES + TOKENIZER_FILES}
+    try:
+        folder = Path(_cached_or_fetched(snapshot_download, where))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise UserError(
+            f"base.path={repo}: not in the local cache and not to be had from the hub ({type(error).__name__}); where "
+            f"there is a network run `hf download {repo} --revision {revision}`, then copy that cache here (HF_HOME), "
+            "or copy the model folder and give base.path=/that/folder"
+        ) from None
+    return folder
+
+
+def _cached_or_fetched(snapshot_download: Any, where: dict[str, Any]) -> str:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = str(snapshot_download(**where, local_files_only=True))
+    except LocalEntryNotFoundError:
+        return str(snapshot_download(**where))
+    # A cache can hold an interrupted download; then the hub is asked for the rest.
+    complete = (Path(folder) / "config.json").is_file() and any(Path(folder).glob("model*.safetensors"))
+    return folder if complete else str(snapshot_download(**where))
