@@ -1,0 +1,206 @@
+"""Counts and SpanCounts: what "correct" adds up to.
+
+Counts merge by addition; scores are derived from sums, never averaged.
+
+Source: micro and macro F1 as in seqeval 1.2.2, strict mode; where a ratio has a zero denominator it is 0.0.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
+
+MacroOver = Literal["gold_or_predicted", "gold"]
+
+# A code's band is its gold support in the judged split, merged over languages and clinics; "0": predicted codes only.
+BANDS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20-99": (20, 99), "100+": (100, 10**18)}
+
+
+class Wire(TypedDict):
+    """A judgement as it travels; shapes as in SpanCounts.to_arrays."""
+
+    languages: list[str]
+    codes: list[str]
+    counts: NDArray[np.int64]
+    replicate_languages: list[str]
+    replicates: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """True positives, false positives and false negatives, in mentions."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn)
+
+    @property
+    def support(self) -> int:
+        """Return the number of gold mentions."""
+        return self.tp + self.fn
+
+    @property
+    def precision(self) -> float:
+        """Return the share of predicted mentions that are right."""
+        return _ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """Return the share of gold mentions that were found."""
+        return _ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Return the harmonic mean of precision and recall."""
+        return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+
+@dataclass(frozen=True, eq=False)
+class SpanCounts:
+    """Counts by (language of the note, code), with bootstrap replicates of their sums by language.
+
+    Shapes: each array of replicates is (B, 3) int64 of tp, fp, fn; no replicates at all where none were asked for.
+    """
+
+    by_code: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
+    replicates: Mapping[str, Replicates] = field(default_factory=dict)
+
+    def __add__(self, other: "SpanCounts") -> "SpanCounts":
+        """Return the merged counts, as if the notes of both had been judged together.
+
+        Raises: ValueError where one side brings counts without as many replicates as the other.
+        """
+        sizes = {each.num_replicates for each in (self, other) if each.by_code or each.replicates}
+        if len(sizes) > 1:
+            raise ValueError(f"counts with {sorted(sizes)} replicates cannot be merged: judge with the same number")
+        by_code = dict(self.by_code)
+        for key, counts in other.by_code.items():
+            by_code[key] = by_code.get(key, Counts()) + counts
+        replicates = dict(self.replicates)
+        for language, rows in other.replicates.items():
+            replicates[language] = replicates[language] + rows if language in replicates else rows
+        return SpanCounts(by_code, replicates)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SpanCounts):
+            return NotImplemented
+        same_languages = self.replicates.keys() == other.replicates.keys()
+        return (
+            dict(self.by_code) == dict(other.by_code)
+            and same_languages
+            and all(np.array_equal(rows, other.replicates[language]) for language, rows in self.replicates.items())
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # holds arrays
+
+    @property
+    def num_replicates(self) -> int:
+        """Return B, 0 where no replicates were asked for."""
+        return next((len(rows) for rows in self.replicates.values()), 0)
+
+    @property
+    def languages(self) -> list[str]:
+        """Return the languages of the judged notes, sorted; with replicates, also those without a single mention."""
+        return sorted({language for language, _ in self.by_code} | self.replicates.keys())
+
+    def micro(self, language: str | None = None) -> Counts:
+        """Return the counts summed over codes, of one language or of all."""
+        return _total(counts for (of, _), counts in self.by_code.items() if language in (None, of))
+
+    def codes(self, language: str | None = None) -> dict[str, Counts]:
+        """Return the counts of each code, sorted by code."""
+        codes: defaultdict[str, Counts] = defaultdict(Counts)
+        for (of, code), counts in self.by_code.items():
+            if language in (None, of):
+                codes[code] += counts
+        return dict(sorted(codes.items()))
+
+    def macro(self, over: MacroOver = "gold_or_predicted", language: str | None = None) -> float:
+        """Return the unweighted mean F1 over the codes of gold or prediction (as seqeval), or of gold only."""
+        kept = [counts.f1 for counts in self.codes(language).values() if over == "gold_or_predicted" or counts.support]
+        return sum(kept) / len(kept) if kept else 0.0
+
+    def by_language(self) -> dict[str, Counts]:
+        """Return the summed counts of each language."""
+        return {language: self.micro(language) for language in self.languages}
+
+    def bands(self) -> dict[str, Counts]:
+        """Return the counts summed over the codes of each frequency band; together they are micro()."""
+        codes = self.codes().values()
+        return {
+            band: _total(counts for counts in codes if low <= counts.support <= high)
+            for band, (low, high) in BANDS.items()
+        }
+
+    def support(self) -> Counter[str]:
+        """Return the gold mentions of each code."""
+        return Counter({code: counts.support for code, counts in self.codes().items() if counts.support})
+
+    def interval(self, level: float = 0.95, language: str | None = None) -> Interval:
+        """Return the percentile interval of micro-F1. Raises: ValueError without replicates."""
+        return f1_interval(self._summed(language), level)
+
+    def paired_difference(self, other: "SpanCounts", level: float = 0.95, language: str | None = None) -> Interval:
+        """Return the interval of this micro-F1 minus the other's, both judged on the same notes with the same seed."""
+        return difference_interval(self._summed(language), other._summed(language), level)
+
+    def to_arrays(self) -> Wire:
+        """Return what leaves the clinic: codes, languages and integers; no note, no id, no position.
+
+        Shapes: counts (N, 3) int64 beside N languages and N codes; replicates (L, B, 3) int64 beside L languages.
+        """
+        languages = sorted(self.replicates)
+        rows = [self.replicates[language] for language in languages]
+        counts = [(each.tp, each.fp, each.fn) for each in self.by_code.values()]
+        return {
+            "languages": [language for language, _ in self.by_code],
+            "codes": [code for _, code in self.by_code],
+            "counts": np.array(counts, np.int64).reshape(-1, 3),
+            "replicate_languages": languages,
+            "replicates": np.stack(rows) if rows else np.zeros((0, 0, 3), np.int64),
+        }
+
+    @classmethod
+    def from_arrays(cls, wire: Wire) -> "SpanCounts":
+        """Return the counts that a clinic sent. Raises: ValueError where shapes, types or signs are not as agreed."""
+        counts, replicates = wire["counts"], wire["replicates"]
+        keys = list(zip(wire["languages"], wire["codes"], strict=True))
+        languages = list(wire["replicate_languages"])
+        _check("counts", counts, (len(keys), 3))
+        _check("replicates", replicates, (len(languages), *np.shape(replicates)[1:2], 3))
+        if len(set(keys)) < len(keys) or len(set(languages)) < len(languages):
+            raise ValueError("counts name a language and code twice; expected each once")
+        by_code = {key: Counts(*row) for key, row in zip(keys, counts.tolist(), strict=True)}
+        return cls(by_code, dict(zip(languages, replicates, strict=True)))
+
+    def _summed(self, language: str | None) -> Replicates:
+        """Return the (B, 3) replicates of one language, or of all added up."""
+        rows = [rows for of, rows in self.replicates.items() if language in (None, of)]
+        if not rows:
+            raise ValueError("an interval needs bootstrap replicates; judge with replicates > 0")
+        summed: Replicates = np.sum(rows, axis=0, dtype=np.int64)
+        return summed
+
+
+def _check(name: str, array: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless the array is int64, of the shape, and without a negative number."""
+    if not isinstance(array, np.ndarray) or array.dtype != np.int64 or array.shape != shape:
+        raise ValueError(f"{name} are {getattr(array, 'dtype', type(array))}{np.shape(array)}; expected int64{shape}")
+    if array.size and array.min() < 0:
+        raise ValueError(f"{name} hold a negative number")
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _total(counts: Iterable[Counts]) -> Counts:
+    return sum(counts, Counts())
