@@ -37,6 +37,10 @@ def test_occurrences_inside_words_do_not_count_against_a_form():
     assert Lexicon.fit(notes).codes == {"tos": "R05"}  # 1 of 1; counting substrings it would be 1 of 5
 
 
+def test_occurrences_of_one_form_never_overlap():
+    assert count_whole_words(["a-b-a", "b-a"], ["a-b-a-b-a"]) == {"a-b-a": 1, "b-a": 2}  # as re.finditer counts them
+
+
 def test_forms_shorter_than_three_and_discontinuous_spans_are_left_out():
     discontinuous = Note("b", "dolor en pecho", (Span(((0, 5), (9, 14)), "R07"),))
     assert Lexicon.fit([annotated("a", "TA HTA", ("TA", "X"), ("HTA", "I10")), discontinuous]).codes == {"hta": "I10"}
