@@ -1,0 +1,146 @@
+"""Overrides in, one Run of plain objects out: `load(["strategy=fedprox", "adapter.r=16"])`.
+
+Only this file knows Hydra, of which it uses compose and typed merging. Nothing is ever instantiated from a name that a
+config holds: overrides reach clinics over the network.
+"""
+
+import difflib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from clinfed.errors import UserError
+from configs.discovery import FOLDER, PLUGINS, check_option, options, plugin_class
+from configs.overrides import absolute_paths, parse, refuse_at_site, refuse_relative_paths
+from configs.run import Central, Run
+
+__all__ = [
+    "Central",
+    "Run",
+    "absolute_paths",
+    "load",
+    "options",
+    "refuse_at_site",
+    "refuse_relative_paths",
+    "resolved",
+    "to_overrides",
+]
+
+# Values that reach Hydra as they stand; all else is quoted, so that no character of a path has a meaning there.
+LITERAL = re.compile(r"[+-]?\d+|[+-]?(\d+\.\d*|\.\d+|\d+)(e[+-]?\d+)?|true|false|null|\[.*\]", re.IGNORECASE)
+
+
+def load(overrides: Sequence[str] = ()) -> Run:
+    """Return the run that the overrides describe, on top of run.yaml, the dataclasses and the experiment, if any.
+
+    Raises: UserError, one line, for an unknown option or key, a value of the wrong type, or a form that is not allowed.
+    """
+    values = _with_experiment(parse(overrides))
+    experiment = values.pop("experiment", "")
+    chosen = _defaults() | {key: value for key, value in values.items() if key in _defaults()}
+    for group, option in chosen.items():
+        check_option(group, option)
+    settings = {key: value for key, value in values.items() if key not in chosen}
+    try:
+        run = OmegaConf.to_object(_compose(chosen, settings))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _explain(chosen, settings) or error from error
+    except ValueError as error:  # an object's own check
+        raise UserError(str(error)) from error
+    assert isinstance(run, Run)
+    run.experiment, run.options = experiment, chosen
+    return run
+
+
+def resolved(run: Run) -> dict[str, Any]:
+    """Return the run as plain, JSON-able values."""
+    return asdict(run)
+
+
+def to_overrides(values: Mapping[str, Any]) -> list[str]:
+    """Return overrides from which `load` makes the run that `resolved` gave these values of."""
+    named = {"experiment": values["experiment"]} if values["experiment"] else {}
+    leaves = {key: value for key, value in _leaves(values) if key.split(".")[0] not in ("experiment", "options")}
+    return [f"{key}={_written(value)}" for key, value in {**named, **values["options"], **leaves}.items()]
+
+
+def _with_experiment(values: dict[str, str]) -> dict[str, str]:
+    """Return the overrides preceded by those of their experiment, a flat YAML of key: value."""
+    name = values.get("experiment", "")
+    if not name:
+        return values
+    check_option("experiment", name)
+    recipe = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
+    assert isinstance(recipe, dict)
+    preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items())
+    # Another option of a group has other keys: those that the experiment gave to its own option go with it.
+    replaced = {group for group in _defaults() if group in values and values[group] != preset.get(group, values[group])}
+    return {key: value for key, value in preset.items() if key.split(".")[0] not in replaced} | values
+
+
+def _defaults() -> dict[str, str]:
+    """Return group -> default option, as run.yaml has it."""
+    listed = OmegaConf.to_container(OmegaConf.load(FOLDER / "run.yaml"))
+    assert isinstance(listed, dict)
+    return {group: option for entry in listed["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
+
+
+def _compose(chosen: Mapping[str, str], settings: Mapping[str, str]) -> DictConfig:
+    store = ConfigStore.instance()
+    store.store("schema", Run)
+    for group in PLUGINS:
+        store.store(chosen[group], plugin_class(group, chosen[group]), group=group)
+    arguments = [f"{group}={option}" for group, option in chosen.items()]
+    arguments += [f"{key}={_quoted(value)}" for key, value in settings.items()]
+    with initialize_config_dir(str(FOLDER), version_base="1.3"):
+        return compose("run", overrides=arguments)
+
+
+def _quoted(value: str) -> str:
+    return value if LITERAL.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
+
+
+def _written(value: Any) -> str:
+    """Return a value as one types it after the equals sign."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield dotted keys with their values; an empty mapping holds nothing."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _explain(chosen: Mapping[str, str], settings: Mapping[str, str]) -> UserError | None:
+    """Return what is wrong with the first setting that is not right, None if none is to blame."""
+    plain = OmegaConf.to_container(_compose(chosen, {}))
+    assert isinstance(plain, dict)
+    known = {str(key): value for key, value in _leaves(plain) if key not in ("experiment", "options")}  # type: ignore[arg-type]
+    for key, value in settings.items():
+        group = key.split(".")[0]
+        if key not in known:
+            # Near keys where there are any, else all of the same group, else all of the run's own.
+            near = difflib.get_close_matches(key, [*known, *chosen], 3) or [
+                other for other in known if other.startswith(f"{group}.") and group in chosen
+            ]
+            near = near or [*chosen, *(other for other in known if "." not in other)]
+            where = f" with {group}={chosen[group]}" if group in chosen else ""
+            return UserError(f"{key}={value}: no such key{where}; there are {', '.join(near)}")
+        try:
+            _compose(chosen, {key: value})
+        except (HydraException, OmegaConfBaseException):
+            kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(known[key]), "a value")
+            return UserError(f"{key}={value}: expected {kind}, such as {_written(known[key])}")
+    return None

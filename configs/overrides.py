@@ -1,0 +1,61 @@
+"""What an override may look like, and what its paths must be. Overrides travel to clinics, so little is allowed."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from clinfed.errors import UserError
+
+KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+PATH_KEYS = ("corpus.path", "corpus.labels", "base.path", "central.notes", "output", "resume")
+ALLOWED = "give key=value, such as strategy=fedprox or adapter.r=16, without +, ~, @, ${...}, ??? or hydra.*"
+
+
+def parse(overrides: Iterable[str]) -> dict[str, str]:
+    """Return key -> value, the last one where a key comes twice.
+
+    Raises: UserError for all but plain key=value.
+    """
+    parsed: dict[str, str] = {}
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not KEY.fullmatch(key) or key.split(".")[0] == "hydra":
+            raise UserError(f"override {override!r}: not allowed; {ALLOWED}")
+        if "${" in value or value == "???" or not value.isprintable():
+            raise UserError(f"override {override!r}: this value is not allowed; {ALLOWED}")
+        parsed[key] = value
+    return parsed
+
+
+def absolute_paths(overrides: Sequence[str], cwd: Path) -> list[str]:
+    """Return the overrides with relative paths made absolute, as seen from cwd; ~ is the user's home."""
+    return [f"{key}={_absolute(key, value, cwd)}" for key, value in parse(overrides).items()]
+
+
+def refuse_relative_paths(overrides: Sequence[str]) -> None:
+    """Raise UserError for a relative path: server and clinics run in folders of their own."""
+    for key, value in parse(overrides).items():
+        if _is_path(key, value) and not Path(value).is_absolute():
+            raise UserError(f"{key}={value}: a relative path means another folder on each machine; give the full path")
+
+
+def refuse_at_site(overrides: Sequence[str]) -> None:
+    """Raise UserError for corpus.* settings: a clinic's notes are its own affair, set in its node_config."""
+    for key, value in parse(overrides).items():
+        if key.startswith("corpus."):
+            raise UserError(
+                f"{key}={value}: a clinic reads its own notes, and no run may say which; leave {key} out and start "
+                "the SuperNode with --node-config 'notes=\"/path/to/notes\"'"
+            )
+
+
+def _is_path(key: str, value: str) -> bool:
+    return key in PATH_KEYS and value != "" and not (key == "base.path" and HUB_ID.fullmatch(value))
+
+
+def _absolute(key: str, value: str, cwd: Path) -> str:
+    if key in PATH_KEYS and value and (_is_path(key, value) or (cwd / value).is_dir()):
+        # Not resolved: a symbolic link may be the stable name of a folder that moves.
+        return str(cwd.absolute() / Path(value).expanduser())
+    return value
