@@ -1,0 +1,93 @@
+"""`clinfed pretrain`: make a small base from plain text and invented notes, as the embedded one was made."""
+
+import argparse
+import json
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from clinfed.errors import UserError
+
+DOCUMENT_LINES = 20  # lines of a one-sentence-a-line file that make one document
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("pretrain", help="pretrain a small base by masked language modelling")
+    parser.add_argument(
+        "--text",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="a named source: a .txt file or a folder of them",
+    )
+    parser.add_argument(
+        "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, a sentence a line"
+    )
+    parser.add_argument("--synthetic-seed", type=int, default=None, help="add invented notes of this seed (never 0)")
+    parser.add_argument("--out", required=True, help="folder of the new base")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Read the sources, pretrain, save; print the facts for the model card as JSON."""
+    from clinfed.training.pretrain import pretrain_base
+
+    sources = {name: _documents(path, sentences=False) for name, path in map(_named, args.text)}
+    sources |= {name: _documents(path, sentences=True) for name, path in map(_named, args.sentences)}
+    if args.synthetic_seed is not None:
+        sources["synthetic"] = _invented(args.synthetic_seed)
+    if not sources:
+        raise UserError(
+            "clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed N"
+        )
+    facts = pretrain_base(sources, _settings(args.settings), Path(args.out), device=args.device, report=_report)
+    print(json.dumps(facts, indent=1, sort_keys=True))
+    return 0
+
+
+def _named(option: str) -> tuple[str, Path]:
+    name, equals, path = option.partition("=")
+    if not equals or not Path(path).exists():
+        raise UserError(f"clinfed pretrain: found {option}, expected NAME=PATH of a file or folder that exists")
+    return name, Path(path)
+
+
+def _documents(path: Path, *, sentences: bool) -> list[str]:
+    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+    texts = [file.read_text(encoding="utf-8") for file in files]
+    if not sentences:
+        return texts
+    documents = []
+    for text in texts:
+        lines = text.splitlines()
+        documents += ["\n".join(lines[i : i + DOCUMENT_LINES]) for i in range(0, len(lines), DOCUMENT_LINES)]
+    return documents
+
+
+def _invented(seed: int) -> list[str]:
+    """Return the texts of invented notes; seed 0 is refused, since its patients are the default corpus itself."""
+    from clinfed.corpus.synthetic import generate
+
+    if seed == 0:
+        raise UserError("clinfed pretrain: --synthetic-seed 0 is the corpus that runs are judged on; give another seed")
+    return [note.text for note in generate(seed=seed)]
+
+
+def _settings(pairs: list[str]):
+    from clinfed.training.pretrain import PretrainSettings
+
+    kinds = {field.name: type(field.default) for field in fields(PretrainSettings)}
+    values = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in kinds:
+            raise UserError(f"clinfed pretrain: unknown setting {key}; expected one of {', '.join(kinds)}")
+        values[key] = kinds[key](value)
+    return PretrainSettings(**values)
+
+
+def _report(step: int, loss: float, seconds: float) -> None:
+    print(f"step {step:6d}  loss {loss:.3f}  {seconds:.0f} s", file=sys.stderr, flush=True)

@@ -1,0 +1,116 @@
+"""BIO tags over words: spans to tags, tags to spans, and what flat tagging cannot hold.
+
+A code with index c in the label map has the tags B = 1 + 2c and I = 2 + 2c; 0 is O. The same numbers are the columns of
+the flat head, so that L = 2C + 1.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from clinfed.corpus.note import Fragment, Note, Span
+
+OUTSIDE = 0
+IGNORED = -100  # what torch's cross-entropy leaves out
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+
+
+def words_of(text: str) -> list[Fragment]:
+    """Return the character ranges of words: runs of letters and digits, and each other visible character alone.
+
+    They are the same for every tokenizer, so that tags, and with them scores, do not depend on the base.
+    """
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def begin_tag(code_index: int) -> int:
+    """Return the B tag of a code."""
+    return 1 + 2 * code_index
+
+
+def flat_spans(spans: Iterable[Span]) -> tuple[list[Span], Counter[str]]:
+    """Return the spans that flat tagging can hold, in text order, and the others counted by reason.
+
+    Rule: discontinuous spans cannot be held; of overlapping ones the longest is kept, then the earliest, then the first
+    code in alphabetical order.
+    """
+    kept: list[Span] = []
+    lost: Counter[str] = Counter()
+    for span in sorted(set(spans), key=lambda s: (s.start - s.end, s)):
+        if len(span.fragments) > 1:
+            lost["discontinuous"] += 1
+        elif any(span.fragments == other.fragments for other in kept):
+            lost["second code of a mention"] += 1
+        elif any(span.start < other.end and other.start < span.end for other in kept):
+            lost["overlapping"] += 1
+        else:
+            kept.append(span)
+    return sorted(kept), lost
+
+
+def covered_words(words: Sequence[Fragment], span: Span) -> tuple[range, bool]:
+    """Return the indices of the words that a contiguous span touches, and whether it starts and ends at word limits."""
+    touched = [i for i, (start, end) in enumerate(words) if start < span.end and span.start < end]
+    if not touched:
+        return range(0), False
+    exact = words[touched[0]][0] == span.start and words[touched[-1]][1] == span.end
+    return range(touched[0], touched[-1] + 1), exact
+
+
+def tags_of(
+    words: Sequence[Fragment], spans: Iterable[Span], code_index: dict[str, int]
+) -> tuple[list[int], list[Span], Counter[str]]:
+    """Return a tag for each word, the spans that those tags hold exactly, and the lost ones counted by reason.
+
+    A span whose limits fall inside words is tagged on the whole words, but cannot be found exactly: it counts as lost.
+    """
+    tags = [OUTSIDE] * len(words)
+    kept, lost = flat_spans(spans)
+    held: list[Span] = []
+    for span in kept:
+        covered, exact = covered_words(words, span)
+        if span.code not in code_index:
+            lost["code outside the label map"] += 1
+        elif not covered or any(tags[i] for i in covered):
+            lost["no word of its own"] += 1
+        else:
+            begin = begin_tag(code_index[span.code])
+            for i in covered:
+                tags[i] = begin + 1
+            tags[covered[0]] = begin
+            if exact:
+                held.append(span)
+            else:
+                lost["limits inside a word"] += 1
+    return tags, held, lost
+
+
+def spans_of(words: Sequence[Fragment], tags: Sequence[int], codes: Sequence[str]) -> list[Span]:
+    """Return the spans of a note's tags: a B begins one, I tags continue it, its code is that of its B.
+
+    An I tag that continues nothing begins nothing (strict IOB2).
+    """
+    spans: list[Span] = []
+    first: int | None = None
+    for i, tag in enumerate([*tags, OUTSIDE]):
+        continues = tag != OUTSIDE and tag % 2 == 0
+        if first is not None and not continues:
+            code = codes[(tags[first] - 1) // 2]
+            spans.append(Span(((words[first][0], words[i - 1][1]),), code))
+            first = None
+        if tag % 2 == 1:
+            first = i
+    return spans
+
+
+def representable(notes: Iterable[Note], codes: Sequence[str]) -> tuple[dict[str, frozenset[Span]], Counter[str]]:
+    """Return per note id the gold spans that flat tagging holds exactly, and the lost ones counted by reason."""
+    code_index = {code: i for i, code in enumerate(codes)}
+    held: dict[str, frozenset[Span]] = {}
+    lost: Counter[str] = Counter()
+    for note in notes:
+        _, spans, missing = tags_of(words_of(note.text), note.spans, code_index)
+        held[note.id] = frozenset(spans)
+        lost += missing
+    return held, lost

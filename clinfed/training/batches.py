@@ -1,0 +1,71 @@
+"""Batches of windows: neighbours in length go together, so that little is padded."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clinfed.tasks.bio import IGNORED
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Shapes: input_ids, attention_mask, tags (B, T) int64; tags are -100 where a word is not judged."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    tags: Tensor
+    rows: list[int]  # which windows these are
+
+    @property
+    def judged(self) -> Tensor:
+        """Return the positions whose word this batch judges. Shapes: returns (B, T) bool."""
+        return self.tags != IGNORED
+
+    def to(self, device: str) -> "Batch":
+        """Return the batch on a device."""
+        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.tags.to(device), self.rows)
+
+
+def plan_batches(
+    lengths: Sequence[int], *, batch_notes: int, batch_tokens: int = 0, rng: np.random.Generator | None = None
+) -> list[list[int]]:
+    """Return which windows go into each batch: sorted by length, cut, and the batches shuffled.
+
+    With `batch_tokens` a batch holds at most that many padded tokens (one window at least), else `batch_notes` windows.
+    Windows of equal length change their neighbours with the generator; without one the order is that of length.
+    """
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    order = order[np.argsort(np.asarray(lengths, dtype=np.int64)[order], kind="stable")]
+    batches: list[list[int]] = [[]]
+    for row in order.tolist():
+        full = (len(batches[-1]) + 1) * lengths[row] > batch_tokens if batch_tokens else len(batches[-1]) >= batch_notes
+        if full and batches[-1]:
+            batches.append([])
+        batches[-1].append(row)
+    if rng is not None:
+        rng.shuffle(batches)
+    return [batch for batch in batches if batch]
+
+
+def collate(rows: Sequence[dict[str, Any]], chosen: Sequence[int], pad_id: int) -> Batch:
+    """Return the chosen windows padded to the longest of them."""
+    longest = max(len(rows[i]["input_ids"]) for i in chosen)
+    input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
+    tags = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
+    mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
+    for place, i in enumerate(chosen):
+        length = len(rows[i]["input_ids"])
+        input_ids[place, :length] = torch.tensor(rows[i]["input_ids"])
+        tags[place, :length] = torch.tensor(rows[i]["tags"])
+        mask[place, :length] = 1
+    return Batch(input_ids, mask, tags, list(chosen))
+
+
+def batches_of(rows: Sequence[dict[str, Any]], plan: Sequence[Sequence[int]], pad_id: int) -> Iterator[Batch]:
+    """Yield the planned batches."""
+    for chosen in plan:
+        yield collate(rows, chosen, pad_id)

@@ -1,0 +1,139 @@
+"""Encoded notes: sub-words, tags and character ranges as an Arrow cache, so that no process tokenises twice.
+
+The cache holds a clinic's notes as numbers: it is private to the clinic (mode 0700) and never leaves it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinfed.corpus.note import Note, Span
+from clinfed.tasks.alignment import subwords_of, windows_of
+from clinfed.tasks.bio import IGNORED, tags_of, words_of
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+FORMAT = 1  # of the cache; another number makes old caches unreadable, never wrong
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Notes as rows of `notes` and their windows as rows of `windows`.
+
+    notes: id, unit, language, starts and ends (of words), gold and held (spans as JSON).
+    windows: note (row number), input_ids, tags (-100 where not judged), words (of the judged positions).
+    lost: gold spans that tags cannot hold, counted by reason.
+    """
+
+    notes: "Dataset"
+    windows: "Dataset"
+    lost: Counter[str]
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Return the number of sub-words of each window."""
+        return [len(ids) for ids in self.windows["input_ids"]]
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the windows as lists of plain integers, read once: batches pick from memory."""
+        return self.windows.to_list()
+
+    def __len__(self) -> int:
+        return len(self.notes)
+
+
+def encode_notes(
+    notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], *, window: int, stride: int, cache: Path
+) -> Encoded:
+    """Return the notes encoded, from the cache where some process has done it before.
+
+    Notes are kept in the order of their ids. The cache's key covers notes, tokenizer, codes and window.
+    """
+    from filelock import FileLock
+
+    notes = sorted(notes, key=lambda note: note.id)
+    folder = cache / _key(notes, tokenizer, codes, window, stride)
+    cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _write(notes, tokenizer, codes, window, stride, folder)
+    return _read(folder)
+
+
+def spans_from_json(text: str) -> frozenset[Span]:
+    """Return spans from their JSON in a note's row."""
+    return frozenset(Span(tuple((s, e) for s, e in fragments), code) for fragments, code in json.loads(text))
+
+
+def _spans_to_json(spans: Sequence[Span]) -> str:
+    return json.dumps([[span.fragments, span.code] for span in sorted(spans)])
+
+
+def _key(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int) -> str:
+    digest = hashlib.sha256()
+    parts = [FORMAT, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride]
+    digest.update(json.dumps(parts).encode())
+    for note in notes:
+        digest.update(repr((note.id, note.unit, note.language, note.text, note.spans)).encode())
+    return digest.hexdigest()[:32]
+
+
+def _write(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int, folder: Path) -> None:
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    code_index = {code: i for i, code in enumerate(codes)}
+    note_rows, window_rows = [], []
+    lost: Counter[str] = Counter()
+    for note in notes:
+        words = words_of(note.text)
+        tags, held, missing = tags_of(words, note.spans, code_index)
+        lost += missing
+        for each in windows_of(
+            subwords_of(tokenizer, note.text, words),
+            cls_id=tokenizer.cls_token_id,
+            sep_id=tokenizer.sep_token_id,
+            size=window,
+            stride=stride,
+        ):
+            window_tags = [IGNORED] * len(each.input_ids)
+            for position, word in zip(each.positions, each.words, strict=True):
+                window_tags[position] = tags[word]
+            row = {"note": len(note_rows), "input_ids": each.input_ids, "tags": window_tags, "words": each.words}
+            window_rows.append(row)
+        note_rows.append(_note_row(note, words, held))
+    unfinished = folder.with_suffix(f".{os.getpid()}")
+    Dataset.from_list(note_rows).save_to_disk(unfinished / "notes")
+    Dataset.from_list(window_rows).save_to_disk(unfinished / "windows")
+    (unfinished / "lost.json").write_text(json.dumps(lost))
+    unfinished.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)  # atomic: a killed process leaves no half-written cache
+
+
+def _note_row(note: Note, words: Sequence[tuple[int, int]], held: Sequence[Span]) -> dict[str, Any]:
+    return {
+        "id": note.id,
+        "unit": note.unit,
+        "language": note.language,
+        "starts": [start for start, _ in words],
+        "ends": [end for _, end in words],
+        "gold": _spans_to_json(note.spans),
+        "held": _spans_to_json(held),
+    }
+
+
+def _read(folder: Path) -> Encoded:
+    from datasets import load_from_disk
+
+    lost = Counter(json.loads((folder / "lost.json").read_text()))
+    return Encoded(load_from_disk(str(folder / "notes")), load_from_disk(str(folder / "windows")), lost)

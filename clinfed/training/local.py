@@ -1,0 +1,94 @@
+"""The training loop: a clinic's local epochs of one round, and, over all notes and epochs, centralised training."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from clinfed.training.batches import batches_of, plan_batches
+from clinfed.training.determinism import seed_everything
+from clinfed.training.encoded import Encoded
+from clinfed.training.model import Tagger, autocast, learnt
+from clinfed.training.schedules import learning_rate_at
+from clinfed.training.settings import Training
+
+if TYPE_CHECKING:
+    from clinfed.tasks.base import Task
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a clinic reports of its training; loss is the mean over all steps, in nats."""
+
+    loss: float
+    notes: int
+    tokens: int  # real sub-words seen, over all epochs
+    padded_tokens: int  # those and the padding
+    steps: int
+    seconds: float
+
+
+def train(
+    tagger: Tagger,
+    task: "Task",
+    encoded: Encoded,
+    settings: Training,
+    *,
+    epochs: range,
+    total_epochs: int,
+    seed: int,
+    clinic: str,
+    pad_id: int,
+    proximal_mu: float = 0.0,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> TrainResult:
+    """Train adapter and head in place over the given global epochs.
+
+    A new optimiser is made at each call; the order of notes and dropout follow from (seed, clinic, global epoch): one
+    call over all epochs is centralised training, and one clinic with one round equals it bit for bit.
+    """
+    torch.set_num_threads(settings.threads)
+    started = time.perf_counter()
+    parameters = learnt(tagger)
+    start = [parameter.detach().clone() for parameter in parameters] if proximal_mu else []
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    losses: list[float] = []
+    tokens = padded = 0
+    tagger.train()
+    for epoch in epochs:
+        rng = seed_everything("epoch", seed, clinic, epoch)
+        plan = plan_batches(
+            encoded.lengths, batch_notes=settings.batch_notes, batch_tokens=settings.batch_tokens, rng=rng
+        )
+        for step, batch in enumerate(batches_of(encoded.rows, plan, pad_id)):
+            set_learning_rate(optimiser, learning_rate_at(epoch + (step + 1) / len(plan), total_epochs, settings))
+            batch = batch.to(settings.device)
+            with autocast(settings.device, settings.bf16):
+                hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
+                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged])
+            loss.backward()
+            pull_back(parameters, start, proximal_mu)
+            nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            losses.append(loss.item())
+            tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
+        report(epoch, sum(losses[-len(plan) :]) / max(1, len(plan)))
+    mean = sum(losses) / max(1, len(losses))
+    return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
+    """Set the learning rate of all parameter groups."""
+    for group in optimiser.param_groups:
+        group["lr"] = learning_rate
+
+
+def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: float) -> None:
+    """Add the gradient of proximal_mu/2 * ||w - w_start||^2 (FedProx); nothing without a start."""
+    for parameter, first in zip(parameters, start, strict=False):
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach() - first, alpha=proximal_mu)

@@ -1,0 +1,246 @@
+"""Masked language modelling of the embedded tiny base: tokenizer, architecture, loop, held-out perplexity.
+
+The loop is one page on purpose. Its only users are `clinfed pretrain` and the test that runs it small.
+"""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+HELD_OUT_EVERY = 50  # one document of 50 is never trained on
+
+
+@dataclass
+class PretrainSettings:
+    """What defines a pretraining run; written into the model card."""
+
+    vocab_size: int = 8_192
+    hidden_size: int = 256
+    layers: int = 4
+    heads: int = 4
+    intermediate_size: int = 512
+    tokens_per_row: int = 64  # short rows suit short notes: attention stays cheap
+    rows_per_step: int = 32
+    steps: int = 10_000
+    learning_rate: float = 2e-3
+    warmup: float = 0.03  # fraction of the steps
+    weight_decay: float = 0.05
+    masked: float = 0.3  # fraction of the tokens
+    seed: int = 0
+    threads: int = 2
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int):
+    """Return a lower-casing, accent-stripping WordPiece tokenizer.
+
+    Notes lose accents and capitals at random, so "Hipertensió", "hipertensio" and "HIPERTENSIÓN" should share pieces.
+    """
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), min_frequency=3, limit_alphabet=200
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=512,
+    )
+
+
+def build_model(settings: PretrainSettings, vocab_size: int) -> nn.Module:
+    """Return a small ModernBERT with its masked-language-modelling head, all layers attending globally.
+
+    Pre-norm and rotary positions: at this size a post-norm BERT stays on the unigram plateau for thousands of steps.
+    """
+    from transformers import ModernBertConfig, ModernBertForMaskedLM
+
+    config = ModernBertConfig(
+        vocab_size=vocab_size,
+        hidden_size=settings.hidden_size,
+        intermediate_size=settings.intermediate_size,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        layer_types=["full_attention"] * settings.layers,
+        max_position_embeddings=1024,
+        pad_token_id=0,
+        cls_token_id=2,
+        bos_token_id=2,
+        sep_token_id=3,
+        eos_token_id=3,
+        attn_implementation="sdpa",
+    )
+    torch.manual_seed(settings.seed)
+    return ModernBertForMaskedLM(config)
+
+
+def pack(documents: Sequence[str], tokenizer, tokens_per_row: int) -> Tensor:
+    """Return documents joined by [SEP] and cut into rows without padding.
+
+    Shapes: returns (rows, tokens_per_row) int64; the last incomplete row is dropped.
+    """
+    encoded = tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
+    stream = np.concatenate([np.asarray([*ids, tokenizer.sep_token_id], dtype=np.int64) for ids in encoded])
+    body = tokens_per_row - 1  # each row starts with [CLS], as every note will
+    rows = stream[: len(stream) // body * body].reshape(-1, body)
+    start = np.full((len(rows), 1), tokenizer.cls_token_id, dtype=np.int64)
+    return torch.from_numpy(np.concatenate([start, rows], axis=1))
+
+
+def mask_tokens(rows: Tensor, masked: float, mask_id: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Return the rows with a share of tokens replaced by [MASK], and which those are.
+
+    Shapes: rows (B, T) int64; returns (B, T) int64 and (B, T) bool. Special tokens (ids below 5) are never masked.
+    """
+    chosen = (torch.rand(rows.shape, generator=rng) < masked) & (rows >= len(SPECIAL_TOKENS))
+    return torch.where(chosen, torch.tensor(mask_id), rows), chosen
+
+
+def masked_loss(model: nn.Module, inputs: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
+    """Return the mean cross-entropy at the masked positions, in nats; the vocabulary layer runs on those only.
+
+    Shapes: inputs, rows (B, T) int64; chosen (B, T) bool; returns ().
+    """
+    hidden = model.model(input_ids=inputs).last_hidden_state[chosen]
+    return functional.cross_entropy(model.decoder(model.head(hidden)).float(), rows[chosen])
+
+
+def autocast(device: str) -> AbstractContextManager[object]:
+    """Return bfloat16 autocast where the processor or the GPU computes in it, else nothing."""
+    fast = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device, dtype=torch.bfloat16) if fast else nullcontext()
+
+
+def learning_rate_at(step: int, settings: PretrainSettings) -> float:
+    """Return the learning rate: linear warm-up, then linear decay to 0."""
+    warm = max(1, int(settings.warmup * settings.steps))
+    left = (settings.steps - step) / max(1, settings.steps - warm)
+    return settings.learning_rate * min((step + 1) / warm, left)
+
+
+def batches_forever(rows: Tensor, batch: int, seed: int) -> Iterator[Tensor]:
+    """Yield random batches, pass after pass, each pass in a new order."""
+    rng = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(len(rows), generator=rng)
+        for start in range(0, len(rows) - batch + 1, batch):
+            yield rows[order[start : start + batch]]
+
+
+def pretrain(
+    model: nn.Module,
+    rows: Tensor,
+    settings: PretrainSettings,
+    *,
+    mask_id: int,
+    device: str = "cpu",
+    report: Callable[[int, float, float], None] = lambda step, loss, seconds: None,
+) -> None:
+    """Train the model in place; `report(step, mean loss in nats, seconds)` is called every 100 steps."""
+    model.to(device).train()
+    no_decay = [p for p in model.parameters() if p.ndim < 2]
+    decay = [p for p in model.parameters() if p.ndim >= 2]
+    groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": no_decay, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+    rng = torch.Generator().manual_seed(settings.seed)
+    batches = batches_forever(rows, settings.rows_per_step, settings.seed)
+    started, losses = time.perf_counter(), []
+    for step in range(settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate_at(step, settings)
+        batch = next(batches)
+        inputs, chosen = mask_tokens(batch, settings.masked, mask_id, rng)
+        with autocast(device):
+            loss = masked_loss(model, inputs.to(device), batch.to(device), chosen.to(device))
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        losses.append(loss.item())
+        if (step + 1) % 100 == 0:
+            report(step + 1, float(np.mean(losses[-100:])), time.perf_counter() - started)
+
+
+@torch.no_grad()
+def perplexity(model: nn.Module, rows: Tensor, *, masked: float, mask_id: int, device: str = "cpu") -> float:
+    """Return exp(mean cross-entropy over masked tokens) on held-out rows, with one fixed choice of masks."""
+    model.to(device).eval()
+    rng = torch.Generator().manual_seed(12_345)
+    total, count = 0.0, 0
+    for start in range(0, len(rows), 64):
+        batch = rows[start : start + 64]
+        inputs, chosen = mask_tokens(batch, masked, mask_id, rng)
+        loss = masked_loss(model, inputs.to(device), batch.to(device), chosen.to(device))
+        total, count = total + loss.item() * int(chosen.sum()), count + int(chosen.sum())
+    return math.exp(total / count)
+
+
+def save(model: nn.Module, tokenizer, folder: Path, facts: dict[str, object]) -> None:
+    """Write encoder and language-modelling head as float16 safetensors, the tokenizer, and pretraining.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.half().save_pretrained(folder)
+    model.float()
+    tokenizer.save_pretrained(folder)
+    (folder / "pretraining.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def held_out_split(documents: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return (training, held-out) documents: every 50th is held out."""
+    train = [text for i, text in enumerate(documents) if i % HELD_OUT_EVERY]
+    return train, [text for i, text in enumerate(documents) if i % HELD_OUT_EVERY == 0]
+
+
+def pretrain_base(
+    sources: dict[str, Sequence[str]],
+    settings: PretrainSettings,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    report: Callable[[int, float, float], None] = lambda step, loss, seconds: None,
+) -> dict[str, object]:
+    """Train tokenizer and model on named sources of documents, save them, and return the facts for the model card."""
+    torch.set_num_threads(settings.threads)
+    split = {name: held_out_split(documents) for name, documents in sources.items()}
+    tokenizer = train_tokenizer((text for train, _ in split.values() for text in train), settings.vocab_size)
+    model = build_model(settings, len(tokenizer))
+    rows = torch.cat([pack(train, tokenizer, settings.tokens_per_row) for train, _ in split.values()])
+    started = time.perf_counter()
+    mask_id = tokenizer.mask_token_id
+    pretrain(model, rows, settings, mask_id=mask_id, device=device, report=report)
+    seconds = time.perf_counter() - started
+    model.half().float()  # judged as it is stored
+    held_out = {name: pack(held, tokenizer, settings.tokens_per_row) for name, (_, held) in split.items()}
+    options = {"masked": settings.masked, "mask_id": mask_id, "device": device}
+    facts: dict[str, object] = {
+        "settings": asdict(settings),
+        "training_tokens": rows.numel(),
+        "held_out_perplexity": {name: round(perplexity(model, each, **options), 3) for name, each in held_out.items()},
+        "held_out_perplexity_all": round(perplexity(model, torch.cat(list(held_out.values())), **options), 3),
+        "seconds": round(seconds, 1),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    save(model.to("cpu"), tokenizer, folder, facts)
+    return facts

@@ -1,0 +1,29 @@
+"""Training: the recipe of local training, the same for every clinic and for the plain loop."""
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Training:
+    """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
+
+    local_epochs: int = 1  # passes over a clinic's notes in one round
+    learning_rate: float = 3e-3
+    schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
+    warmup: float = 0.06  # fraction of all epochs of the run
+    gamma: float = 0.9  # exponential decay an epoch
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    batch_notes: int = 16  # windows in a batch; a short note is one window
+    batch_tokens: int = 0  # instead: at most this many padded tokens in a batch; 0 counts notes
+    window: int = 256  # sub-words in a window, special tokens included
+    stride: int = 64  # sub-words that neighbouring windows of a long note share
+    bf16: bool = True  # bfloat16 autocast where the machine computes in it
+    threads: int = 1  # of one worker; recorded, since another number gives other last bits
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.schedule not in ("linear", "exponential", "constant"):
+            raise ValueError(f"training.schedule={self.schedule}: expected linear, exponential or constant")
+        if not 0 <= self.stride < self.window - 2:
+            raise ValueError(f"training.stride={self.stride}: expected at least 0 and less than training.window - 2")
