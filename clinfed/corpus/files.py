@@ -13,9 +13,7 @@ def find_files(path: str | Path, suffix: str, what: str) -> tuple[Path, list[Pat
 
     Files and folders whose name begins with a dot are not looked at. Raises UserError where there is nothing to read.
     """
-    root = Path(path)
-    if not str(path):
-        raise UserError(f"corpus.path: no path was given; expected {what}; pass corpus.path=/absolute/path")
+    root = given_path(path, what)
     if root.is_file():
         return root.parent, [root]
     if not root.is_dir():
@@ -24,6 +22,13 @@ def find_files(path: str | Path, suffix: str, what: str) -> tuple[Path, list[Pat
     if not found:
         raise UserError(f"{root}: no file that ends in {suffix} was found; expected {what}; correct the path")
     return root, found
+
+
+def given_path(path: str | Path, what: str) -> Path:
+    """Return the path, or raise UserError where none was given."""
+    if not str(path):
+        raise UserError(f"corpus.path: no path was given; expected {what}; pass corpus.path=/absolute/path")
+    return Path(path)
 
 
 def _hidden(relative: Path) -> bool:
@@ -54,6 +59,10 @@ def read_lines(file: Path) -> Iterator[tuple[str, bytes]]:
         raise BadInputError(
             str(file), "unreadable file", f"cannot be read ({type(error).__name__})", "a file"
         ) from None
+
+
+def _unreadable(file: Path, error: OSError) -> BadInputError:
+    return BadInputError(str(file), "unreadable file", f"cannot be read ({type(error).__name__})", "a readable file")
 
 
 def decode_line(where: str, line: bytes) -> str:

@@ -89,7 +89,7 @@ def encodable(text: str) -> bool:
 
 
 def checked_fragments(where: str, fragments: Sequence[Fragment], length: int) -> tuple[Fragment, ...]:
-    """Return the fragments in reading order, or raise BadInputError unless they are apart, not empty and inside the text.
+    """Return the fragments in reading order, or raise BadInputError unless they lie apart inside the text.
 
     Units: start, end and length in characters.
     """

@@ -7,7 +7,8 @@ from pathlib import Path
 from clinfed.corpus import icd10
 from clinfed.errors import UserError
 
-_LABEL = re.compile(r"\w[\w-]*")  # a label without code, such as FARMACO
+_LABEL = re.compile(r"[^\W\d_][\w-]*")  # a word, such as FARMACO
+_ATTEMPT = re.compile(r"[A-Za-z]\d[\w.,].*")  # sets out like a code
 
 
 def load(path: str | Path) -> list[str]:
@@ -25,7 +26,7 @@ def load(path: str | Path) -> list[str]:
         raise UserError(f"{path}: not a list of strings, or empty; expected {expected}; correct corpus.labels")
     codes = []
     for number, code in enumerate(content, 1):
-        if not icd10.is_code(code) and (not _LABEL.fullmatch(code) or broken(code)):
+        if not icd10.is_code(code) and not is_label(code):
             raise UserError(f"{path}: entry {number} is not a code; expected {expected}; correct the entry")
         codes.append(icd10.normalise(code) if icd10.is_code(code) else code)
     if len(set(codes)) < len(codes):
@@ -33,9 +34,14 @@ def load(path: str | Path) -> list[str]:
     return sorted(codes)
 
 
-def broken(text: str) -> bool:
-    """Return whether the text sets out like a code (letter, digit, something) and is none."""
-    return bool(re.match(r"[A-Za-z]\d[\w.]", text)) and not icd10.is_code(text)
+def is_label(text: str) -> bool:
+    """Return whether the text is a label that stands for itself: a word that does not set out like a code."""
+    return bool(_LABEL.fullmatch(text)) and not _ATTEMPT.fullmatch(text)
+
+
+def attempts_code(text: str) -> bool:
+    """Return whether the text sets out like a code (letter, digit and more) but is none: "E11,9"."""
+    return bool(_ATTEMPT.fullmatch(text)) and not icd10.is_code(text)
 
 
 def shared(labels: str, corpus: str) -> list[str]:

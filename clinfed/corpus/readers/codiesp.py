@@ -17,7 +17,7 @@ from pathlib import Path
 
 from clinfed.corpus import intake, labels
 from clinfed.corpus.casing import cased
-from clinfed.corpus.files import decode_line, read_lines, read_text
+from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.source import Corpus
@@ -46,7 +46,7 @@ class Codiesp(Corpus):
         """Return the sorted diagnosis codes of the published training annotations, or those of the labels file."""
         if self.labels:
             return labels.load(self.labels)
-        return _training_codes(Path(self.path), skip_bad=self.skip_bad)
+        return _training_codes(given_path(self.path, LAYOUT), skip_bad=self.skip_bad)
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     Raises: UserError for a wrong folder; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    root = Path(path)
+    root = given_path(path, LAYOUT)
     folders = [root / name for name in ("train", "dev") if (root / name).is_dir()] or [root]
     candidates = (candidate for folder in folders for candidate in _candidates(folder, counts))
     return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)

@@ -1,0 +1,128 @@
+"""One note as one line of JSON, the project's own schema (docs/formats.md), in both directions."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+from clinfed.corpus import icd10, intake, labels
+from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.note import Fragment, Note, Span
+from clinfed.corpus.splits import SPLITS
+
+METADATA = ("language", "patient", "clinic", "split")
+_NOTE_FIELDS = {"id", "text", "spans", *METADATA}
+_SPAN_FIELDS = {"start", "end", "fragments", "code", "label"}
+
+
+def dump(note: Note) -> str:
+    """Return the note as one line without line end; what is empty is left out."""
+    fields: dict[str, Any] = {"id": note.id, "text": note.text}
+    fields |= metadata(note)
+    fields["spans"] = [_dump_span(span) for span in note.spans]
+    return dump_object(fields)
+
+
+def dump_object(fields: dict[str, Any]) -> str:
+    """Return the fields as one line of JSON."""
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def metadata(note: Note) -> dict[str, str]:
+    """Return those of language, patient, clinic and split that are known."""
+    return {name: value for name in METADATA if (value := getattr(note, name))}
+
+
+def _dump_span(span: Span) -> dict[str, Any]:
+    kind = {"code" if icd10.is_code(span.code) else "label": span.code}
+    if len(span.fragments) == 1:
+        return {"start": span.start, "end": span.end} | kind
+    return {"fragments": [list(fragment) for fragment in span.fragments]} | kind
+
+
+def parse(where: str, line: str, skipped: Counter[str]) -> Note:
+    """Return the note of one line; unknown fields are counted in skipped and ignored. Raises BadInputError."""
+    fields = parse_object(where, line)
+    id_, text = string(where, fields, "id"), string(where, fields, "text")
+    if not id_ or not text:
+        raise BadInputError(where, "missing field", "no id or no text", "both fields, as strings that are not empty")
+    mentions = fields.get("spans", [])
+    if not isinstance(mentions, list):
+        raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
+    unknown = len(fields.keys() - _NOTE_FIELDS)
+    spans = []
+    for mention in mentions:
+        spans.append(_parse_span(where, mention, len(text)))
+        unknown += len(mention.keys() - _SPAN_FIELDS)
+    note = Note(id_, text, intake.distinct(spans, skipped), **parse_metadata(where, fields))
+    if unknown:
+        skipped["unknown field (ignored)"] += unknown
+    return note
+
+
+def parse_object(where: str, line: str) -> dict[str, Any]:
+    """Return the line's JSON object. Raises BadInputError, which says where but not what stood there."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets as deep
+        column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise BadInputError(where, "broken JSON", f"not JSON{column}", "one JSON object on each line") from None
+    if not isinstance(content, dict):
+        raise BadInputError(where, "broken JSON", "JSON that is not an object", "one JSON object on each line")
+    return content
+
+
+def parse_metadata(where: str, fields: dict[str, Any]) -> dict[str, str]:
+    """Return language, patient, clinic and split, "" where absent. Raises BadInputError."""
+    values = {name: string(where, fields, name) for name in METADATA}
+    if not re.fullmatch(r"([a-z]{2})?", values["language"]):
+        raise BadInputError(where, "broken language", "language is not two small letters", 'ISO 639-1, such as "ca"')
+    if values["split"] not in ("", *SPLITS):
+        raise BadInputError(where, "broken split", "split is none of the three", f"one of {', '.join(SPLITS)}")
+    return values
+
+
+def string(where: str, fields: dict[str, Any], name: str) -> str:
+    """Return the field, "" where it is absent or null. Raises BadInputError unless it is text that UTF-8 can hold."""
+    value = fields.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise BadInputError(where, "broken field", f"{name} is not a string", "a string")
+    if not intake.encodable(value):
+        raise BadInputError(where, "not Unicode text", f"{name} has half a surrogate pair", "text that UTF-8 can hold")
+    return value
+
+
+def _parse_span(where: str, mention: Any, length: int) -> Span:
+    if not isinstance(mention, dict):
+        raise BadInputError(where, "broken spans", "a span is not an object", "start and end (or fragments), and code")
+    one, several = "start" in mention or "end" in mention, "fragments" in mention
+    if one == several:
+        found = "a span without offsets, or with both ways to give them"
+        raise BadInputError(where, "broken offsets", found, "start and end, or fragments")
+    pairs = mention["fragments"] if several else [[mention.get("start"), mention.get("end")]]
+    if not isinstance(pairs, list):
+        raise BadInputError(where, "broken offsets", "fragments is not a list", "[[start, end], ...]")
+    fragments = intake.checked_fragments(where, [_pair(where, pair) for pair in pairs], length)
+    return Span(fragments, _parse_code(where, mention))
+
+
+def _parse_code(where: str, mention: dict[str, Any]) -> str:
+    """Return the span's code, or its label where it has none, as notes from CoNLL may."""
+    label = mention.get("label")
+    if label is None:
+        code = mention.get("code")
+        if not isinstance(code, str):
+            raise BadInputError(where, "broken code", "a span's code is missing or not a string", "one like E11.9")
+        return intake.checked_code(where, code)
+    if "code" in mention or not isinstance(label, str) or not labels.is_label(label):
+        raise BadInputError(where, "broken label", "a label beside a code, or no word", "code, or a word as label")
+    return label
+
+
+def _pair(where: str, pair: Any) -> Fragment:
+    # bool is an int to Python, but no position.
+    if isinstance(pair, list) and len(pair) == 2 and all(type(number) is int for number in pair):
+        return pair[0], pair[1]
+    raise BadInputError(where, "broken offsets", "offsets that are not pairs of whole numbers", "start and end")

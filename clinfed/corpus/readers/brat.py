@@ -1,0 +1,108 @@
+"""BRAT: a text file NAME.txt with its annotations NAME.ann; one pair, or all below a folder.
+
+The id is the path below the folder without suffix, with %-escapes undone (`writers.write_brat` escapes what a file name
+cannot hold). BRAT has no place for language, patient, clinic and split: an optional metadata.jsonl at the folder's top
+has one object a line with the note's id and these. Each mention may have several codes (see `standoff`), each of which
+gives a span. A file is UTF-8, begins without a byte order mark, and its lines end in LF: with CR LF nobody could tell
+whether offsets count one or two, so such a note is refused or skipped. No .ann at all is a fault, an empty one is not.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from clinfed.corpus import intake, jsonlines, labels, standoff
+from clinfed.corpus.casing import cased
+from clinfed.corpus.files import decode_line, find_files, given_path, read_lines, read_text
+from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+
+METADATA_FILE = "metadata.jsonl"
+PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
+
+
+@dataclass
+class Brat(Corpus):
+    """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
+
+    def __post_init__(self) -> None:
+        self.skipped: Counter[str] = Counter()
+
+    def notes(self) -> Iterator[Note]:
+        """Yield all notes in the order of their files' paths."""
+        self.skipped.clear()
+        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
+
+    def codes(self) -> list[str]:
+        """Return the codes of the labels file. Raises UserError where none was given."""
+        return labels.shared(self.labels, "brat")
+
+
+def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:
+    """Yield the notes of a pair of files (either's path), or of all pairs below a folder, streaming.
+
+    Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
+    """
+    counts = Counter() if skipped is None else skipped
+    return intake.sift(_candidates(given_path(path, PAIRS), counts), skip_bad=skip_bad, skipped=counts)
+
+
+def _candidates(path: Path, skipped: Counter[str]) -> Iterator[Candidate]:
+    text_path = path.with_suffix(".txt") if path.suffix == ".ann" and path.is_file() else path
+    root, texts = find_files(text_path, ".txt", PAIRS)
+    metadata = _Metadata(root / METADATA_FILE)
+    for text in texts:
+        id_ = unquote(text.relative_to(root).with_suffix("").as_posix())
+        yield f"{text}:1", partial(_note, text, id_, metadata, skipped)
+    if path.is_dir():
+        for annotations in sorted(set(root.rglob("*.ann")) - {text.with_suffix(".ann") for text in texts}):
+            yield f"{annotations}:1", partial(_orphan, f"{annotations}:1")
+
+
+def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) -> Note:
+    text = read_text(file)
+    intake.check_text(f"{file}:1", text)
+    annotations = file.with_suffix(".ann")
+    if not annotations.is_file():
+        expected = "the same name with .ann, empty where there is no mention"
+        raise BadInputError(f"{file}:1", "no annotation file", "the text has no .ann file", expected)
+    lines = ((where, decode_line(where, line)) for where, line in read_lines(annotations))
+    strange: Counter[str] = Counter()
+    spans = intake.distinct(standoff.parse(lines, text, strange), strange)
+    note = Note(id_, text, spans, **metadata.of(id_))
+    skipped.update(strange)  # only now: a note that is skipped whole counts once
+    return note
+
+
+def _orphan(where: str) -> Note:
+    raise BadInputError(where, "annotation without text", "the .ann file has no text", "the same name with .txt")
+
+
+class _Metadata:
+    """Language, patient, clinic and split by note id; a faulty line is raised by the note that needs it."""
+
+    def __init__(self, file: Path) -> None:
+        self._fields: dict[str, dict[str, str]] = {}
+        self._fault: BadInputError | None = None
+        for where, line in read_lines(file) if file.is_file() else ():
+            try:
+                self._enter(where, jsonlines.parse_object(where, decode_line(where, line)))
+            except BadInputError as fault:
+                self._fault = self._fault or fault
+
+    def _enter(self, where: str, fields: dict[str, Any]) -> None:
+        id_ = jsonlines.string(where, fields, "id")
+        if not id_ or id_ in self._fields:
+            raise BadInputError(where, "broken metadata", "no id, or one that stood before", "one line for each note")
+        self._fields[id_] = jsonlines.parse_metadata(where, fields)
+
+    def of(self, id_: str) -> dict[str, str]:
+        """Return the note's metadata; a note without any may be the one whose line is faulty, so that is raised."""
+        if id_ not in self._fields and self._fault:
+            raise self._fault
+        return self._fields.get(id_, {})

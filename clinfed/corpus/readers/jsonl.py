@@ -1,0 +1,64 @@
+"""JSONL: one note a line, in the schema of docs/formats.md; a file, or all *.jsonl below a folder.
+
+Files are UTF-8 without byte order mark, lines end in LF, and a text holds no carriage return, not even as an escape:
+nobody could tell whether its offsets count it.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from clinfed.corpus import intake, jsonlines, labels
+from clinfed.corpus.casing import cased
+from clinfed.corpus.files import decode_line, find_files, read_lines
+from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+
+
+@dataclass
+class Jsonl(Corpus):
+    """Notes in JSONL files; skipped counts what reading left out, merged or ignored."""
+
+    def __post_init__(self) -> None:
+        self.skipped: Counter[str] = Counter()
+
+    def notes(self) -> Iterator[Note]:
+        """Yield all notes in the order of files and lines."""
+        self.skipped.clear()
+        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
+
+    def codes(self) -> list[str]:
+        """Return the codes of the labels file. Raises UserError where none was given."""
+        return labels.shared(self.labels, "jsonl")
+
+
+def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:
+    """Yield the notes of a file, or of all *.jsonl files below a folder, streaming.
+
+    Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
+    """
+    counts = Counter() if skipped is None else skipped
+    return intake.sift(_candidates(path, counts), skip_bad=skip_bad, skipped=counts)
+
+
+def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:
+    _, files = find_files(path, ".jsonl", "a JSONL file of notes, or a folder of such files")
+    for file in files:
+        empty = True
+        for where, line in read_lines(file):
+            if line.strip():
+                empty = False
+                yield where, partial(_note, where, line, skipped)
+        if empty:
+            yield f"{file}:1", partial(_nothing, f"{file}:1")
+
+
+def _note(where: str, line: bytes, skipped: Counter[str]) -> Note:
+    return jsonlines.parse(where, decode_line(where, line), skipped)
+
+
+def _nothing(where: str) -> Note:
+    raise BadInputError(where, "empty file", "the file is empty", "one note a line")
