@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clinfed.adapters.base import Adapter
+from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.bases.targets import target_modules
 from clinfed.errors import UserError
 
@@ -26,6 +27,7 @@ class Lora(Adapter):
 
     def attach(self, encoder: "nn.Module") -> "nn.Module":
         """Return the peft model around the encoder; only A and B require gradients."""
+        quiet_bitsandbytes()  # peft imports it whether or not the base is quantised
         from peft import LoraConfig, TaskType, get_peft_model
 
         if self.r < 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinfed.bases.base import Base
+from clinfed.bases.quantized import quiet_bitsandbytes, steady
 from clinfed.errors import UserError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def load_encoder(base: Base, *, quantization: "BitsAndBytesConfig | None" = None
 
     Raises: UserError when files are missing, do not fit base.config, or lack some of the encoder's weights.
     """
+    quiet_bitsandbytes()
     if base.random_init:
         return _random_encoder(base, quantization, device)
     folder = base.folder()
@@ -120,7 +122,9 @@ def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | N
             f"base={base.name}: {len(absent)} tensors of the encoder are not in its safetensors (first: {absent[0]}); "
             "the files are not of this architecture"
         )
-    return _frozen(encoder, device, moved=quantization is not None)
+    if quantization is None:
+        return _frozen(encoder).to(device)
+    return _frozen(steady(encoder))
 
 
 def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> "nn.Module":
@@ -130,17 +134,15 @@ def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", devic
         torch.manual_seed(base.random_seed)
         encoder = _from_config(model_config(base))
     if quantization is None:
-        return _frozen(encoder, device, moved=False)
+        return _frozen(encoder).to(device)
     with tempfile.TemporaryDirectory() as folder:  # NF4 is made only while loading from files
         with _quiet():
             encoder.save_pretrained(folder)
         return _from_folder(Path(folder), base, quantization, device)
 
 
-def _frozen(encoder: "nn.Module", device: str, *, moved: bool) -> "nn.Module":
-    encoder.requires_grad_(False)
-    encoder.eval()
-    return encoder if moved else encoder.to(device)
+def _frozen(encoder: "nn.Module") -> "nn.Module":
+    return encoder.requires_grad_(False).eval()
 
 
 def _no_pooler(config: "PretrainedConfig") -> dict[str, bool]:

@@ -1,0 +1,159 @@
+"""An adapter on disk: a PEFT folder that PeftModel.from_pretrained loads, with head, label map and model card."""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import Tagger, read_state
+from clinfed.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ADAPTER = "adapter_model.safetensors"
+ENCODER = "model.safetensors"  # of full fine-tuning, where no PEFT folder can exist
+HEAD = "head.safetensors"
+LABELS = "labels.json"
+CARD = "README.md"
+PEFT_PREFIX = "base_model.model."
+PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the folder's readers are told. Only names that may be published: no path, no clinic, no note."""
+
+    base: str  # hub id or the base's name
+    base_revision: str
+    method: str  # "lora", "qlora", "full"
+    task: str  # "jerl", "jerl_factored"
+    license: str = ""
+    results: str = ""  # markdown, for instance the closing table
+
+
+def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> None:
+    """Write adapter, head, label map and card; safetensors and JSON only.
+
+    For full fine-tuning the encoder is written as a model folder for AutoModel.from_pretrained instead.
+    """
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state = read_state(tagger)
+    encoder, head = _part(state, "encoder."), _part(state, "head.")
+    if hasattr(tagger.encoder, "peft_config"):
+        save_file({PEFT_PREFIX + name: array for name, array in encoder.items()}, folder / ADAPTER, {"format": "pt"})
+        _write_json(folder / "adapter_config.json", _peft_config(tagger, card))
+    else:
+        save_file(encoder, folder / ENCODER, {"format": "pt"})
+        _write_json(folder / "config.json", _model_config(tagger))
+    save_file(head, folder / HEAD, {"format": "pt"})
+    _write_json(folder / LABELS, {"task": card.task, "codes": list(codes)})
+    (folder / CARD).write_text(_card_text(card, state, num_codes=len(codes)), encoding="utf-8")
+
+
+def load_state(folder: Path) -> AdapterState:
+    """Return the adapter and head in a folder, under their wire names.
+
+    Raises: UserError when files are missing or a pickle lies among them: opening one can run foreign code.
+    """
+    from safetensors.numpy import load_file
+
+    refuse_pickles(folder)
+    weights = next((folder / name for name in (ADAPTER, ENCODER) if (folder / name).is_file()), None)
+    if weights is None or not (folder / HEAD).is_file():
+        raise UserError(f"{folder}: expected {ADAPTER} (or {ENCODER}) and {HEAD}; give a folder that clinfed wrote")
+    encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in load_file(weights).items()}
+    head = {f"head.{name}": array for name, array in load_file(folder / HEAD).items()}
+    return AdapterState({**encoder, **head})
+
+
+def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:
+    """Return the task's name and the codes in the head's order."""
+    refuse_pickles(folder)
+    path = folder / LABELS
+    try:
+        labels = json.loads(path.read_text(encoding="utf-8"))
+        return str(labels["task"]), tuple(str(code) for code in labels["codes"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}); expected task and codes, as clinfed writes them"
+        ) from None
+
+
+def refuse_pickles(folder: Path) -> None:
+    """Raise UserError when any file of the folder could be a pickle."""
+    found = sorted(path.name for path in folder.rglob("*") if path.suffix.lower() in PICKLES)
+    if found:
+        raise UserError(
+            f"{folder}: found {found[0]}, which can run code when opened; only safetensors are loaded: "
+            "convert it where you trust it, then remove it here"
+        )
+
+
+def _part(state: AdapterState, prefix: str) -> "dict[str, np.ndarray]":
+    return {name.removeprefix(prefix): array for name, array in state.items() if name.startswith(prefix)}
+
+
+def _peft_config(tagger: Tagger, card: Card) -> dict[str, Any]:
+    config = copy.deepcopy(tagger.encoder.peft_config["default"])
+    config.base_model_name_or_path = card.base  # peft would write the local path that the base was loaded from
+    config.revision = card.base_revision or None
+    config.inference_mode = True
+    settings = config.to_dict()
+    settings["target_modules"] = sorted(settings["target_modules"])  # a set has another order in each process
+    return dict(settings)
+
+
+def _model_config(tagger: Tagger) -> dict[str, Any]:
+    settings = dict(tagger.encoder.config.to_dict())
+    settings.pop("_name_or_path", None)
+    return settings
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    def plain(value: Any) -> Any:
+        return sorted(value) if isinstance(value, set) else str(getattr(value, "value", value))
+
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+
+
+def _card_text(card: Card, state: AdapterState, *, num_codes: int) -> str:
+    head = sum(array.size for name, array in state.items() if name.startswith("head."))
+    revision = f" at revision {card.base_revision}" if card.base_revision else ""
+    hub = f"base_model: {card.base}\n" if "/" in card.base else ""
+    fate = "all its weights tuned and stored here" if card.method == "full" else "frozen"
+    load = (
+        'encoder = PeftModel.from_pretrained(AutoModel.from_pretrained("BASE"), "THIS_FOLDER")'
+        if card.method != "full"
+        else 'encoder = AutoModel.from_pretrained("THIS_FOLDER")'
+    )
+    return f"""---
+library_name: peft
+{hub}tags: [clinfed, icd-10, token-classification, {card.method}]
+license: {card.license or "other"}
+language: [es, ca]
+---
+
+# Adapter that finds diagnoses in clinical notes and links them to ICD-10
+
+- Base: {card.base}{revision}, {fate}
+- Method: {card.method}; task: {card.task}; {num_codes:,} codes (`{LABELS}`, in the head's order)
+- Parameters: {state.num_elements - head:,} in the encoder, {head:,} in the head (`{HEAD}`)
+- SHA-256 of encoder part and head: {state.sha256()}
+- Trained by clinfed; no note is in this folder. A model trained on notes can still reveal traces of them: share it as
+  the clinics' agreement allows. It was judged on annotated text only and is not a medical device.
+
+```python
+from peft import PeftModel
+from transformers import AutoModel
+{load}
+```
+{card.results}
+"""

@@ -1,0 +1,160 @@
+"""LoRA, QLoRA and full fine-tuning on a small base of every family, with real optimiser steps."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from clinfed.adapters.base import Adapter
+from clinfed.adapters.full import Full
+from clinfed.adapters.lora import Lora
+from clinfed.adapters.qlora import Qlora
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import Tagger, read_state, write_state
+from clinfed.bases import Base, base_sha256, load_encoder
+from clinfed.errors import UserError
+
+MakeBase = Callable[..., Base]
+
+
+def tagger_of(base: Base, adapter: Adapter, seed: int = 0) -> Tagger:
+    encoder = load_encoder(base, quantization=adapter.quantization())
+    torch.manual_seed(seed)
+    return SimpleNamespace(encoder=adapter.attach(encoder), head=nn.Linear(64, 5))
+
+
+def logits(tagger: Tagger, *, training: bool = False) -> torch.Tensor:
+    tagger.encoder.train(training)
+    input_ids = torch.arange(10, 24).reshape(2, 7)
+    hidden = tagger.encoder(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).last_hidden_state
+    return tagger.head(hidden)
+
+
+def take_steps(tagger: Tagger, steps: int = 3) -> list[float]:
+    learnt = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(learnt, lr=1e-2)
+    losses = []
+    for _ in range(steps):
+        loss = nn.functional.cross_entropy(logits(tagger, training=True).flatten(0, 1), torch.arange(14) % 5)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        losses.append(loss.item())
+    return losses
+
+
+@pytest.mark.parametrize("adapter", [Lora(r=4), Qlora(r=4)], ids=["lora", "qlora"])
+def test_training_and_inference_leave_the_base_bytes_unchanged(
+    adapter: Adapter, family: str, small_base: MakeBase
+) -> None:
+    encoder = load_encoder(small_base(family), quantization=adapter.quantization())
+    before = base_sha256(encoder)
+    tagger = tagger_of(small_base(family), adapter)
+    start = read_state(tagger)
+    losses = take_steps(tagger)
+    with torch.no_grad():
+        logits(tagger)  # bitsandbytes repacks weights at the first inference unless told not to
+    losses += take_steps(tagger, 5)
+    assert base_sha256(tagger.encoder) == before
+    assert losses[-1] < losses[0]
+    moved = [name for name, array in read_state(tagger).items() if not np.array_equal(array, start[name])]
+    assert moved == list(start)  # after three steps B has left 0, so A moves too
+
+
+def test_the_base_hash_sees_a_changed_base(small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(), Lora(r=4))
+    before = base_sha256(tagger.encoder)
+    frozen = next(p for p in tagger.encoder.parameters() if not p.requires_grad)
+    frozen.data.view(-1)[0] += 1
+    assert base_sha256(tagger.encoder) != before
+
+
+def test_round_zero_equals_the_base(family: str, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(family), Lora(r=4))
+    plain = SimpleNamespace(encoder=load_encoder(small_base(family)), head=tagger.head)
+    with torch.no_grad():
+        assert torch.allclose(logits(tagger), logits(plain), atol=1e-6)
+
+
+def test_lora_has_two_thin_matrices_a_layer(small_base: MakeBase) -> None:
+    state = read_state(tagger_of(small_base("bert"), Lora(r=4)))
+    # Per layer 4 squares of 64 and two of 64 x 128: r (in + out) = 4 (4 * 128 + 2 * 192) = 3,584. Head: 65 * 5.
+    assert state.num_elements == 2 * 3_584 + 325
+    assert state["encoder.encoder.layer.0.intermediate.dense.lora_A.weight"].shape == (4, 64)
+    assert state["encoder.encoder.layer.0.intermediate.dense.lora_B.weight"].shape == (128, 4)
+
+
+def test_qlora_has_the_tensors_of_lora(family: str, small_base: MakeBase) -> None:
+    lora, qlora = (read_state(tagger_of(small_base(family), method)) for method in (Lora(r=4), Qlora(r=4)))
+    assert lora.shapes == qlora.shapes
+
+
+def test_qlora_stores_encoder_layers_in_four_bits_and_nothing_else(family: str, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(family), Qlora(r=4))
+    packed = {name for name, p in tagger.encoder.named_parameters() if p.dtype == torch.uint8}
+    assert len(packed) == sum("lora_A" in name for name, _ in tagger.encoder.named_parameters())
+    assert all(".base_layer.weight" in name for name in packed)
+    assert tagger.head.weight.dtype == torch.float32
+
+
+def test_full_learns_every_encoder_parameter(family: str, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(family), Full())
+    state = read_state(tagger)
+    everything = sum(p.numel() for p in load_encoder(small_base(family)).parameters())
+    assert state.num_elements == everything + 325
+    assert state.shapes.keys() == {f"encoder.{n}" for n, _ in tagger.encoder.named_parameters()} | {
+        "head.weight",
+        "head.bias",
+    }
+
+
+def test_the_first_adapter_follows_the_callers_seed(small_base: MakeBase) -> None:
+    first, second, other = (read_state(tagger_of(small_base(), Lora(r=4), seed)) for seed in (1, 1, 2))
+    assert first.sha256() == second.sha256() != other.sha256()
+
+
+def test_named_layers_are_taken_as_given(small_base: MakeBase) -> None:
+    state = read_state(tagger_of(small_base("bert"), Lora(r=4, target_modules=["query"])))
+    assert len(state) == 2 * 2 + 2  # A and B in two layers, and the head
+
+
+def test_rank_zero_is_refused(small_base: MakeBase) -> None:
+    with pytest.raises(UserError, match=r"adapter\.r=0"):
+        tagger_of(small_base(), Lora(r=0))
+
+
+@pytest.mark.parametrize("adapter", [Lora(r=4), Qlora(r=4), Full()], ids=["lora", "qlora", "full"])
+def test_a_written_state_is_read_back_and_gives_the_same_logits(adapter: Adapter, small_base: MakeBase) -> None:
+    trained, fresh = tagger_of(small_base(), adapter), tagger_of(small_base(), adapter, seed=9)
+    take_steps(trained)
+    state = read_state(trained)
+    pointers = [p.data_ptr() for p in fresh.encoder.parameters()]
+    write_state(fresh, state)
+    assert [p.data_ptr() for p in fresh.encoder.parameters()] == pointers  # in place
+    assert read_state(fresh).sha256() == state.sha256()
+    with torch.no_grad():
+        assert torch.equal(logits(fresh), logits(trained))
+
+
+def test_a_read_state_is_a_copy(small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(), Lora(r=4))
+    state = read_state(tagger)
+    before = state.sha256()
+    take_steps(tagger)
+    assert state.sha256() == before
+
+
+def test_foreign_tensors_and_shapes_are_refused_before_anything_is_written(small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(), Lora(r=4))
+    before = read_state(tagger)
+    with pytest.raises(ValueError, match="has 1 unknown"):
+        write_state(tagger, AdapterState({**before.tensors, "encoder.extra": np.zeros(1, np.float32)}))
+    with pytest.raises(ValueError, match=r"lacks 1 tensors \['head.bias'\]"):
+        write_state(tagger, AdapterState({n: a for n, a in before.items() if n != "head.bias"}))
+    changed = {name: array + 1 for name, array in before.items()} | {"head.weight": np.zeros((5, 63), np.float32)}
+    with pytest.raises(ValueError, match=r"head.weight has shape \(5, 63\), expected \(5, 64\)"):
+        write_state(tagger, AdapterState(changed))
+    assert read_state(tagger).sha256() == before.sha256()
