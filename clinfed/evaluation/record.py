@@ -1,0 +1,213 @@
+"""The run record: one JSON file that says what was run, on what, and what came of it.
+
+The classes below are its keys. Units: seconds in keys that end in _s (and `seconds`), bytes in `bytes_*` and *_bytes,
+fractions in [0, 1]. It holds counts, scores, names of clinics and settings: never a word of a note, a note's id or a
+patient's. A later reader may rely on `schema`, which grows by one whenever a key changes its meaning.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from clinfed.errors import UserError
+from clinfed.evaluation.counts import Counts, SpanCounts
+
+SCHEMA = 1
+
+
+class Score(TypedDict):
+    """Counts in mentions, and what follows from them; interval: 95% of F1, null without bootstrap replicates."""
+
+    tp: int
+    fp: int
+    fn: int
+    precision: float
+    recall: float
+    f1: float
+    interval: NotRequired[list[float] | None]
+
+
+class Judgement(TypedDict):
+    """Strict scores of one system on one split against one gold, from merged counts."""
+
+    micro: Score
+    macro: dict[str, float]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
+    by_language: dict[str, Score]  # language of the note
+    by_clinic: dict[str, Score]
+    bands: dict[str, Score]  # codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"
+    interval: list[float] | None  # 95% of micro-F1: bootstrap over patients, or notes where there is no patient
+
+
+class Difference(TypedDict):
+    """Micro-F1 of the federated adapter minus another system's, paired on the same patients, against all gold."""
+
+    f1: float
+    interval: list[float]
+
+
+class ClinicRound(TypedDict):
+    """One clinic in one round."""
+
+    loss: float  # mean over local steps, nats
+    notes: int  # training notes: the weight in the average
+    seconds: dict[str, float]  # "load", "train", "serialise", "evaluate"
+    bytes_up: int  # tensors only
+    bytes_down: int
+    validation: Score | None  # of the round's global adapter
+    steps: NotRequired[int]
+    tokens: NotRequired[int]
+
+
+class RoundRecord(TypedDict):
+    """One round; loss is the clinics' mean, weighted by notes."""
+
+    round: int  # from 1
+    clinics: dict[str, ClinicRound]
+    loss: float
+    validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes
+    aggregate_s: float
+    seconds: float  # wall clock of the round
+    bytes_up: int  # tensors, all clinics
+    bytes_down: int
+    message_bytes_up: NotRequired[int]  # whole messages, with their envelope
+    message_bytes_down: NotRequired[int]
+    public: NotRequired[Judgement]  # on the coordinator's own public notes (central.notes)
+
+
+class LabelSet(TypedDict):
+    """The codes that all sides share; ceiling: a perfect tagger's scores on the test split against all gold."""
+
+    name: str  # "the 1,767 codes of CodiEsp's training annotations (closed set)"
+    codes: int
+    sha256: NotRequired[str]
+    ceiling_recall: NotRequired[float]
+    ceiling_f1: NotRequired[float]
+
+
+class RunRecord(TypedDict):
+    """A whole run."""
+
+    schema: int
+    started: str  # ISO 8601, UTC
+    config: dict[str, Any]  # the resolved run: what `clinfed config` prints
+    fingerprints: dict[str, str]  # "code", "base", "quantisation", "tokenizer", "labels", "adapter"
+    versions: dict[str, str]  # python and the libraries
+    seeds: dict[str, int]  # "run", "bootstrap"
+    machine: dict[str, Any]  # "name", "cores", "threads", "memory_bytes", "gpu"
+    labels: LabelSet
+    manifest: dict[str, Any]  # who holds what: partitions.base.manifest
+    lost: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold
+    rounds: list[RoundRecord]
+    chosen_round: int  # whose adapter is judged on test
+    chosen_by: str  # "last round" or "best validation micro-F1"
+    test: dict[str, dict[str, Judgement]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
+    differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
+    probes: dict[str, float]  # trainable_parameters, training_s, documents_per_s, {training,inference}_peak_bytes, ...
+    seconds_split: NotRequired[dict[str, float]]  # "start", "load", "train", "serialise", "aggregate", "evaluate"
+    adapter_sha256: str  # of the final global state
+    base_loads: int
+    workers: int
+    bytes_up: int
+    bytes_down: int
+    seconds: float  # the whole run, wall clock
+
+
+def judgement(clinics: Mapping[str, SpanCounts]) -> Judgement:
+    """Return the scores of all clinics' counts, merged; give one entry where there are no clinics."""
+    merged = sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+    return {
+        "micro": score(merged.micro()),
+        "macro": {"gold_or_predicted": merged.macro("gold_or_predicted"), "gold": merged.macro("gold")},
+        "by_language": {
+            language: {**score(merged.micro(language)), "interval": _interval(merged, language)}
+            for language in merged.languages
+        },
+        "by_clinic": {name: score(clinics[name].micro()) for name in sorted(clinics)},
+        "bands": {band: score(counts) for band, counts in merged.bands().items()},
+        "interval": _interval(merged),
+    }
+
+
+def score(counts: Counts) -> Score:
+    """Return counts and the scores that follow from them."""
+    return {
+        "tp": counts.tp,
+        "fp": counts.fp,
+        "fn": counts.fn,
+        "precision": counts.precision,
+        "recall": counts.recall,
+        "f1": counts.f1,
+    }
+
+
+def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference:
+    """Return our micro-F1 minus theirs with its paired interval; both judged on the same notes with the same seed."""
+    return {"f1": ours.micro().f1 - theirs.micro().f1, "interval": list(ours.paired_difference(theirs))}
+
+
+def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
+    """Return the JSON object of `clinfed simulate --json`; scores are strict F1 on test, all gold; null: not judged."""
+    federated = record["test"]["federated"]["all"]
+    return {
+        "micro_f1": federated["micro"]["f1"],
+        "macro_f1": federated["macro"]["gold_or_predicted"],
+        "macro_f1_gold": federated["macro"]["gold"],
+        "interval": federated["interval"],
+        "by_language": {language: each["f1"] for language, each in federated["by_language"].items()},
+        "by_clinic": {clinic: each["f1"] for clinic, each in federated["by_clinic"].items()},
+        "lexicon_micro_f1": _micro_f1(record, "pooled_lexicon"),
+        "local_lexicon_micro_f1": _micro_f1(record, "clinic_lexicons"),
+        "adapter_sha256": record["adapter_sha256"],
+        "base_loads": record["base_loads"],
+        "workers": record["workers"],
+        "bytes_up": record["bytes_up"],
+        "bytes_down": record["bytes_down"],
+        "seconds": record["seconds"],
+        "rounds": len(record["rounds"]),
+        "record": str(path),
+    }
+
+
+def write(path: str | Path, record: RunRecord) -> None:
+    """Write the record; a reader sees the old file or the whole new one. Raises: ValueError for a number not finite."""
+    target = Path(path)
+    text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(target)
+
+
+def read(path: str | Path) -> RunRecord:
+    """Return a record. Raises: UserError where the file is none, or of another schema."""
+    try:
+        record: RunRecord = json.loads(Path(path).read_text(encoding="utf-8"))
+        schema = record["schema"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: no run record ({type(error).__name__}); give a file that a run wrote") from None
+    if schema != SCHEMA:
+        raise UserError(
+            f"{path}: run record of schema {schema}; expected {SCHEMA}; read it with the version that wrote it"
+        )
+    return record
+
+
+def _micro_f1(record: RunRecord, system: str) -> float | None:
+    """Return a system's score, None where nobody could judge it (a deployment has no pooled lexicon)."""
+    golds = record["test"].get(system)
+    return golds["all"]["micro"]["f1"] if golds else None
+
+
+def _interval(counts: SpanCounts, language: str | None = None) -> list[float] | None:
+    return list(counts.interval(language=language)) if counts.num_replicates else None
+
+
+def _plain(value: object) -> object:
+    """Return a numpy number as Python's, for JSON."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{type(value).__name__} has no place in a run record")

@@ -1,0 +1,104 @@
+"""What a run prints: a line a round, and the closing table."""
+
+from collections.abc import Iterable, Sequence
+
+from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
+
+SYSTEMS = {
+    "federated": "federated adapter",
+    "centralised": "centralised adapter",
+    "pooled_lexicon": "lexicon, pooled",
+    "clinic_lexicons": "lexicons, each clinic's own",
+}
+NO_LANGUAGE = "no language"
+MB = 1e6  # bytes
+
+
+def round_line(record: RoundRecord) -> str:
+    """Return one round on one line: clinics, loss, strict validation micro-F1, seconds, megabytes."""
+    parts = [f"round {record['round']}", f"{len(record['clinics'])} clinics", f"loss {record['loss']:.3f}"]
+    validation = record["validation"]
+    if validation is not None:
+        parts.append(f"F1 {fraction(validation['micro']['f1'])}")
+        parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in validation["by_language"].items()]
+        parts.append(f"worst {worst_clinic(validation['by_clinic'])}")
+    parts.append(f"{record['seconds']:.1f} s")
+    parts.append(f"up {record['bytes_up'] / MB:.2f} MB down {record['bytes_down'] / MB:.2f} MB")
+    return " | ".join(parts)
+
+
+def closing_table(record: RunRecord) -> str:
+    """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
+    judgements = [
+        (f"{SYSTEMS.get(system, system)}, {gold} gold", scores)
+        for system in sorted(record["test"], key=_place)
+        for gold, scores in record["test"][system].items()
+    ]
+    languages = sorted({language for _, scores in judgements for language in scores["by_language"]})
+    head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
+    head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
+    rows = [[name, *_cells(scores, languages)] for name, scores in judgements]
+    return "\n".join([*_preamble(record), "", *_aligned([head, *rows]), *_differences(record)])
+
+
+def worst_clinic(clinics: dict[str, Score]) -> str:
+    """Return the lowest F1 of the clinics that have gold mentions, with the clinic's name; "-" where none has."""
+    judged = [(each["f1"], name) for name, each in clinics.items() if each["tp"] + each["fn"]]
+    if not judged:
+        return "-"
+    f1, name = min(judged)
+    return f"{fraction(f1)} ({name})"
+
+
+def fraction(value: float) -> str:
+    """Return a fraction with three decimals and without its leading zero: .621, 1.000, -.014."""
+    return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.3f}"
+
+
+def _place(system: str) -> tuple[int, str]:
+    return (list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS), system)
+
+
+def _preamble(record: RunRecord) -> list[str]:
+    labels = record["labels"]
+    closed = f"Labels: {labels['name']}, {labels['codes']:,} codes."
+    if "ceiling_recall" in labels and "ceiling_f1" in labels:
+        closed += (
+            f" A perfect tagger with them reaches recall {fraction(labels['ceiling_recall'])}, "
+            f"F1 {fraction(labels['ceiling_f1'])} against all gold."
+        )
+    return [
+        f"Test, once, adapter of round {record['chosen_round']} ({record['chosen_by']}). Strict: exact span and code.",
+        "Interval: percentile bootstrap over patients, or over notes that name none.",
+        "Gold: all = every annotated mention; representable = those that one tag a word can hold with these labels.",
+        "Macro: mean F1 over codes in gold or prediction; over codes in gold.",
+        closed,
+    ]
+
+
+def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
+    micro, interval = scores["micro"], scores["interval"]
+    spread = f" [{fraction(interval[0])}, {fraction(interval[1])}]" if interval else ""
+    by_language = scores["by_language"]
+    return [
+        fraction(micro["precision"]),
+        fraction(micro["recall"]),
+        fraction(micro["f1"]) + spread,
+        fraction(scores["macro"]["gold_or_predicted"]),
+        fraction(scores["macro"]["gold"]),
+        *(fraction(by_language[each]["f1"]) if each in by_language else "-" for each in languages),
+        worst_clinic(scores["by_clinic"]),
+    ]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _differences(record: RunRecord) -> list[str]:
+    return [
+        f"{SYSTEMS['federated']} minus {SYSTEMS.get(system, system)}: {fraction(each['f1'])} "
+        f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}] F1, paired"
+        for system, each in record.get("differences", {}).items()
+    ]
