@@ -19,7 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="a named source: a .txt file or a folder of them",
+        help="a source: a .txt file or a folder of them",
     )
     parser.add_argument(
         "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, a sentence a line"
@@ -40,9 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if args.synthetic_seed is not None:
         sources["synthetic"] = _invented(args.synthetic_seed)
     if not sources:
-        raise UserError(
-            "clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed N"
-        )
+        raise UserError("clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
     facts = pretrain_base(sources, _settings(args.settings), Path(args.out), device=args.device, report=_report)
     print(json.dumps(facts, indent=1, sort_keys=True))
     return 0

@@ -1,0 +1,61 @@
+"""Batches and schedules."""
+
+import numpy as np
+import pytest
+
+from clinfed.training.batches import collate, plan_batches
+from clinfed.training.schedules import learning_rate_at
+from clinfed.training.settings import Training
+
+
+def test_every_window_is_in_one_batch():
+    lengths = list(np.random.default_rng(0).integers(5, 60, 103))
+    plan = plan_batches(lengths, batch_notes=8, rng=np.random.default_rng(1))
+    assert sorted(i for batch in plan for i in batch) == list(range(103))
+    assert max(map(len, plan)) == 8
+
+
+def test_neighbours_in_length_share_a_batch():
+    lengths = list(np.random.default_rng(0).integers(5, 60, 400))
+    plan = plan_batches(lengths, batch_notes=8, rng=np.random.default_rng(1))
+    padded = sum(len(batch) * max(lengths[i] for i in batch) for batch in plan)
+    assert 1 - sum(lengths) / padded < 0.05  # batches in random order of notes would pad about 40%
+
+
+def test_a_token_budget_bounds_padded_tokens():
+    plan = plan_batches([3, 9, 10, 2, 30], batch_notes=0, batch_tokens=20)
+    assert plan == [[3, 0], [1, 2], [4]]  # 2x3, 2x10; 30 alone exceeds the budget and still goes
+
+
+def test_order_changes_with_the_generator():
+    lengths = [10] * 32
+    assert plan_batches(lengths, batch_notes=4, rng=np.random.default_rng(1)) != plan_batches(
+        lengths, batch_notes=4, rng=np.random.default_rng(2)
+    )
+
+
+def test_padding_is_masked_and_not_judged():
+    rows = [{"input_ids": [2, 7, 3], "tags": [-100, 1, -100]}, {"input_ids": [2, 3], "tags": [-100, -100]}]
+    batch = collate(rows, [0, 1], pad_id=9)
+    assert batch.input_ids.tolist() == [[2, 7, 3], [2, 3, 9]]
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert batch.judged.sum() == 1
+
+
+@pytest.mark.parametrize(
+    ("schedule", "epoch", "expected"),
+    [
+        ("linear", 0.5, 0.5),  # halfway up a warm-up of 10% of 10 epochs
+        ("linear", 5.5, 0.5),  # (10 - 5.5) / (10 - 1)
+        ("exponential", 2.9, 0.81),  # 0.9 ** 2: whole epochs
+        ("constant", 7.0, 1.0),
+    ],
+)
+def test_schedules_follow_the_global_epoch(schedule: str, epoch: float, expected: float):
+    settings = Training(learning_rate=1.0, schedule=schedule, warmup=0.1, gamma=0.9)
+    assert learning_rate_at(epoch, 10, settings) == pytest.approx(expected)
+
+
+def test_an_unknown_schedule_names_the_known_ones():
+    with pytest.raises(ValueError, match="linear, exponential or constant"):
+        Training(schedule="cosine")

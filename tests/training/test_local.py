@@ -1,0 +1,143 @@
+"""The training loop on a small random base: it learns, repeats bit for bit, and rounds cost only a new optimiser."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clinfed.adapters.base import Adapter
+from clinfed.adapters.full import Full
+from clinfed.adapters.lora import Lora
+from clinfed.adapters.qlora import Qlora
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import read_state, write_state
+from clinfed.bases import Base
+from clinfed.corpus.note import Note, Span
+from clinfed.tasks.base import Task
+from clinfed.tasks.jerl import Jerl
+from clinfed.tasks.jerl_factored import JerlFactored
+from clinfed.training.encoded import Encoded, encode_notes, spans_from_json
+from clinfed.training.local import train
+from clinfed.training.model import Tagger, build
+from clinfed.training.predict import predict
+from clinfed.training.pretrain import train_tokenizer
+from clinfed.training.settings import Training
+
+CODES = ["E11.9", "I10", "J44.9"]
+FORMS = {"E11.9": ["diabetis", "dm2"], "I10": ["hipertensió arterial", "hta"], "J44.9": ["mpoc"]}
+ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
+
+
+def invented_notes(count: int, seed: int = 0) -> list[Note]:
+    rng = np.random.default_rng(seed)
+    notes = []
+    for i in range(count):
+        code = CODES[rng.integers(3)]
+        form = FORMS[code][rng.integers(len(FORMS[code]))]
+        before = " ".join(rng.choice(["control", "pacient", "amb", "antecedents", "de"], rng.integers(0, 5)))
+        text = f"{before} {form} estable".strip()
+        start = text.index(form)
+        notes.append(Note(f"n{i:03d}", text, (Span(((start, start + len(form)),), code),), "ca"))
+    return notes
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer([note.text for note in invented_notes(200)] * 3, 300)
+
+
+@pytest.fixture
+def encoded(tokenizer, tmp_path: Path) -> Encoded:
+    return encode_notes(invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
+
+
+SETTINGS = Training(learning_rate=5e-3, batch_notes=8, window=32, stride=8)
+
+
+def make(base: Base, adapter: Adapter, task: Task, seed: int = 0) -> Tagger:
+    return build(base, adapter, task, len(CODES), seed=seed)
+
+
+def run(tagger: Tagger, task: Task, encoded: Encoded, *, epochs: range = range(2), total: int = 2, mu: float = 0.0):
+    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "proximal_mu": mu}
+    return train(tagger, task, encoded, SETTINGS, epochs=epochs, total_epochs=total, **options)
+
+
+@pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
+def test_a_small_model_learns_the_task(task: Task, small_base: Callable[..., Base], encoded: Encoded):
+    tagger = make(small_base(), Full(), task)
+    run(tagger, task, encoded, epochs=range(8), total=8)
+    found = predict(tagger, task, encoded, CODES, SETTINGS, pad_id=0)
+    gold = {note["id"]: spans_from_json(note["gold"]) for note in encoded.notes}
+    hits = sum(len(found[i] & gold[i]) for i in gold)
+    assert hits / sum(map(len, gold.values())) > 0.9  # the commonest form alone would find 1/3 at most
+
+
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_training_repeats_bit_for_bit(method: str, small_base: Callable[..., Base], encoded: Encoded):
+    states = []
+    for _ in range(2):
+        tagger = make(small_base(), ADAPTERS[method], JerlFactored())
+        run(tagger, JerlFactored(), encoded)
+        states.append(read_state(tagger).sha256())
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize("method", ADAPTERS)
+def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: Callable[..., Base], encoded: Encoded):
+    """One round at a clinic, whose warm model held another adapter before, equals the plain loop bit for bit."""
+    task = JerlFactored()
+    plain = make(small_base(), ADAPTERS[method], task)
+    first = read_state(plain)
+    run(plain, task, encoded)
+    warm = make(small_base(), ADAPTERS[method], task, seed=9)
+    run(warm, task, encoded)
+    write_state(warm, first)
+    run(warm, task, encoded)
+    assert read_state(warm).sha256() == read_state(plain).sha256() != first.sha256()
+
+
+def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded):
+    """Two rounds of one epoch see the notes and learning rates of one round of two: only the optimiser is new."""
+    task = JerlFactored()
+    tagger = make(small_base(), Lora(r=8), task)
+    losses = [run(tagger, task, encoded, epochs=range(i, i + 1), total=2).loss for i in range(2)]
+    whole = run(make(small_base(), Lora(r=8), task), task, encoded)
+    assert losses[0] == pytest.approx(2 * whole.loss - losses[1], rel=0.2)
+    assert losses[1] < losses[0]
+
+
+def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[..., Base], encoded: Encoded):
+    def distance(mu: float) -> float:
+        tagger = make(small_base(), Lora(r=8), JerlFactored())
+        before = read_state(tagger)
+        run(tagger, JerlFactored(), encoded, mu=mu)
+        after = read_state(tagger)
+        return sum(float(np.square(after[name] - before[name]).sum()) for name in before)
+
+    assert distance(10.0) < 0.5 * distance(0.0)
+
+
+def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
+    state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
+    assert {name.split(".")[0] for name in state} == {"encoder", "head"}
+    assert all("lora_" in name for name in state if name.startswith("encoder."))
+
+
+def test_notes_are_tokenised_once(tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
+    first = encode_notes(invented_notes(20), tokenizer, CODES, **options)
+    monkeypatch.setattr("clinfed.training.encoded.subwords_of", None)  # a second tokenisation would fail
+    again = encode_notes(list(reversed(invented_notes(20))), tokenizer, CODES, **options)
+    assert again.rows == first.rows
+    folder = next(path for path in (tmp_path / "cache").iterdir() if path.is_dir())
+    assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_other_notes_get_another_cache(tokenizer, tmp_path: Path):
+    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
+    notes = invented_notes(20)
+    first = encode_notes(notes, tokenizer, CODES, **options)
+    unannotated = [Note(note.id, note.text, (), note.language) for note in notes]
+    assert encode_notes(unannotated, tokenizer, CODES, **options).rows != first.rows

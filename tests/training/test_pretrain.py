@@ -1,0 +1,77 @@
+"""Pretraining, small: the loop learns, the held-out documents stay out, the saved base loads as any other."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from clinfed.bases import Base, load_encoder, load_tokenizer
+from clinfed.training.pretrain import (
+    PretrainSettings,
+    held_out_split,
+    learning_rate_at,
+    mask_tokens,
+    pack,
+    pretrain_base,
+    train_tokenizer,
+)
+
+TEXTS = [f"el pacient {i} te hipertensio arterial i diabetis mellitus tipus 2 amb bon control" for i in range(200)]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+    folder = tmp_path_factory.mktemp("base")
+    settings = PretrainSettings(
+        vocab_size=200, hidden_size=64, layers=2, heads=2, intermediate_size=64, tokens_per_row=16, steps=80, threads=1
+    )
+    return folder, pretrain_base({"notes": TEXTS}, settings, folder)
+
+
+def test_held_out_perplexity_falls_far_below_guessing(made: tuple[Path, dict[str, object]]):
+    assert made[1]["held_out_perplexity_all"] < 20  # about 60 word forms: guessing gives about that
+
+
+def test_the_saved_base_is_float16_and_loads_as_any_folder(made: tuple[Path, dict[str, object]]):
+    from safetensors import safe_open
+
+    with safe_open(made[0] / "model.safetensors", "np") as file:
+        assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"float16"}  # noqa: SIM118
+    base = Base(name="made", path=str(made[0]))
+    encoder = load_encoder(base)
+    ids = load_tokenizer(base)("diabetis", return_tensors="pt")
+    assert encoder(**ids).last_hidden_state.shape[-1] == 64
+
+
+def test_one_document_of_fifty_is_held_out():
+    train, held = held_out_split([str(i) for i in range(100)])
+    assert held == ["0", "50"]
+    assert not set(train) & set(held)
+
+
+def test_rows_are_full_and_start_alike():
+    tokenizer = train_tokenizer(TEXTS, 200)
+    rows = pack(TEXTS, tokenizer, 16)
+    assert rows.shape[1] == 16
+    assert (rows[:, 0] == tokenizer.cls_token_id).all()
+    assert (rows != tokenizer.pad_token_id).all()
+
+
+def test_special_tokens_are_never_masked():
+    rows = torch.arange(100).reshape(2, 50)
+    masked, chosen = mask_tokens(rows, 0.3, 4, torch.Generator().manual_seed(0))
+    assert not chosen[rows < 5].any()
+    assert (masked[chosen] == 4).all()
+    assert 10 < int(chosen.sum()) < 50
+
+
+def test_the_learning_rate_warms_up_and_ends_at_zero():
+    settings = PretrainSettings(steps=100, warmup=0.1, learning_rate=1.0)
+    assert learning_rate_at(4, settings) == 0.5
+    assert learning_rate_at(55, settings) == 0.5  # (100 - 55) / 90
+    assert learning_rate_at(100, settings) == 0.0
+
+
+def test_accents_and_capitals_share_pieces():
+    tokenizer = train_tokenizer(TEXTS, 200)
+    assert tokenizer.tokenize("HIPERTENSIÓ") == tokenizer.tokenize("hipertensio")
