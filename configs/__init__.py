@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -33,6 +34,7 @@ __all__ = [
     "refuse_relative_paths",
     "resolved",
     "to_overrides",
+    "to_yaml",
 ]
 
 # Values that reach Hydra as they stand; all else is quoted, so that no character of a path has a meaning there.
@@ -73,13 +75,18 @@ def to_overrides(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_written(value)}" for key, value in {**named, **values["options"], **leaves}.items()]
 
 
-def _with_experiment(values: dict[str, str]) -> dict[str, str]:
+def to_yaml(values: Mapping[str, Any]) -> str:
+    """Return a resolved run as YAML."""
+    return OmegaConf.to_yaml(OmegaConf.create(dict(values)))
+
+
+def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str, str]:
     """Return the overrides preceded by those of their experiment, a flat YAML of key: value."""
     name = values.get("experiment", "")
     if not name:
         return values
     check_option("experiment", name)
-    recipe = OmegaConf.to_container(OmegaConf.load(FOLDER / "experiment" / f"{name}.yaml"))
+    recipe = OmegaConf.to_container(OmegaConf.load(folder / "experiment" / f"{name}.yaml"))
     assert isinstance(recipe, dict)
     preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items())
     # Another option of a group has other keys: those that the experiment gave to its own option go with it.
@@ -129,18 +136,22 @@ def _explain(chosen: Mapping[str, str], settings: Mapping[str, str]) -> UserErro
     assert isinstance(plain, dict)
     known = {str(key): value for key, value in _leaves(plain) if key not in ("experiment", "options")}  # type: ignore[arg-type]
     for key, value in settings.items():
-        group = key.split(".")[0]
         if key not in known:
-            # Near keys where there are any, else all of the same group, else all of the run's own.
-            near = difflib.get_close_matches(key, [*known, *chosen], 3) or [
-                other for other in known if other.startswith(f"{group}.") and group in chosen
-            ]
-            near = near or [*chosen, *(other for other in known if "." not in other)]
-            where = f" with {group}={chosen[group]}" if group in chosen else ""
-            return UserError(f"{key}={value}: no such key{where}; there are {', '.join(near)}")
+            return UserError(f"{key}={value}: no such key{_instead(key, chosen, known)}")
         try:
             _compose(chosen, {key: value})
         except (HydraException, OmegaConfBaseException):
             kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(known[key]), "a value")
             return UserError(f"{key}={value}: expected {kind}, such as {_written(known[key])}")
     return None
+
+
+def _instead(key: str, chosen: Mapping[str, str], known: Mapping[str, Any]) -> str:
+    """Return what to write instead of a key that is not there."""
+    group = key.split(".")[0]
+    if group not in chosen:
+        near = difflib.get_close_matches(key, [*known, *chosen])
+        return f"; near it: {', '.join(near)}" if near else f"; groups: {', '.join(chosen)}; see `clinfed config`"
+    keys = [other for other in known if other.startswith(f"{group}.")]
+    near = difflib.get_close_matches(key, keys, cutoff=0.8) or keys
+    return f" with {group}={chosen[group]}; it has {', '.join(near) or 'no keys'}"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from clinfed.corpus.icd10 import chapter
-from clinfed.corpus.splits import split_of
 
+from clinfed.corpus.icd10 import chapter
 from clinfed.corpus.note import Note
+from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
 
 UNKNOWN = "und"  # ISO 639-2 for an undetermined language; also a clinic or a chapter that no note names

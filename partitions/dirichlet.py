@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinfed.errors import UserError
 from partitions.base import Holding, Partition
 from partitions.spread import numbered
 
@@ -20,10 +19,12 @@ class Dirichlet(Partition):
 
     alpha: float = 0.3  # towards 0 a chapter sits in one clinic; from about 100 on the clinics are alike
 
+    def __post_init__(self) -> None:
+        if self.alpha <= 0:
+            raise ValueError(f"partition.alpha={self.alpha}: expected more than 0")
+
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic."""
-        if self.alpha <= 0:
-            raise UserError(f"partition.alpha={self.alpha}: expected more than 0")
         clinics = numbered("clinic", num_clinics)
         clinic_of: dict[str, str] = {}
         for chapter in sorted({holding.chapter for holding in holdings}):

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinfed.errors import UserError
 from partitions.base import Holding, Partition
 from partitions.spread import numbered, spread
 
@@ -16,9 +15,11 @@ class Quantity(Partition):
 
     power: float = 1.0  # 0 gives iid; 1 is Zipf's law: half as many notes in the second clinic as in the first
 
+    def __post_init__(self) -> None:
+        if self.power < 0:
+            raise ValueError(f"partition.power={self.power}: expected 0 or more")
+
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic."""
-        if self.power < 0:
-            raise UserError(f"partition.power={self.power}: expected 0 or more")
         shares = [float(rank**-self.power) for rank in range(1, num_clinics + 1)]
         return spread(holdings, numbered("clinic", num_clinics), rng, shares=shares)

@@ -25,6 +25,14 @@ class FedAdam(Strategy):
     beta2: float = 0.99
     tau: float = 0.001  # how much adaptivity: changes well below it are not scaled up
 
+    def __post_init__(self) -> None:
+        for key in ("beta1", "beta2"):
+            if not 0 <= getattr(self, key) < 1:
+                raise ValueError(f"strategy.{key}={getattr(self, key)}: expected at least 0 and less than 1")
+        for key in ("learning_rate", "tau"):
+            if getattr(self, key) <= 0:
+                raise ValueError(f"strategy.{key}={getattr(self, key)}: expected more than 0")
+
     def start(self, adapter: AdapterState) -> ServerState:
         """Return the state before the first round, with its two moments."""
         first = AdapterState({name: np.zeros(array.shape) for name, array in adapter.items()})

@@ -13,3 +13,7 @@ class FedProx(FedAvg):
     """
 
     proximal_mu: float = 0.01  # 0 gives FedAvg; the paper's grid is 0.001, 0.01, 0.1, 1
+
+    def __post_init__(self) -> None:
+        if self.proximal_mu < 0:
+            raise ValueError(f"strategy.proximal_mu={self.proximal_mu}: expected 0 or more")

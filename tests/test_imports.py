@@ -1,0 +1,120 @@
+"""Who may import whom: the table, and the test that the code keeps to it."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = ("clinfed", "client", "clinfed_tiny", "configs", "partitions", "server", "strategies")
+TENSORS = "torch transformers tokenizers peft bitsandbytes accelerate safetensors huggingface_hub"
+# package or module: (of ours, others anywhere, others inside functions or for types only); the longest name counts.
+# All may import the standard library, themselves and clinfed.errors; nobody imports clinfed.cli.
+TABLE = {
+    "clinfed.errors": ("", "", ""),
+    "clinfed.home": ("", "", "platformdirs"),
+    "clinfed.fingerprints": ("", "", ""),
+    "clinfed.corpus": ("", "", "lingua"),
+    "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
+    "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib"),
+    "partitions": ("clinfed.corpus", "numpy", ""),
+    "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
+    "clinfed.tasks": ("clinfed.corpus", "numpy", "torch transformers"),
+    "clinfed.bases": ("", "numpy", TENSORS),
+    "clinfed.adapters": ("clinfed.bases", "numpy", TENSORS),
+    "clinfed.adapters.state": ("", "numpy", ""),
+    "clinfed.adapters.update": ("clinfed.adapters.state", "numpy", ""),
+    "clinfed.adapters.codec": ("clinfed.adapters.state", "numpy", ""),
+    "clinfed.training": (
+        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters",
+        "numpy torch",
+        f"{TENSORS} datasets filelock",
+    ),
+    "clinfed.training.settings": ("", "", ""),
+    "clinfed.probes": (
+        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters clinfed.training",
+        "numpy",
+        "torch",
+    ),
+    "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
+    "configs": (
+        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings partitions strategies",
+        "hydra omegaconf",
+        "",
+    ),
+    "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
+    "server": (
+        "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
+        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.home",
+        "flwr numpy",
+        "torch",
+    ),
+    # The one file of the coordinator that reads notes: a public test set of its own.
+    "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
+    "clinfed.cli": ("clinfed configs partitions strategies server client", "numpy torch", f"{TENSORS} platformdirs"),
+}
+
+
+def modules() -> list[str]:
+    """Return the dotted names of all modules but the empty top of the package."""
+    paths = [path for package in OURS for path in sorted((ROOT / package).rglob("*.py"))]
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return [name for name in names if name not in ("clinfed", "clinfed_tiny")]
+
+
+def inside(name: str, packages: list[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def row_of(module: str) -> str:
+    return max((package for package in TABLE if inside(module, [package])), key=len)
+
+
+def imports(node: ast.AST, lazy: bool = False) -> list[tuple[str, bool]]:
+    """Return (imported name, whether inside a function or under TYPE_CHECKING) for all imports below a node."""
+    found: list[tuple[str, bool]] = []
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            found += [(alias.name, lazy) for alias in child.names]
+        elif isinstance(child, ast.ImportFrom):
+            assert child.level == 0, "imports are absolute, so that this table can be read"
+            found += [(f"{child.module}.{alias.name}", lazy) for alias in child.names]
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
+        found += imports(child, lazy or typing_only or isinstance(child, ast.FunctionDef))
+    return found
+
+
+def is_allowed(module: str, name: str, lazy: bool) -> bool:
+    ours, anywhere, inside_functions = (part.split() for part in TABLE[row_of(module)])
+    top = name.split(".")[0]
+    if top in OURS:
+        is_cli = inside(name, ["clinfed.cli"]) and not inside(module, ["clinfed.cli"])
+        return not is_cli and inside(name, [*ours, row_of(module), "clinfed.errors", "clinfed_tiny"])
+    return top in sys.stdlib_module_names or top in anywhere or (lazy and top in inside_functions)
+
+
+@pytest.mark.parametrize("module", modules())
+def test_imports_keep_to_the_table(module: str) -> None:
+    path = ROOT / f"{module.replace('.', '/')}.py"
+    path = path if path.is_file() else path.with_suffix("") / "__init__.py"
+    wrong = [name for name, lazy in imports(ast.parse(path.read_text("utf-8"))) if not is_allowed(module, name, lazy)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "lazy"),
+    [
+        ("clinfed.corpus.note", "numpy", False),
+        ("partitions.iid", "clinfed.adapters.state", False),
+        ("strategies.fedavg", "clinfed.adapters.codec", False),
+        ("clinfed.tasks.jerl", "torch", False),  # at the top, it would load torch to list the options
+        ("server.rounds", "clinfed.corpus.note", False),
+        ("server.rounds", "client.clinic", False),
+        ("clinfed.training.local", "flwr", True),
+        ("client.app", "omegaconf", False),
+        ("client.app", "clinfed.cli.main", True),
+    ],
+)
+def test_the_table_refuses(module: str, name: str, lazy: bool) -> None:
+    assert not is_allowed(module, name, lazy)
