@@ -1,6 +1,6 @@
 """What a run prints: a line a round, and the closing table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
 
@@ -29,16 +29,20 @@ def round_line(record: RoundRecord) -> str:
 
 def closing_table(record: RunRecord) -> str:
     """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
-    judgements = [
-        (f"{SYSTEMS.get(system, system)}, {gold} gold", scores)
+    judgements = {
+        f"{SYSTEMS.get(system, system)}, {gold} gold": scores
         for system in sorted(record["test"], key=_place)
         for gold, scores in record["test"][system].items()
-    ]
-    languages = sorted({language for _, scores in judgements for language in scores["by_language"]})
+    }
+    return "\n".join([*_preamble(record), "", scores_table(judgements), *_differences(record)])
+
+
+def scores_table(judgements: Mapping[str, Judgement]) -> str:
+    """Return a line of scores for each name."""
+    languages = sorted({language for scores in judgements.values() for language in scores["by_language"]})
     head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
     head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
-    rows = [[name, *_cells(scores, languages)] for name, scores in judgements]
-    return "\n".join([*_preamble(record), "", *_aligned([head, *rows]), *_differences(record)])
+    return "\n".join(_aligned([head, *([name, *_cells(scores, languages)] for name, scores in judgements.items())]))
 
 
 def worst_clinic(clinics: dict[str, Score]) -> str:
@@ -47,7 +51,7 @@ def worst_clinic(clinics: dict[str, Score]) -> str:
     if not judged:
         return "-"
     f1, name = min(judged)
-    return f"{fraction(f1)} ({name})"
+    return f"{fraction(f1)} ({name})" if name else fraction(f1)
 
 
 def fraction(value: float) -> str:

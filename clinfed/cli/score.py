@@ -1,0 +1,130 @@
+"""`clinfed score --gold G --pred P`: strict span F1 of predicted notes against gold notes, in files of any kind.
+
+    clinfed score --gold codiesp/dev --pred predictions.jsonl --json
+
+The kind is seen from the path: *.jsonl; *.conll; *.tsv or a folder with text_files/ (CodiEsp; as prediction the table
+alone will do); *.ann, *.txt or a folder with *.ann (BRAT). Every gold note is judged; one that the prediction lacks
+counts as predicted empty; a predicted note that gold lacks is a mistake. With --json: micro {tp, fp, fn, precision,
+recall, f1}, macro, by_language, interval (95% of micro-F1), and by_clinic and bands as in a run record.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from clinfed.corpus import intake
+from clinfed.corpus.files import decode_line, read_lines
+from clinfed.corpus.language import with_language
+from clinfed.corpus.note import Note, Span
+from clinfed.corpus.readers import brat, codiesp, conll, jsonl
+from clinfed.errors import UserError
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.record import Judgement, judgement
+from clinfed.evaluation.report.tables import scores_table
+from clinfed.evaluation.spans import count_spans, judged
+
+KINDS = "a file *.jsonl, *.conll or *.ann, or a folder of such, or CodiEsp's"
+_LONGEST_NOTE = 10**9  # characters: a table without texts cannot say where its notes end
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("score", help="strict span F1 of predicted notes against gold notes")
+    parser.add_argument("--gold", required=True, type=Path, help=f"annotated notes: {KINDS}")
+    parser.add_argument("--pred", required=True, type=Path, help="the same notes, predicted")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap behind the interval")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; the same one pairs two systems")
+    parser.add_argument("--skip-bad", action="store_true", help="count bad notes on standard error and go on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the scores; raises UserError for files that cannot be judged."""
+    if args.replicates < 1:
+        raise UserError(f"--replicates {args.replicates}: expected 1 or more")
+    gold = [with_language(note) for note in _read(args.gold, skip_bad=args.skip_bad)]
+    if args.pred.suffix == ".tsv" and not _has_texts(args.pred.parent):
+        predicted = _read_table(args.pred)
+    else:
+        predicted = _predictions(args.pred, gold, _read(args.pred, skip_bad=args.skip_bad))
+    try:
+        scores = _judge(gold, predicted, replicates=args.replicates, seed=args.seed)
+    except ValueError as error:
+        raise UserError(f"{args.pred}: {error}; expected predictions for the notes of {args.gold}") from None
+    print(json.dumps(scores, ensure_ascii=False) if args.json else scores_table({"predicted, all gold": scores}))
+    return 0
+
+
+def _judge(gold: list[Note], predicted: dict[str, tuple[Span, ...]], *, replicates: int, seed: int) -> Judgement:
+    """Return the scores, each clinic that the gold notes name counted apart and merged."""
+    notes = defaultdict(list)
+    for note, each in zip(gold, judged(gold, predicted), strict=True):
+        notes[note.clinic].append(each)
+    counts = {clinic: count_spans(each, replicates=replicates, seed=seed) for clinic, each in notes.items()}
+    return judgement(counts or {"": SpanCounts()})
+
+
+def _read(path: Path, *, skip_bad: bool) -> list[Note]:
+    """Return the notes of a file or folder, whichever kind it is; what was skipped goes to standard error."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; expected {KINDS}")
+    skipped: Counter[str] = Counter()
+    notes = list(_notes(path, skip_bad, skipped))
+    for reason, number in sorted(skipped.items()):
+        print(f"{path}: {reason}: {number}", file=sys.stderr)
+    return notes
+
+
+def _notes(path: Path, skip_bad: bool, skipped: Counter[str]) -> Iterable[Note]:
+    if path.suffix == ".tsv":
+        path = path.parent
+    if any(_has_texts(folder) for folder in (path, path / "train", path / "dev")):
+        return codiesp.read(path, skip_bad=skip_bad, skipped=skipped)
+    # BRAT first: its folders may hold a metadata.jsonl.
+    for suffix, read in ((".ann", brat.read), (".jsonl", jsonl.read), (".conll", conll.read)):
+        if path.suffix == suffix or (path.is_dir() and any(path.rglob(f"*{suffix}"))):
+            notes = read(path, skip_bad=skip_bad, skipped=skipped)
+            # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
+            return _numbered(notes) if path.suffix == ".conll" else notes
+    raise UserError(f"{path}: no notes of a known kind; expected {KINDS}")
+
+
+def _numbered(notes: Iterable[Note]) -> Iterable[Note]:
+    return (replace(note, id=note.id.rpartition("#")[2]) for note in notes)
+
+
+def _has_texts(folder: Path) -> bool:
+    return (folder / "text_files").is_dir()
+
+
+def _predictions(path: Path, gold: Iterable[Note], predicted: Iterable[Note]) -> dict[str, tuple[Span, ...]]:
+    """Return the predicted spans by note. Raises: UserError where a text's length shows that it is another text."""
+    lengths = {note.id: len(note.text) for note in gold}
+    spans = {}
+    changed = 0
+    for note in predicted:
+        changed += lengths.get(note.id, len(note.text)) != len(note.text)
+        spans[note.id] = note.spans
+    if changed:
+        raise UserError(f"{path}: {changed} note(s) differ from gold in length; expected the same texts in both")
+    return spans
+
+
+def _read_table(table: Path) -> dict[str, tuple[Span, ...]]:
+    """Return the diagnoses of a CodiEsp table by document, without its texts. Raises: BadInputError at a faulty row."""
+    if not table.is_file():
+        raise UserError(f"{table}: no such file; expected {KINDS}")
+    spans: defaultdict[str, list[Span]] = defaultdict(list)
+    for where, line in read_lines(table):
+        fields = decode_line(where, line).split("\t")
+        if len(fields) < 5 or fields[1] not in ("DIAGNOSTICO", "PROCEDIMIENTO"):
+            expected = "id, DIAGNOSTICO or PROCEDIMIENTO, code, surface and offsets, separated by tabs"
+            raise intake.BadInputError(where, "broken row", "a row that is not CodiEsp's", expected)
+        if fields[1] == "DIAGNOSTICO":
+            fragments = intake.checked_fragments(where, intake.parse_offsets(where, fields[-1]), _LONGEST_NOTE)
+            spans[fields[0]].append(Span(fragments, intake.checked_code(where, fields[2])))
+    return {document: tuple(found) for document, found in spans.items()}
