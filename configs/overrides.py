@@ -7,7 +7,7 @@ from pathlib import Path
 from clinfed.errors import UserError
 
 KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 PATH_KEYS = ("corpus.path", "corpus.labels", "base.path", "central.notes", "output", "resume")
 ALLOWED = "give key=value, such as strategy=fedprox or adapter.r=16, without +, ~, @, ${...}, ??? or hydra.*"
 

@@ -1,0 +1,45 @@
+import subprocess
+import sys
+
+import pytest
+
+import configs
+from configs.discovery import PLUGINS, RECIPES, plugin_class
+
+HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "flwr", "datasets", "matplotlib")
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ("adapter", {"full", "lora", "qlora"}),
+        ("task", {"jerl", "jerl_factored"}),
+        ("partition", {"language", "clinic", "iid", "dirichlet", "quantity", "pooled"}),
+        ("strategy", {"fedavg", "fedprox", "fedadam"}),
+        ("corpus", {"synthetic", "brat", "jsonl", "codiesp", "conll"}),
+        ("base", {"tiny", "mbert", "distilmbert", "roberta_bne", "mdeberta", "modernbert"}),
+    ],
+)
+def test_the_options_are_the_modules_that_hold_a_plugin(group: str, expected: set[str]) -> None:
+    found = set(configs.options(group))
+    assert expected <= found
+    assert not {"base", "average", "spread", "state", "update", "codec", "bio", "alignment", "run"} & found
+
+
+@pytest.mark.parametrize("group", PLUGINS)
+def test_each_option_is_a_subclass_of_its_groups_class_and_states_no_other(group: str) -> None:
+    for option in configs.options(group):
+        lineage = [base.__name__ for base in plugin_class(group, option).__mro__]
+        assert PLUGINS[group][1] in lineage
+        assert plugin_class(group, option).__module__ == f"{PLUGINS[group][0]}.{option}"
+
+
+def test_options_and_a_run_come_without_heavy_imports() -> None:
+    program = (
+        "import sys, configs\n"
+        f"assert all(configs.options(group) for group in {[*PLUGINS, *RECIPES]})\n"
+        "configs.load(['adapter=qlora'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

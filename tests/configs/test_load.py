@@ -1,0 +1,175 @@
+import json
+from pathlib import Path
+
+import pytest
+
+import configs
+from clinfed.errors import UserError
+from configs.discovery import PLUGINS, RECIPES, plugin_class
+from strategies.fedprox import FedProx
+
+
+def refused(*overrides: str) -> str:
+    """Return the one line that refuses these overrides."""
+    with pytest.raises(UserError) as caught:
+        configs.load(overrides)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_the_default_run_is_two_languages_lora_and_fedavg() -> None:
+    run = configs.load()
+    assert run.options == {
+        "corpus": "synthetic",
+        "base": "tiny",
+        "adapter": "lora",
+        "task": "jerl_factored",
+        "partition": "language",
+        "strategy": "fedavg",
+        "training": "default",
+    }
+
+
+def test_overrides_reach_the_objects_of_the_chosen_options() -> None:
+    run = configs.load(["strategy=fedprox", "strategy.proximal_mu=1e-3", "adapter.r=8", "training.bf16=false"])
+    assert isinstance(run.strategy, FedProx)
+    assert run.strategy.proximal_mu == 0.001
+    assert type(run.adapter) is plugin_class("adapter", "lora")
+    assert (run.adapter.r, run.training.bf16) == (8, False)
+
+
+def test_the_last_of_two_equal_keys_wins() -> None:
+    assert configs.load(["seed=1", "strategy=fedadam", "seed=2", "strategy=fedprox"]).seed == 2
+
+
+def test_no_two_runs_share_an_object() -> None:
+    configs.load().options["base"] = "changed"
+    assert configs.load().options["base"] == "tiny"
+
+
+@pytest.mark.parametrize("value", ["/a b/(c)'d=é,{e}[f]\\", '/"quoted"', "/100%", "/a:b;c#d"])
+def test_no_character_of_a_path_has_a_meaning(value: str) -> None:
+    assert configs.load([f"output={value}"]).output == value
+
+
+def test_lists_are_given_in_brackets() -> None:
+    run = configs.load(["adapter.target_modules=[query,value]"])
+    assert vars(run.adapter)["target_modules"] == ["query", "value"]
+
+
+@pytest.mark.parametrize("group", [*PLUGINS, "base", "training"])
+def test_every_option_makes_a_run(group: str) -> None:
+    assert configs.options(group)
+    for option in configs.options(group):
+        run = configs.load([f"{group}={option}"])
+        assert run.options[group] == option
+        if group in PLUGINS:
+            assert type(getattr(run, group)) is plugin_class(group, option)
+
+
+@pytest.mark.parametrize("overrides", [[], ["experiment=codiesp", "output=/a b/'c'"], ["adapter.target_modules=[a,b]"]])
+def test_a_resolved_run_is_plain_and_makes_the_same_run_again(overrides: list[str]) -> None:
+    run = configs.load(overrides)
+    values = json.loads(json.dumps(configs.resolved(run)))
+    assert values == configs.resolved(run)
+    assert configs.load(configs.to_overrides(values)) == run
+
+
+def test_an_experiment_stands_below_the_command_line() -> None:
+    run = configs.load(["clinics=7", "experiment=codiesp"])
+    assert (run.experiment, run.options["corpus"], run.options["partition"], run.clinics) == (
+        "codiesp",
+        "codiesp",
+        "dirichlet",
+        7,
+    )
+
+
+def test_keys_of_an_option_go_when_another_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "pull.yaml").write_text("strategy: fedprox\nstrategy.proximal_mu: 0.5\n")
+    monkeypatch.setattr("configs.discovery.FOLDER", tmp_path)
+    values = configs._with_experiment({"experiment": "pull"}, tmp_path)
+    assert values == {"experiment": "pull", "strategy": "fedprox", "strategy.proximal_mu": "0.5"}
+    values = configs._with_experiment({"experiment": "pull", "strategy": "fedavg"}, tmp_path)
+    assert values == {"experiment": "pull", "strategy": "fedavg"}
+
+
+@pytest.mark.parametrize("name", configs.options("experiment"))
+def test_every_recipe_opens_with_its_command_and_composes(name: str) -> None:
+    configs.load([f"experiment={name}"])
+
+
+@pytest.mark.parametrize("path", sorted(Path(configs.__file__).parent.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_every_yaml_opens_with_its_command(path: Path) -> None:
+    assert path.read_text().startswith("# clinfed ")
+    assert path.parent.name in (*RECIPES, "configs")
+
+
+def test_an_unknown_option_lists_the_options() -> None:
+    assert refused("strategy=nope") == "strategy=nope: no such option; choose one of fedadam, fedavg, fedprox"
+    assert "jerl_factored" in refused("task=bio")  # a module of the package that is no plug-in
+    assert "codiesp" in refused("experiment=nope")
+
+
+def test_an_unknown_key_names_those_near_it() -> None:
+    assert refused("round=3") == "round=3: no such key; near it: rounds"
+    assert "adapter.dropout" in refused("adapter.dropot=0.1")
+    assert refused("strategy.mu=1") == "strategy.mu=1: no such key with strategy=fedavg; it has no keys"
+    assert "strategy.proximal_mu" in refused("strategy=fedprox", "strategy.mu=1")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("rounds=abc", "a whole number"),
+        ("rounds=1.5", "a whole number"),
+        ("rounds=null", "a whole number"),
+        ("adapter.r=8,16", "a whole number"),
+        ("training.learning_rate=[1]", "a number"),
+        ("training.bf16=maybe", "true or false"),
+    ],
+)
+def test_a_wrong_type_says_what_was_expected(override: str, expected: str) -> None:
+    assert refused(override).startswith(f"{override}: expected {expected}, such as ")
+
+
+@pytest.mark.parametrize("override", ["rounds=0", "seed=-1", "clinics=-1", "partition.alpha=0", "training.schedule=x"])
+def test_a_value_outside_its_range_is_refused(override: str) -> None:
+    key = override.split("=")[0]
+    assert refused("partition=dirichlet", override).startswith(f"{key}=")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "+rounds=1",
+        "++rounds=1",
+        "~strategy",
+        "~strategy=fedavg",
+        "strategy@x=fedavg",
+        "rounds",
+        "=1",
+        "",
+        "hydra.run.dir=/x",
+        "hydra/launcher=basic",
+        "hydra=x",
+        "output=${oc.env:HOME}",
+        "output=/x${rounds}",
+        "adapter.target_modules=[${rounds}]",
+        "output=???",
+        "output=/a\nb",
+        "strategy._target_=os.system",
+        "_target_=os.system",
+        "defaults=[x]",
+        "options.strategy=fedprox",
+        "options={strategy: fedprox}",
+        "strategy={_target_: os.system}",
+        "strategy=../strategies/fedavg",
+        "experiment=../run",
+        "central=/x",
+    ],
+)
+def test_all_but_plain_key_value_is_refused(override: str) -> None:
+    assert refused(override)
