@@ -125,6 +125,8 @@ def _read_table(table: Path) -> dict[str, tuple[Span, ...]]:
             expected = "id, DIAGNOSTICO or PROCEDIMIENTO, code, surface and offsets, separated by tabs"
             raise intake.BadInputError(where, "broken row", "a row that is not CodiEsp's", expected)
         if fields[1] == "DIAGNOSTICO":
-            fragments = intake.checked_fragments(where, intake.parse_offsets(where, fields[-1]), _LONGEST_NOTE)
-            spans[fields[0]].append(Span(fragments, intake.checked_code(where, fields[2])))
+            # The published tables hold a few empty fragments, which their reader drops too.
+            fragments = [pair for pair in intake.parse_offsets(where, fields[-1]) if pair[0] != pair[1]]
+            checked = intake.checked_fragments(where, fragments, _LONGEST_NOTE)
+            spans[fields[0]].append(Span(checked, intake.checked_code(where, fields[2])))
     return {document: tuple(found) for document, found in spans.items()}

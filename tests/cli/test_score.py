@@ -73,6 +73,15 @@ def test_codiesp_is_judged_from_its_table_alone(tmp_path: Path, capsys: pytest.C
         assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (1, 0, 1)
 
 
+def test_codiesp_dev_as_its_own_prediction_is_perfect(
+    codiesp_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    table = tmp_path / "devX.tsv"
+    table.write_bytes((codiesp_path / "dev" / "devX.tsv").read_bytes())
+    found = scored(capsys, codiesp_path / "dev", table)
+    assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (3431, 0, 0)
+
+
 def test_conll_files_are_matched_by_the_number_of_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "gold.conll").write_text("tos\tB-R05\n\nasma\tB-J45\n")
     (tmp_path / "pred.conll").write_text("tos\tB-R05\n\nasma\tO\n")
