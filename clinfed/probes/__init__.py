@@ -1,1 +1,1 @@
-"""What a run costs: parameters, seconds, memory, throughput. The same functions in simulation, at sites, in plain loops."""
+"""What a run costs: parameters, seconds, memory, throughput. One set of functions for simulations, sites and loops."""

@@ -1,0 +1,71 @@
+"""`clinfed count [overrides]`: what is trained and what travels, from shapes alone: nothing is loaded or downloaded."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import configs
+from clinfed.cli import add_overrides
+from clinfed.errors import UserError
+from clinfed.probes.parameters import ParameterCount, count_parameters
+
+LABELS_KEY = "head.labels="
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("count", help="count what is trained and what travels, without loading a base")
+    add_overrides(parser)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.epilog = (
+        "head.labels=L sets the number of BIO tags (2 x codes + 1) instead of the corpus' own. Example: clinfed count "
+        "task=jerl base=mbert adapter=lora adapter.r=256 head.labels=29001 --json"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the counts; raises UserError for overrides that make no run."""
+    tags, overrides = split_labels(args.overrides)
+    counts = count_run(configs.load(configs.absolute_paths(overrides, Path.cwd())), tags)
+    print(json.dumps(counts.as_dict()) if args.json else table(counts))
+    return 0
+
+
+def split_labels(overrides: Sequence[str]) -> tuple[int | None, list[str]]:
+    """Return the number of tags that head.labels asks for, if it does, and the other overrides."""
+    asked = [override.removeprefix(LABELS_KEY) for override in overrides if override.startswith(LABELS_KEY)]
+    others = [override for override in overrides if not override.startswith(LABELS_KEY)]
+    if not asked:
+        return None, others
+    tags = int(asked[-1]) if asked[-1].isascii() and asked[-1].isdigit() else 0
+    if tags < 3 or tags % 2 == 0:
+        raise UserError(
+            f"{LABELS_KEY}{asked[-1]}: expected an odd number of tags, from 3: O, B- and I- of each code"
+        )
+    return tags, others
+
+
+def count_run(run: configs.Run, tags: int | None = None) -> ParameterCount:
+    """Return the counts of a run, with the corpus' codes or the codes of a given number of tags."""
+    import torch
+
+    from clinfed.bases import meta_encoder
+
+    num_codes = len(run.corpus.codes()) if tags is None else (tags - 1) // 2
+    encoder = meta_encoder(run.base)
+    with torch.device("meta"):
+        head = run.task.head(encoder.config.hidden_size, num_codes)
+    return count_parameters(encoder, run.adapter, head)
+
+
+def table(counts: ParameterCount) -> str:
+    """Return the counts as aligned lines."""
+    rows = [
+        ("adapter", f"{counts.adapter:,}"),
+        ("head", f"{counts.head:,}"),
+        ("trainable", f"{counts.trainable:,}"),
+        ("frozen", f"{counts.frozen:,}"),
+        ("wire, one way", f"{counts.wire_bytes:,} bytes ({counts.wire_bytes / 1e6:,.1f} MB)"),
+    ]
+    return "\n".join(f"{name:14}{value}" for name, value in rows)
