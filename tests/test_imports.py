@@ -14,7 +14,8 @@ TENSORS = "torch transformers tokenizers peft bitsandbytes accelerate safetensor
 TABLE = {
     "clinfed.errors": ("", "", ""),
     "clinfed.home": ("", "", "platformdirs"),
-    "clinfed.fingerprints": ("", "", ""),
+    "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
+    "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
     "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib"),
@@ -46,7 +47,7 @@ TABLE = {
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
     "server": (
         "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
-        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.home",
+        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.home",
         "flwr numpy",
         "torch",
     ),
