@@ -48,7 +48,7 @@ TABLE = {
     "server": (
         "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
         "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.home",
-        "flwr numpy",
+        "flwr numpy safetensors",
         "torch",
     ),
     # The one file of the coordinator that reads notes: a public test set of its own.
