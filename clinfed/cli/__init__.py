@@ -1,0 +1,53 @@
+"""The command `clinfed`: a module here per subcommand, each with add_parser(subparsers) and run(args) -> int."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from clinfed.errors import UserError
+
+COMMANDS = {
+    "simulate": "train adapters across simulated clinics with Flower, and judge them",
+    "train": "the same training in one place, over all notes, without Flower",
+    "config": "print the resolved run",
+    "count": "count what is trained and what travels, without loading a base",
+    "score": "strict span F1 of predicted notes against gold notes",
+    "pretrain": "make the embedded base anew",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; return its exit code, 2 for a user's mistake (one line), while a bug keeps its traceback."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
+    subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
+    chosen = argv[0] if argv and argv[0] in COMMANDS else None
+    module = None
+    for name, purpose in COMMANDS.items():
+        if name == chosen:  # only this one is imported, so that light commands stay fast
+            module = importlib.import_module(f"clinfed.cli.{name}")
+            module.add_parser(subparsers)
+        else:
+            subparsers.add_parser(name, help=purpose)
+    args = parser.parse_args(argv)
+    assert module is not None  # argparse has ended the program for anything that is no command
+    try:
+        return int(module.run(args))
+    except UserError as error:
+        print(f"clinfed {args.command}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # `clinfed ... | head`
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def add_overrides(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that composes a run takes."""
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        metavar="key=value",
+        help="for example adapter.r=16 rounds=3; `clinfed config` lists them",
+    )

@@ -71,6 +71,7 @@ class RoundRecord(TypedDict):
     validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes
     aggregate_s: float
     seconds: float  # wall clock of the round
+    overhead_s: NotRequired[float]  # of these, beyond the busiest worker's training and judging
     bytes_up: int  # tensors, all clinics
     bytes_down: int
     message_bytes_up: NotRequired[int]  # whole messages, with their envelope

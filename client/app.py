@@ -1,0 +1,165 @@
+"""The clinic's side of Flower: message -> work -> message. Nothing that an exception says ever leaves the clinic."""
+
+import os
+import shlex
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app.error import Error
+from flwr.clientapp import ClientApp
+
+from client.clinic import Clinic
+from client.warm import WORKER, Warm, warm
+from clinfed import fingerprints, protocol
+from clinfed.adapters.codec import WIRE_VERSION, WireTensor, decode, encode
+from clinfed.adapters.state import AdapterState
+from clinfed.home import clinic_folder
+
+app = ClientApp()
+
+Work = Callable[[Message, Context], RecordDict]
+
+
+@app.query("hello")
+def hello(message: Message, context: Context) -> Message:
+    """Load everything, and say who this is and what it runs, before anything is trained."""
+    return answered(protocol.Failure.HELLO, _hello, message, context)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the global adapter on the clinic's notes for one round's epochs."""
+    return answered(protocol.Failure.TRAIN, _train, message, context)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """Judge the global adapter on one split of the clinic's notes."""
+    return answered(protocol.Failure.EVALUATE, _evaluate, message, context)
+
+
+def answered(failure: protocol.Failure, work: Work, message: Message, context: Context) -> Message:
+    """Return the work's answer, or the failure's code with the exception's class; its text stays in a file here.
+
+    Stock Flower would send the text, and a text may quote a note.
+    """
+    try:
+        return Message(work(message, context), reply_to=message)
+    except Exception as error:
+        with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
+            _keep_detail(failure)
+        return Message(Error(int(failure), type(error).__name__), reply_to=message)
+
+
+def _keep_detail(failure: protocol.Failure) -> None:
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{failure.name.lower()}-{os.getpid()}-{time.monotonic_ns()}.log"
+    descriptor = os.open(clinic_folder("errors") / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as detail:
+        detail.write(traceback.format_exc())
+
+
+def _hello(message: Message, context: Context) -> RecordDict:
+    cache, clinic = _at_work(context)
+    state = cache.first_state(len(clinic.codes))
+    if clinic.name:
+        for split in ("train", "validation"):
+            cache.encoded(clinic, split)
+    ours = fingerprints.of_run(cache.run, clinic.codes, state.shapes)
+    roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
+    identity = _identity(clinic) | {f"fingerprint.{name}": value for name, value in ours.items()}
+    identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
+    notes = {f"{split}_notes": len(clinic.split(split)) for split in ("train", "validation", "test")}
+    lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if clinic.name}
+    identity |= {"lost": _to_json(lost), "skipped": _to_json(dict(clinic.skipped))}
+    report = notes | {"nodes": clinic.num_nodes} | _load_report(cache)
+    return RecordDict({protocol.IDENTITY: ConfigRecord(identity), protocol.REPORT: MetricRecord(report)})
+
+
+def _train(message: Message, context: Context) -> RecordDict:
+    from client.work import round_epochs, train_epochs
+    from clinfed.adapters.weights import read_state
+
+    cache, clinic = _at_work(context)
+    started = time.perf_counter()
+    state = _read_adapter(message.content)
+    decode_s = time.perf_counter() - started
+    number = int(message.content[protocol.QUESTION]["round"])
+    result = train_epochs(cache, clinic, state, *round_epochs(cache, number))
+    started = time.perf_counter()
+    adapter = _write_adapter(read_state(cache.tagger(len(clinic.codes))))
+    report = {
+        "num_examples": result.notes,
+        "loss": result.loss,
+        "tokens": result.tokens,
+        "padded_tokens": result.padded_tokens,
+        "steps": result.steps,
+        "train_s": result.seconds,
+        "serialise_s": decode_s + time.perf_counter() - started,
+        **_load_report(cache),
+    }
+    return RecordDict(
+        {
+            protocol.ADAPTER: adapter,
+            protocol.IDENTITY: ConfigRecord(_identity(clinic)),
+            protocol.REPORT: MetricRecord(report),
+        }
+    )
+
+
+def _evaluate(message: Message, context: Context) -> RecordDict:
+    from client.work import judge
+
+    cache, clinic = _at_work(context)
+    question = message.content[protocol.QUESTION]
+    started = time.perf_counter()
+    state = _read_adapter(message.content)
+    decode_s = time.perf_counter() - started
+    judgement = judge(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
+    arrays, names = protocol.counts_to_wire(judgement.counts)
+    report = {
+        "notes": judgement.notes,
+        "evaluate_s": judgement.seconds,
+        "lexicon_s": judgement.lexicon_s,
+        "serialise_s": decode_s,
+        **_load_report(cache),
+    }
+    return RecordDict(
+        {
+            protocol.COUNTS: ArrayRecord({name: Array(array) for name, array in arrays.items()}),
+            protocol.COUNT_NAMES: ConfigRecord(dict(names)),
+            protocol.IDENTITY: ConfigRecord(_identity(clinic)),
+            protocol.REPORT: MetricRecord(report),
+        }
+    )
+
+
+def _at_work(context: Context) -> tuple[Warm, Clinic]:
+    cache = warm(shlex.split(str(context.run_config["overrides"])))
+    return cache, cache.clinic(context.node_config)
+
+
+def _identity(clinic: Clinic) -> dict[str, str | int]:
+    return {"clinic": clinic.name, "worker": WORKER, "wire": WIRE_VERSION, "code": fingerprints.code()}
+
+
+def _load_report(cache: Warm) -> dict[str, float]:
+    return {"load_s": cache.take_load_s(), "base_loads": cache.base_loads}
+
+
+def _read_adapter(content: RecordDict) -> AdapterState:
+    version = int(content[protocol.QUESTION]["wire"])
+    arrays = content[protocol.ADAPTER].items()
+    return decode((WireTensor(name, a.dtype, tuple(a.shape), a.data) for name, a in arrays), version=version)
+
+
+def _write_adapter(state: AdapterState) -> ArrayRecord:
+    return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
+
+
+def _to_json(value: object) -> str:
+    import json
+
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,114 @@
+"""Which notes this node holds: dealt by the partition in a simulation, read from the clinic's own disk at a site."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from clinfed.corpus.language import with_languages
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+from clinfed.corpus.splits import split_of, training_slice
+from clinfed.errors import UserError
+from configs import Run
+from configs.discovery import plugin_class
+from partitions.base import deal, describe
+
+PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
+
+NodeConfig = Mapping[str, str | int | float | bool]
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """One clinic's notes, sorted by id, and the codes that all sides share.
+
+    name: "" where the node got no notes: it sits out. pooled_train: the training notes of all clinics, which only a
+    simulated clinic can see; None at a site.
+    """
+
+    name: str
+    notes: Sequence[Note]
+    codes: tuple[str, ...]
+    train_fraction: float
+    pooled_train: Sequence[Note] | None = None
+    num_nodes: int = 0  # of the simulation; 0 at a site
+    skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
+
+    @property
+    def simulated(self) -> bool:
+        """Return whether this is no real site."""
+        return self.pooled_train is not None
+
+    def split(self, name: str) -> list[Note]:
+        """Return the notes of "validation" or "test" (all of them), or the slice of "train" that is used."""
+        chosen = [note for note in self.notes if split_of(note) == name]
+        return training_slice(chosen, self.train_fraction) if name == "train" else chosen
+
+    def manifest(self) -> dict[str, object]:
+        """Return what the run record may say of this clinic's notes; a site gives only how many there are."""
+        entry = describe(self.notes)
+        return entry if self.simulated else {key: entry[key] for key in ("notes", "languages", "splits")}
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """All notes of a simulated federation, dealt once per process."""
+
+    dealt: Mapping[str, Sequence[Note]]
+    codes: tuple[str, ...]
+    pooled_train: Sequence[Note]
+    num_nodes: int
+    skipped: Mapping[str, int]
+
+    @classmethod
+    def deal(cls, run: Run, num_nodes: int) -> "Simulation":
+        """Read the run's corpus and deal it to run.clinics clinics, by default as many as there are nodes."""
+        if run.clinics > num_nodes:
+            raise UserError(
+                f"clinics={run.clinics}: the federation has {num_nodes} SuperNodes; "
+                f"start it with --federation-config num-supernodes={run.clinics}"
+            )
+        notes = list(with_languages(run.corpus.notes()))
+        dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
+        train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
+        skipped = dict(getattr(run.corpus, "skipped", {}))
+        return cls(dealt, tuple(run.corpus.codes()), train, num_nodes, skipped)
+
+    def clinic(self, number: int, train_fraction: float) -> Clinic:
+        """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left."""
+        name = [*self.dealt][number] if number < len(self.dealt) else ""
+        notes = self.dealt.get(name, [])
+        return Clinic(name, notes, self.codes, train_fraction, self.pooled_train, self.num_nodes, self.skipped)
+
+
+def read_site(run: Run, node_config: NodeConfig) -> Clinic:
+    """Return a real clinic, from its node_config: notes="/path", and optionally name, format and labels.
+
+    What the run says of a place of notes is never looked at: the clinic's disk is its own affair.
+    """
+    path = str(node_config.get("notes", ""))
+    if not Path(path).is_absolute():
+        raise UserError('node_config: notes is missing or not absolute; start the SuperNode with notes="/path"')
+    labels = str(node_config.get("labels", ""))
+    corpus = _site_corpus(run.corpus, str(node_config.get("format", "jsonl")), path, labels)
+    notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
+    codes = corpus.codes() if labels else run.corpus.codes()
+    # The path may name a patient, and the clinic's name travels.
+    name = str(node_config.get("name", "")) or f"site-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    skipped = dict(getattr(corpus, "skipped", {}))
+    return Clinic(name, notes, tuple(codes), run.corpus.train_fraction, skipped=skipped)
+
+
+def _site_corpus(run_corpus: Corpus, form: str, path: str, labels: str) -> Corpus:
+    """Return the reader of the site's format with the run's way of reading (case, slice) and the site's own paths."""
+    reader = plugin_class("corpus", form)()
+    assert isinstance(reader, Corpus)
+    return replace(
+        reader,
+        path=path,
+        labels=labels,
+        lowercase=run_corpus.lowercase,
+        skip_bad=run_corpus.skip_bad,
+        train_fraction=run_corpus.train_fraction,
+    )

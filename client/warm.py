@@ -1,0 +1,131 @@
+"""What one worker process keeps between messages: the base with its adapter, the dealt notes, encoded notes, lexicons.
+
+A message brings only adapter tensors, which are written into the warm model in place.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from client.clinic import PARTITION, PARTITIONS, Clinic, NodeConfig, Simulation, read_site
+from clinfed.adapters.state import AdapterState
+from clinfed.baselines.lexicon import Lexicon
+from clinfed.corpus.note import Note
+from clinfed.home import clinic_folder
+from configs import Run, load, refuse_at_site, refuse_relative_paths
+
+if TYPE_CHECKING:
+    from clinfed.training.encoded import Encoded
+    from clinfed.training.model import Tagger
+
+WORKER = uuid.uuid4().hex  # names this process to the server and says nothing else of it
+
+
+class Warm:
+    """One run's cache in this process. load_s: seconds spent on loading since the last take_load_s()."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        refuse_relative_paths(overrides)
+        self.overrides = tuple(overrides)
+        self.run: Run = load(overrides)
+        self.base_loads = 0
+        self.load_s = 0.0
+        self._simulations: dict[int, Simulation] = {}
+        self._sites: dict[str, Clinic] = {}
+        self._encoded: dict[tuple[str, str], Encoded] = {}
+        self._lexicons: dict[str, Lexicon] = {}
+        self._first_states: dict[int, AdapterState] = {}
+        self._tagger: Tagger | None = None
+
+    def clinic(self, node_config: NodeConfig) -> Clinic:
+        """Return the node's clinic; its notes are read once. Raises: UserError, also for corpus.* at a real site."""
+        with self.loading():
+            if PARTITION in node_config:
+                simulation = self.simulation(int(node_config[PARTITIONS]))
+                return simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction)
+            refuse_at_site(self.overrides)
+            key = str(sorted(node_config.items()))
+            if key not in self._sites:
+                self._sites[key] = read_site(self.run, node_config)
+            return self._sites[key]
+
+    def simulation(self, num_nodes: int) -> Simulation:
+        """Return all notes, dealt over so many simulated nodes."""
+        if num_nodes not in self._simulations:
+            self._simulations[num_nodes] = Simulation.deal(self.run, num_nodes)
+        return self._simulations[num_nodes]
+
+    def tagger(self, num_codes: int) -> "Tagger":
+        """Return the model, whose adapter holds whatever was written or trained last; the base is loaded once."""
+        if self._tagger is None:
+            from clinfed.adapters.weights import read_state
+            from clinfed.training.model import build
+
+            with self.loading():
+                run = self.run
+                device = run.training.device
+                self._tagger = build(run.base, run.adapter, run.task, num_codes, seed=run.seed, device=device)
+                self._first_states[num_codes] = read_state(self._tagger)
+                self.base_loads += 1
+        return self._tagger
+
+    def first_state(self, num_codes: int) -> AdapterState:
+        """Return the adapter and head as they were drawn from the run's seed."""
+        self.tagger(num_codes)
+        return self._first_states[num_codes]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Return the base's tokenizer."""
+        from clinfed.bases import load_tokenizer
+
+        return load_tokenizer(self.run.base)
+
+    def encoded(self, clinic: Clinic, split: str) -> "Encoded":
+        """Return a clinic's notes of one split as sub-words and tags, from the clinic's private cache on disk."""
+        if (clinic.name, split) not in self._encoded:
+            from clinfed.training.encoded import encode_notes
+
+            with self.loading():
+                settings, cache = self.run.training, clinic_folder("encoded")
+                self._encoded[clinic.name, split] = encode_notes(
+                    clinic.split(split),
+                    self.tokenizer,
+                    clinic.codes,
+                    window=settings.window,
+                    stride=settings.stride,
+                    cache=cache,
+                )
+        return self._encoded[clinic.name, split]
+
+    def lexicon(self, name: str, notes: Sequence[Note]) -> Lexicon:
+        """Return the lexicon of these training notes, fitted once."""
+        if name not in self._lexicons:
+            self._lexicons[name] = Lexicon.fit(notes)
+        return self._lexicons[name]
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Add the seconds inside to load_s."""
+        before, started = self.load_s, time.perf_counter()
+        yield
+        self.load_s = before + time.perf_counter() - started  # what was added inside is part of these seconds
+
+    def take_load_s(self) -> float:
+        """Return the seconds spent on loading since this was last asked."""
+        taken, self.load_s = self.load_s, 0.0
+        return taken
+
+
+_warm: Warm | None = None  # the cache of this process; replaced when a message of another run comes
+
+
+def warm(overrides: Sequence[str]) -> Warm:
+    """Return this process's cache for the run."""
+    global _warm
+    if _warm is None or _warm.overrides != tuple(overrides):
+        _warm = Warm(overrides)
+    return _warm

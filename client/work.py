@@ -1,0 +1,119 @@
+"""A clinic's work, without Flower: local training and strict judgement. The plain loop uses the same functions."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from client.clinic import Clinic
+from client.warm import Warm
+from clinfed import protocol
+from clinfed.adapters.state import AdapterState
+from clinfed.corpus.note import Note, Span
+from clinfed.evaluation.spans import count_spans, judged
+
+if TYPE_CHECKING:
+    from clinfed.training.local import TrainResult
+
+REPLICATES = 1000  # bootstrap, in the closing judgement only
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Counts by (system, gold), and what judging took."""
+
+    counts: protocol.Judged
+    notes: int
+    seconds: float  # prediction and counting of the adapter
+    lexicon_s: float
+
+
+def train_epochs(warm: Warm, clinic: Clinic, state: AdapterState, epochs: range, total_epochs: int) -> "TrainResult":
+    """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
+    from clinfed.adapters.weights import write_state
+    from clinfed.training.local import train
+
+    tagger = warm.tagger(len(clinic.codes))
+    encoded = warm.encoded(clinic, "train")
+    write_state(tagger, state)
+    run = warm.run
+    return train(
+        tagger,
+        run.task,
+        encoded,
+        run.training,
+        epochs=epochs,
+        total_epochs=total_epochs,
+        seed=run.seed,
+        clinic=clinic.name,
+        pad_id=warm.tokenizer.pad_token_id,
+        proximal_mu=run.strategy.proximal_mu,
+    )
+
+
+def round_epochs(warm: Warm, number: int) -> tuple[range, int]:
+    """Return the global epochs of a round (from 1), and how many the whole run has."""
+    local = warm.run.training.local_epochs
+    return range((number - 1) * local, number * local), warm.run.rounds * local
+
+
+def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> Judgement:
+    """Return the strict counts of the adapter on one split; at the closing also those of the lexicons, with replicates.
+
+    A simulated clinic sees all training notes and so can judge the pooled lexicon on its share; a site cannot.
+    """
+    from clinfed.adapters.weights import write_state
+    from clinfed.training.predict import predict
+
+    tagger = warm.tagger(len(clinic.codes))
+    encoded = warm.encoded(clinic, split)
+    notes = clinic.split(split)
+    started = time.perf_counter()
+    write_state(tagger, state)
+    settings, pad_id = warm.run.training, warm.tokenizer.pad_token_id
+    predicted = predict(tagger, warm.run.task, encoded, clinic.codes, settings, pad_id=pad_id)
+    counts = _against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
+    seconds = time.perf_counter() - started
+    started = time.perf_counter()
+    if closing:
+        counts |= _lexicons(warm, clinic, notes)
+    return Judgement(counts, len(notes), seconds, time.perf_counter() - started)
+
+
+def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:
+    lexicons = {protocol.CLINIC_LEXICONS: warm.lexicon(clinic.name, clinic.split("train"))}
+    if clinic.pooled_train is not None:
+        # No clinic has the empty name: it stands for all of them.
+        lexicons[protocol.POOLED_LEXICON] = warm.lexicon("", clinic.pooled_train)
+    counts: protocol.Judged = {}
+    for system, lexicon in lexicons.items():
+        predicted = {note.id: lexicon.predict(note.text) for note in notes}
+        counts |= _against_both(warm, clinic, system, notes, predicted, closing=True)
+    return counts
+
+
+def _against_both(
+    warm: Warm,
+    clinic: Clinic,
+    system: str,
+    notes: Sequence[Note],
+    predicted: Mapping[str, Sequence[Span] | frozenset[Span]],
+    *,
+    closing: bool,
+) -> protocol.Judged:
+    """Return the counts against all gold and, at the closing, also against what flat tagging can represent."""
+    from dataclasses import replace
+
+    from clinfed.tasks.bio import representable
+
+    golds = {protocol.ALL_GOLD: notes}
+    if closing:
+        held, _ = representable(notes, clinic.codes)
+        golds[protocol.REPRESENTABLE_GOLD] = [replace(note, spans=tuple(held[note.id])) for note in notes]
+    # Two sites may use the same ids; simulated clinics share no patient, and their counts must add up to the pooled.
+    name = "" if clinic.simulated else clinic.name
+    replicates = REPLICATES if closing else 0
+    return {
+        (system, gold): count_spans(judged(of, predicted), replicates=replicates, seed=warm.run.seed, clinic=name)
+        for gold, of in golds.items()
+    }

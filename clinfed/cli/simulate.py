@@ -1,0 +1,43 @@
+"""clinfed simulate rounds=3 adapter.r=16: the main job, in a simulation of its own."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from clinfed.cli import add_overrides
+from clinfed.cli.launch import Resources, simulate
+from clinfed.errors import UserError
+from clinfed.evaluation import record as records
+from configs import Run, absolute_paths, load
+
+DEFAULT_CLINICS = 2  # as Flower's own federation has by default
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("simulate", help="train adapters across simulated clinics, and judge them")
+    add_overrides(parser)
+    parser.add_argument("--json", action="store_true", help="last line of standard output: the results as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the simulation; progress goes to standard output, with --json to standard error."""
+    overrides = absolute_paths(args.overrides, Path.cwd())
+    chosen = load(overrides)
+    refuse_missing_paths(chosen)
+    out = sys.stderr if args.json else sys.stdout
+    resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=chosen.training.threads)
+    path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
+    if args.json:
+        print(json.dumps(records.summary(records.read(path), path)), flush=True)
+    return 0
+
+
+def refuse_missing_paths(run: Run) -> None:
+    """Raise UserError for a path that is not there, before anything is started."""
+    paths = {"corpus.path": run.corpus.path, "corpus.labels": run.corpus.labels, "central.notes": run.central.notes}
+    for key, path in (paths | {"resume": run.resume}).items():
+        if path and not Path(path).exists():
+            raise UserError(f"{key}={path}: no such file or folder; correct the path")
+    run.corpus.codes()  # its own complaint, where the list of codes is missing

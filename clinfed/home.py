@@ -1,0 +1,36 @@
+"""Where clinfed keeps what it writes: run records, and what is private to the clinics of this machine."""
+
+import os
+from pathlib import Path
+
+PRIVATE_MODE = 0o700  # encoded notes and error details are for the clinic's own account only
+
+
+def home() -> Path:
+    """Return $CLINFED_HOME, else the user's data folder of this platform; absolute, made where absent."""
+    given = os.environ.get("CLINFED_HOME", "")
+    if given:
+        folder = Path(given).expanduser().absolute()
+    else:
+        from platformdirs import user_data_path
+
+        folder = user_data_path("clinfed", appauthor=False)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def runs_folder() -> Path:
+    """Return where the run records go."""
+    folder = home() / "runs"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def clinic_folder(name: str) -> Path:
+    """Return a folder inside home()/clinic, which nobody but this account may enter; nothing of it ever travels."""
+    private = home() / "clinic"
+    private.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+    private.chmod(PRIVATE_MODE)  # also where an earlier umask or copy had opened it
+    folder = private / name
+    folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+    return folder

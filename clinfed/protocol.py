@@ -1,0 +1,105 @@
+"""What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
+
+A question holds `adapter` (the global tensors; not in a hello) and `question` (round and split). An answer holds
+`identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter` or `counts`. Nothing else travels.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinfed.evaluation.counts import SpanCounts, Wire
+
+HELLO = "query.hello"  # compares fingerprints, before anything is trained
+TRAIN = "train"
+EVALUATE = "evaluate"
+
+ADAPTER = "adapter"
+QUESTION = "question"
+IDENTITY = "identity"
+REPORT = "report"
+COUNTS = "counts"
+COUNT_NAMES = "count_names"
+
+TENSOR_KIND = "clinfed.tensor"  # Flower's `stype`: the bytes are those of clinfed.adapters.codec, without a header
+
+# Systems whose predictions are counted, each against the gold that its name says.
+FEDERATED = "federated"
+CLINIC_LEXICONS = "clinic_lexicons"  # each clinic's own lexicon, counts merged
+POOLED_LEXICON = "pooled_lexicon"  # which no real federation may hold
+ALL_GOLD = "all"
+REPRESENTABLE_GOLD = "representable"
+
+
+class Failure(IntEnum):
+    """What a clinic says when something went wrong: this code and the exception's class, never its text."""
+
+    HELLO = 101
+    TRAIN = 102
+    EVALUATE = 103
+
+
+Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts
+
+
+@dataclass
+class Traffic:
+    """What travelled, in bytes. tensors: of adapters only; message: whole contents as Flower sends them."""
+
+    tensors_up: int = 0
+    tensors_down: int = 0
+    message_up: int = 0
+    message_down: int = 0
+
+
+@dataclass
+class Answer:
+    """One clinic's answer without its tensors: who it is, and its numbers."""
+
+    clinic: str
+    identity: Mapping[str, Any]
+    report: Mapping[str, Any]
+    traffic: Traffic = field(default_factory=Traffic)
+    counts: Judged = field(default_factory=dict)
+
+
+def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
+    """Return the judgements as integer arrays and as lists of codes and languages, one name a line."""
+    arrays: dict[str, NDArray[np.int64]] = {}
+    names: dict[str, str] = {}
+    for (system, gold), counts in judged.items():
+        wire = counts.to_arrays()
+        for key in ("counts", "replicates"):
+            arrays[f"{system}.{gold}.{key}"] = wire[key]
+        for key in ("languages", "codes", "replicate_languages"):
+            names[f"{system}.{gold}.{key}"] = "\n".join(wire[key])
+    return arrays, names
+
+
+def counts_from_wire(arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Judged:
+    """Return the judgements that a clinic sent. Raises: ValueError or KeyError where they are not as agreed."""
+    judged: Judged = {}
+    for key in arrays:
+        system, gold, _ = key.split(".")
+        judged[system, gold] = SpanCounts.from_arrays(_wire(f"{system}.{gold}", arrays, names))
+    return judged
+
+
+def _wire(name: str, arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Wire:
+    def lines(key: str) -> list[str]:
+        text = names[f"{name}.{key}"]
+        # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+        return str(text).split("\n")
+
+    counts, replicates = arrays[f"{name}.counts"], arrays[f"{name}.replicates"]
+    return {
+        "languages": lines("languages") if len(counts) else [],
+        "codes": lines("codes") if len(counts) else [],
+        "counts": counts,
+        "replicate_languages": lines("replicate_languages") if len(replicates) else [],
+        "replicates": replicates,
+    }

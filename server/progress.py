@@ -1,0 +1,21 @@
+"""What the server tells its user, line by line, recognisable among Flower's own lines."""
+
+import sys
+
+MARK = "clinfed | "  # `clinfed simulate` shows what follows it
+
+
+def say(text: str) -> None:
+    """Print a text, each line marked, in one write, so that no other thread's line falls into it."""
+    sys.stdout.write("".join(f"{MARK}{line}\n" for line in text.splitlines()))
+    sys.stdout.flush()
+
+
+def say_error(error: Exception) -> None:
+    """Print a user's mistake as the one line that `clinfed simulate` repeats."""
+    say(f"error: {error}".replace("\n", " "))
+
+
+def say_record(path: object) -> None:
+    """Print where the run record is; the last line of a run."""
+    say(f"run record: {path}")

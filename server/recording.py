@@ -1,0 +1,220 @@
+"""From answers to the run record: counts are merged by name of clinic, seconds and bytes are added up."""
+
+import os
+import platform
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from clinfed import protocol
+from clinfed.evaluation import record as records
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.protocol import Answer
+from configs import Run, resolved
+from server.rounds import Round
+
+LIBRARIES = (
+    "clinfed",
+    "flwr",
+    "ray",
+    "numpy",
+    "torch",
+    "transformers",
+    "tokenizers",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+)
+LABELS = {
+    "synthetic": "the synthetic corpus's own list (closed set)",
+    "codiesp": "the codes of CodiEsp's training annotations (closed set)",
+}
+
+
+@dataclass
+class Recorder:
+    """Collects what a run's record says while the run goes on."""
+
+    run: Run
+    codes: Sequence[str]
+    fingerprints: Mapping[str, str]
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    rounds: list[records.RoundRecord] = field(default_factory=list)
+    base_loads: dict[str, int] = field(default_factory=dict)  # by worker
+    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    notes_trained: int = 0
+
+    def add_round(self, done: Round) -> records.RoundRecord:
+        """Add a round; return its entry."""
+        judged_by = {answer.clinic: answer for answer in done.validated}
+        notes = sum(int(answer.report["num_examples"]) for answer in done.trained)
+        answers = [*done.trained, *done.validated]
+        entry: records.RoundRecord = {
+            "round": done.number,
+            "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
+            "loss": sum(a.report["loss"] * a.report["num_examples"] for a in done.trained) / notes,
+            "validation": records.judgement(_named(done.validated, *FEDERATED_ALL)) if done.validated else None,
+            "aggregate_s": done.aggregate_s,
+            "seconds": done.seconds,
+            "overhead_s": done.overhead_s,
+            "bytes_up": sum(answer.traffic.tensors_up for answer in answers),
+            "bytes_down": sum(answer.traffic.tensors_down for answer in answers),
+            "message_bytes_up": sum(answer.traffic.message_up for answer in answers),
+            "message_bytes_down": sum(answer.traffic.message_down for answer in answers),
+        }
+        self.seconds["aggregate"] += done.aggregate_s
+        self.notes_trained += notes * self.run.training.local_epochs
+        self.add_answers(answers)
+        self.rounds.append(entry)
+        return entry
+
+    def add_answers(self, answers: Iterable[Answer]) -> None:
+        """Add the seconds, base loads and memory peaks that clinics report."""
+        for answer in answers:
+            for name, value in answer.report.items():
+                if name.endswith("_s"):
+                    self.seconds[name.removesuffix("_s")] += value
+                if name.endswith("_peak_bytes"):
+                    self.peaks[name] = max(self.peaks[name], int(value))
+            self.add_workers({str(answer.identity["worker"]): int(answer.report["base_loads"])})
+
+    def add_workers(self, base_loads: Mapping[str, int]) -> None:
+        """Note how often each worker has loaded the base so far."""
+        for worker, loads in base_loads.items():
+            self.base_loads[worker] = max(loads, self.base_loads.get(worker, 0))
+
+    def finish(
+        self,
+        closing: Sequence[Answer],
+        *,
+        system: str,
+        adapter_sha256: str,
+        trainable: int,
+        manifest: Mapping[str, Any],
+        lost: Mapping[str, Mapping[str, int]],
+        seconds: float,
+    ) -> records.RunRecord:
+        """Return the whole record; closing: the answers on the test split. system: what the adapter is called."""
+        self.add_answers(closing)
+        counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
+        test: dict[str, dict[str, records.Judgement]] = {}
+        for (of, gold), by_clinic in counts.items():
+            name = system if of == protocol.FEDERATED else of
+            test.setdefault(name, {})[gold] = records.judgement(by_clinic)
+        trained_s = self.seconds["train"]
+        return {
+            "schema": records.SCHEMA,
+            "started": self.started.isoformat(timespec="seconds"),
+            "config": resolved(self.run),
+            "fingerprints": dict(self.fingerprints),
+            "versions": versions(),
+            "seeds": {"run": self.run.seed, "bootstrap": self.run.seed},
+            "machine": machine(self.run.training.threads, self.run.training.device),
+            "labels": self._labels(counts),
+            "manifest": dict(manifest),
+            "lost": {split: dict(reasons) for split, reasons in lost.items()},
+            "rounds": self.rounds,
+            "chosen_round": self.rounds[-1]["round"],
+            "chosen_by": "last round",
+            "test": test,
+            "differences": _differences(counts),
+            "probes": {
+                "trainable_parameters": trainable,
+                "training_s": trained_s,
+                "documents_per_s": self.notes_trained / trained_s if trained_s else 0.0,
+                **self.peaks,
+            },
+            "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
+            "adapter_sha256": adapter_sha256,
+            "base_loads": sum(self.base_loads.values()),
+            "workers": len(self.base_loads),
+            "bytes_up": sum(entry["bytes_up"] for entry in self.rounds),
+            "bytes_down": sum(entry["bytes_down"] for entry in self.rounds)
+            + sum(answer.traffic.tensors_down for answer in closing),
+            "seconds": seconds,
+        }
+
+    def _labels(self, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> records.LabelSet:
+        corpus = self.run.options.get("corpus", "")
+        labels: records.LabelSet = {
+            "name": "the list in corpus.labels" if self.run.corpus.labels else LABELS.get(corpus, "the shared list"),
+            "codes": len(self.codes),
+            "sha256": self.fingerprints["labels"],
+        }
+        everything = merged(counts[FEDERATED_ALL]).micro().support if FEDERATED_ALL in counts else 0
+        if everything:
+            key = (protocol.FEDERATED, protocol.REPRESENTABLE_GOLD)
+            recall = merged(counts[key]).micro().support / everything
+            # A perfect tagger makes no false positive: P = 1, F1 = 2R / (1 + R).
+            labels |= {"ceiling_recall": recall, "ceiling_f1": 2 * recall / (1 + recall)}
+        return labels
+
+
+FEDERATED_ALL = (protocol.FEDERATED, protocol.ALL_GOLD)
+
+
+def merged(by_clinic: Mapping[str, SpanCounts]) -> SpanCounts:
+    """Return the clinics' counts added up, in the order of names."""
+    return sum((by_clinic[name] for name in sorted(by_clinic)), SpanCounts())
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version(), "executable": sys.executable}
+    for library in LIBRARIES:
+        try:
+            found[library] = version(library)
+        except PackageNotFoundError:
+            found[library] = "not installed"
+    return found
+
+
+def machine(threads: int, device: str) -> dict[str, Any]:
+    """Return what the numbers were measured on; no host name."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    described = {"name": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": threads}
+    return described | {"memory_bytes": memory, "device": device, "gpu": _gpu() if device != "cpu" else None}
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanCounts]:
+    return {answer.clinic: answer.counts[system, gold] for answer in answers if (system, gold) in answer.counts}
+
+
+def _differences(counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> dict[str, records.Difference]:
+    ours = merged(counts[FEDERATED_ALL])
+    return {
+        system: records.difference(ours, merged(by_clinic))
+        for (system, gold), by_clinic in counts.items()
+        if gold == protocol.ALL_GOLD
+        and system != protocol.FEDERATED
+        and by_clinic.keys() == counts[FEDERATED_ALL].keys()
+    }
+
+
+def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
+    answers = [trained] if validated is None else [trained, validated]
+    seconds = {
+        name: sum(float(answer.report.get(f"{name}_s", 0.0)) for answer in answers)
+        for name in ("load", "train", "serialise", "evaluate")
+    }
+    return {
+        "loss": trained.report["loss"],
+        "notes": trained.report["num_examples"],
+        "seconds": seconds,
+        "bytes_up": sum(answer.traffic.tensors_up for answer in answers),
+        "bytes_down": sum(answer.traffic.tensors_down for answer in answers),
+        "validation": records.score(validated.counts[FEDERATED_ALL].micro()) if validated else None,
+        "steps": trained.report["steps"],
+        "tokens": trained.report["tokens"],
+    }
