@@ -1,0 +1,5 @@
+"""Invented bilingual primary-care notes with annotated diagnoses; the datasheet is docs/datasheet.md."""
+
+from clinfed.corpus.synthetic.generator import codes, generate
+
+__all__ = ["codes", "generate"]

@@ -1,0 +1,25 @@
+"""corpus=synthetic: the embedded invented notes, made on the fly."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+from clinfed.corpus.synthetic import codes, generate
+
+
+@dataclass
+class Synthetic(Corpus):
+    """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
+
+    train_fraction: float = 0.2  # the default job's slice: about 3,000 training notes
+    seed: int = 0  # of the notes; another seed gives other patients
+    patients: int = 320  # 320 gives the published size, 21,812 notes
+
+    def notes(self) -> Iterator[Note]:
+        """Yield all notes in the order of their ids."""
+        yield from generate(self.seed, self.patients)
+
+    def codes(self) -> list[str]:
+        """Return the generator's code list."""
+        return codes()
