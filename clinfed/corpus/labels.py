@@ -8,7 +8,7 @@ from clinfed.corpus import icd10
 from clinfed.errors import UserError
 
 _LABEL = re.compile(r"[^\W\d_][\w-]*")  # a word, such as FARMACO
-_ATTEMPT = re.compile(r"[A-Za-z]\d[\w.,].*")  # sets out like a code
+_BEGINNING = re.compile(r"[A-Za-z]\d")  # of a code
 
 
 def load(path: str | Path) -> list[str]:
@@ -35,13 +35,13 @@ def load(path: str | Path) -> list[str]:
 
 
 def is_label(text: str) -> bool:
-    """Return whether the text is a label that stands for itself: a word that does not set out like a code."""
-    return bool(_LABEL.fullmatch(text)) and not _ATTEMPT.fullmatch(text)
+    """Return whether the text is a label that stands for itself: a word that does not begin like a code."""
+    return bool(_LABEL.fullmatch(text)) and not _BEGINNING.match(text)
 
 
 def attempts_code(text: str) -> bool:
     """Return whether the text sets out like a code (letter, digit and more) but is none: "E11,9"."""
-    return bool(_ATTEMPT.fullmatch(text)) and not icd10.is_code(text)
+    return len(text) > 2 and bool(_BEGINNING.match(text)) and not icd10.is_code(text)
 
 
 def shared(labels: str, corpus: str) -> list[str]:

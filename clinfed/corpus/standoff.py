@@ -3,6 +3,7 @@
 Source: https://brat.nlplab.org/standoff.html
 """
 
+import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from clinfed.corpus.note import Fragment, Span
 
 CODE_ATTRIBUTES = {"code", "icd", "icd10", "icd-10", "cie10", "cie-10", "cim10", "cim-10"}
 _TERMINOLOGY = re.compile(r"(icd|cie|cim)[-_ ]?(10)?([-_ ]?(cm|es|mc))?", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[\s,;|+/]+")
+_SEPARATORS = re.compile(r"[\s;|+/]+|,(?!\d)")  # a comma before a digit is a slip for the dot: "E11,9"
 
 
 @dataclass
@@ -127,18 +128,21 @@ def _parse_attribute(where: str, rest: str, sheet: _Sheet, skipped: Counter[str]
 
 def _parse_note(where: str, rest: str, sheet: _Sheet, skipped: Counter[str]) -> None:
     """Read `AnnotatorNotes T1<tab>E11.9`: codes that the note begins with; a remark follows, or is all there is."""
-    parts = _SEPARATORS.split(rest.strip(), maxsplit=2)
-    words = [word for word in _SEPARATORS.split(parts[2]) if word] if len(parts) == 3 else []
-    if len(parts) < 2 or not words:
-        skipped["annotator note without code"] += 1
-        return
-    words = [word.partition(":")[2] if _TERMINOLOGY.fullmatch(word.partition(":")[0]) else word for word in words]
-    if labels.attempts_code(words[0]):
+    parts = rest.split(maxsplit=2)
+    words = _words(parts[2]) if len(parts) == 3 else []
+    if words and labels.attempts_code(words[0]):
         intake.checked_code(where, words[0])  # raises
-    before = len(sheet.codes[parts[1]])
-    for word in words:
-        if not icd10.is_code(word):
-            break
-        sheet.codes[parts[1]].append((where, icd10.normalise(word)))
-    if len(sheet.codes[parts[1]]) == before:
+    codes = [icd10.normalise(word) for word in itertools.takewhile(icd10.is_code, words)]
+    if codes:
+        sheet.codes[parts[1]] += [(where, code) for code in codes]
+    else:
         skipped["annotator note without code"] += 1
+
+
+def _words(remark: str) -> list[str]:
+    """Return the words of an annotator's note, without the name of the terminology: "ICD10:E11.9" is "E11.9"."""
+    words = []
+    for word in _SEPARATORS.split(remark):
+        name, _, rest = word.partition(":")
+        words.append(rest if _TERMINOLOGY.fullmatch(name) else word)
+    return [word for word in words if word]

@@ -1,0 +1,192 @@
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from clinfed.corpus import writers
+from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.note import Note, Span
+from clinfed.corpus.readers.brat import Brat, read
+from clinfed.errors import UserError
+
+TEXT = "Canary té diabetis tipus 2 i HTA.\nNega tos 😷."
+
+
+def brat_pair(folder: Path, annotations: str | bytes, text: str | bytes = TEXT, name: str = "note") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.txt").write_bytes(text.encode() if isinstance(text, str) else text)
+    data = annotations.encode() if isinstance(annotations, str) else annotations
+    (folder / f"{name}.ann").write_bytes(data)
+    return folder / f"{name}.txt"
+
+
+T1 = "T1\tDIAG 10 18\tdiabetis\n"
+DIABETES = ((10, 18),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "codes"),
+    [
+        ("N1\tReference T1 ICD10:E11.9\tdiabetis mellitus\n", ["E11.9"]),
+        ("N1\tReference T1 CIE-10-ES:e119\n", ["E11.9"]),
+        ("A1\tCode T1 E11.9\n", ["E11.9"]),
+        ("M1\tICD10 T1 e11.9\n", ["E11.9"]),
+        ("#1\tAnnotatorNotes T1\tE11.9\n", ["E11.9"]),
+        ("#1\tAnnotatorNotes T1\te11.9; I10 doubtful\n", ["E11.9", "I10"]),
+        ("#1\tAnnotatorNotes T1\tE11.9,I10\n", ["E11.9", "I10"]),
+        ("#1\tAnnotatorNotes T1\tICD10: E11.9\n", ["E11.9"]),
+        ("N1\tReference T1 ICD10:E11.9\n#1\tAnnotatorNotes T1\tE11.9\n", ["E11.9"]),  # twice the same is one
+        ("N1\tReference T1 ICD10:E11.9\nA1\tCode T1 Z79.4\n", ["E11.9", "Z79.4"]),
+        ("A1\tNegation T1\nN1\tReference T1 ICD10:R05\n", ["R05"]),
+    ],
+)
+def test_a_code_stands_in_one_of_three_places(tmp_path: Path, lines: str, codes: list[str]) -> None:
+    for annotations in (T1 + lines, lines + T1):  # in either order
+        (note,) = read(brat_pair(tmp_path, annotations))
+        assert note == Note("note", TEXT, tuple(Span(DIABETES, code) for code in codes))
+
+
+def test_the_type_itself_may_be_the_code(tmp_path: Path) -> None:
+    (note,) = read(brat_pair(tmp_path, "T1\tE119 10 18\tdiabetis\n"))
+    assert note.spans == (Span(DIABETES, "E11.9"),)
+
+
+def test_discontinuous_and_overlapping_mentions_are_kept(tmp_path: Path) -> None:
+    annotations = (
+        "T1\tDIAG 10 18;25 26\tdiabetis 2\nN1\tReference T1 ICD10:E11\n"
+        "T2\tDIAG 10 26\tdiabetis tipus 2\nN2\tReference T2 ICD10:E11.9\n"
+        "T3\tDIAG 39 42;10 18\ttos diabetis\nN3\tReference T3 ICD10:R05\n"  # against the reading order
+        "T4\tDIAG 29 38\tHTA. Nega\nN4\tReference T4 ICD10:I10\n"  # the line end shows as a blank
+    )
+    (note,) = read(brat_pair(tmp_path, annotations))
+    assert note.spans == (
+        Span(((10, 18), (25, 26)), "E11"),
+        Span(((10, 26),), "E11.9"),
+        Span(((10, 18), (39, 42)), "R05"),
+        Span(((29, 38),), "I10"),
+    )
+
+
+def test_what_has_no_code_is_counted(tmp_path: Path) -> None:
+    annotations = (
+        f"{T1}T2\tDRUG 29 32\tHTA\nN1\tReference T2 SNOMED:38341003\n#1\tAnnotatorNotes T1\tcanary?\n"
+        "A1\tNegation T1\nR1\tof Arg1:T1 Arg2:T2\n#2\tAnnotatorNotes R1\tE11.9\n\n"
+    )
+    corpus = Brat(path=str(brat_pair(tmp_path, annotations)))
+    assert [note.spans for note in corpus.notes()] == [()]
+    assert corpus.skipped == {
+        "mention without code": 2,
+        "reference to another terminology": 1,
+        "annotator note without code": 1,
+        "other attribute": 1,
+        "relation, event or equivalence": 1,
+        "code of what is no mention": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("annotations", "found"),
+    [
+        ("T1\tDIAG 10 99\tcanary\n", r"note\.ann:1: span \[10, 99\) ends past the note \(45 characters\)"),
+        ("T1\tDIAG 18 10\tcanary\n", r"note\.ann:1: span \[18, 10\) holds no character"),
+        ("T1\tDIAG 11 19\tdiabetis\n", r"note\.ann:1: the surface text is not what stands at the offsets"),
+        ("T1\tDIAG 10 18;12 20\tdiabetis\n", r"note\.ann:1: fragment \[12, 20\) overlaps"),
+        ("T1\tDIAG 10\tcanary\n", r"note\.ann:1: offsets that are not pairs"),
+        ("T1\tDIAG ten 18\tcanary\n", r"note\.ann:1: offsets that are not whole numbers"),
+        ("T1\tDIAG 10 18 diabetis\n", r"note\.ann:1: a T line without its parts"),
+        (T1 + T1, r"note\.ann:2: a T id that is taken"),
+        (T1 + "N1\tReference T1 ICD10:canary\n", r"note\.ann:2: a code that has not"),
+        (T1 + "N1\tReference T1\n", r"note\.ann:2: an N line without its parts"),
+        (T1 + "A1\tCode T1 E11.\n", r"note\.ann:2: a code that has not"),
+        (T1 + "A1\tCode T1\n", r"note\.ann:2: a code that has not"),
+        (T1 + "A1\tCode\n", r"note\.ann:2: an attribute without its parts"),
+        (T1 + "#1\tAnnotatorNotes T1\tE11,9\n", r"note\.ann:2: a code that has not"),  # not E11 and a remark
+        (T1 + "#1\tAnnotatorNotes T1\tE11.99999\n", r"note\.ann:2: a code that has not"),
+        (T1 + "N1\tReference T7 ICD10:E11.9\n", r"note\.ann:2: a code that points at no T line"),
+        ("canary\n", r"note\.ann:1: a line of no kind that BRAT has"),
+        (T1.replace("\n", "\r\n"), r"note\.ann:1: the line ends in CR LF"),
+        (b"\xef\xbb\xbf" + T1.encode(), r"note\.ann:1: begins with a byte order mark"),
+        (T1.encode() + b"#1\tAnnotatorNotes T1\tcan\xe1ry\n", r"note\.ann:2: byte 24 .* is not UTF-8"),
+    ],
+)
+def test_a_faulty_annotation_is_named_or_its_note_skipped(tmp_path: Path, annotations: str | bytes, found: str) -> None:
+    brat_pair(tmp_path, annotations)
+    brat_pair(tmp_path, "", name="other")
+    with pytest.raises(BadInputError, match=found) as caught:
+        list(read(tmp_path))
+    assert "canary" not in str(caught.value)
+    assert "diabetis" not in str(caught.value)
+    skipped: Counter[str] = Counter()
+    assert [note.id for note in read(tmp_path, skip_bad=True, skipped=skipped)] == ["other"]
+    assert skipped.total() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", r"note\.txt:1: the note has no text"),
+        (" \n", r"note\.txt:1: the note has no text"),
+        ("Canary.\r\nBird.", r"note\.txt:1: the text has carriage returns"),
+        ("\ufeffCanary.", r"note\.txt:1: begins with a byte order mark"),
+        (b"Canary\nb\xedrd", r"note\.txt:1: byte 8 \(line 2\) is not UTF-8"),
+    ],
+)
+def test_a_faulty_text_is_named_or_skipped(tmp_path: Path, text: str | bytes, found: str) -> None:
+    path = brat_pair(tmp_path, "", text)
+    with pytest.raises(BadInputError, match=found):
+        list(read(path))
+    corpus = Brat(path=str(path), skip_bad=True)
+    assert list(corpus.notes()) == []
+    assert corpus.skipped.total() == 1
+
+
+def test_half_a_pair_is_refused(tmp_path: Path) -> None:
+    brat_pair(tmp_path, "")
+    (tmp_path / "note.ann").rename(tmp_path / "nota.ann")
+    with pytest.raises(BadInputError, match=r"note\.txt:1: the text has no \.ann file"):
+        list(read(tmp_path))
+    skipped: Counter[str] = Counter()
+    assert list(read(tmp_path, skip_bad=True, skipped=skipped)) == []
+    assert skipped == {"no annotation file": 1, "annotation without text": 1}
+
+
+def test_ids_are_paths_below_the_folder_and_either_file_may_be_named(tmp_path: Path) -> None:
+    brat_pair(tmp_path / "clinic", T1, name="a b")
+    brat_pair(tmp_path, T1, name="a%20b")
+    assert [note.id for note in read(tmp_path)] == ["a b", "clinic/a b"]
+    assert list(read(tmp_path / "a%20b.ann")) == list(read(tmp_path / "a%20b.txt"))
+    brat_pair(tmp_path, T1, name="a b")
+    with pytest.raises(BadInputError, match=r"a%20b\.txt:1: the note's id was already used at .*a b\.txt:1"):
+        list(read(tmp_path))
+
+
+def test_metadata_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+    brat_pair(tmp_path, "")
+    metadata = tmp_path / "metadata.jsonl"
+    metadata.write_text('{"id": "note", "language": "ca", "patient": "p", "clinic": "c", "split": "test"}\n')
+    expected = [Note("note", TEXT, (), "ca", "p", "c", "test")]
+    assert list(read(tmp_path)) == list(read(tmp_path / "note.txt")) == expected
+    metadata.write_text('{"id": "note", "language": "canary"}\n')
+    with pytest.raises(BadInputError, match=r"metadata\.jsonl:1: language is not two") as caught:
+        list(read(tmp_path))
+    assert "canary" not in str(caught.value)
+    assert list(read(tmp_path, skip_bad=True)) == []
+
+
+def test_the_writer_refuses_to_mix_or_to_lose(tmp_path: Path) -> None:
+    brat_pair(tmp_path / "full", "")
+    with pytest.raises(UserError, match="not an empty folder"):
+        writers.write_brat([Note("a", "b")], tmp_path / "full")
+    with pytest.raises(UserError, match=r"a\.txt:1: a mention has no ICD-10 code"):
+        writers.write_brat([Note("a", "b", (Span(((0, 1),), "FARMACO"),))], tmp_path / "label")
+    with pytest.raises(UserError, match="too long for a file name"):
+        writers.write_brat([Note("a" * 300, "b")], tmp_path / "long")
+    with pytest.raises(UserError, match="there twice"):
+        writers.write_brat([Note("a", "b"), Note("a", "c")], tmp_path / "twice")
+    with pytest.raises(BadInputError, match="carriage returns"):
+        writers.write_brat([Note("a", "b\r\nc")], tmp_path / "carriage")
+
+
+def test_codes_need_a_shared_list() -> None:
+    with pytest.raises(UserError, match="corpus=brat has no public list of codes"):
+        Brat().codes()
