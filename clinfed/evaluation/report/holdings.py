@@ -1,0 +1,63 @@
+"""The picture of who holds what: each clinic's notes by language and its mentions by ICD-10 chapter.
+
+draw(record["manifest"], "holdings.svg")
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clinfed.errors import UserError
+
+FORMATS = (".png", ".svg")
+_PANELS = (("languages", "notes by language"), ("chapters", "mentions by ICD-10 chapter"))
+_ROW_HEIGHT = 0.35  # inches a clinic
+# The keys of a panel on one row of the legend: more would be wider than the panel.
+_LEGEND_COLUMNS = 8
+
+
+def draw(manifest: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
+    """Draw a partition's manifest (partitions.base.manifest) as stacked bars, a row a clinic; PNG or SVG by suffix.
+
+    Raises: UserError for another suffix. ImportError where matplotlib is not installed.
+    """
+    target = Path(path)
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target}: cannot draw a file {target.suffix or 'without suffix'}; expected .png or .svg")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure  # not pyplot, which keeps global state and looks for a screen
+
+    figure = Figure(figsize=(12, 2.0 + _ROW_HEIGHT * max(1, len(manifest))), layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, (counted, title) in zip(panels, _PANELS, strict=True):
+        _stack(axes, list(manifest), shares(manifest, counted))
+        axes.set_title(title)
+    panels[0].invert_yaxis()  # the first clinic on top; the panels share the axis
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Without salt and date, two pictures of one manifest would differ in their bytes.
+    with mpl.rc_context({"svg.hashsalt": "clinfed"}):
+        figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else None)
+
+
+def shares(manifest: Mapping[str, Mapping[str, Any]], counted: str) -> dict[str, list[int]]:
+    """Return each key's counts, one a clinic in the manifest's order; the keys with most come first."""
+    keys = {key for entry in manifest.values() for key in entry[counted]}
+    rows = {key: [int(entry[counted].get(key, 0)) for entry in manifest.values()] for key in keys}
+    return dict(sorted(rows.items(), key=lambda row: (-sum(row[1]), row[0])))
+
+
+def _stack(axes: Any, clinics: list[str], rows: Mapping[str, list[int]]) -> None:
+    """Draw one horizontal bar a clinic, a piece a key."""
+    import matplotlib as mpl
+
+    colours = mpl.colormaps["tab20"]
+    left = [0] * len(clinics)
+    for number, (key, counts) in enumerate(rows.items()):
+        # From the 21st key on the colours begin again; the edge and the order of the legend tell them apart.
+        axes.barh(clinics, counts, left=left, label=key, color=colours(number % 20), edgecolor="white", linewidth=0.5)
+        left = [before + count for before, count in zip(left, counts, strict=True)]
+    axes.margins(x=0.02)
+    axes.spines[["top", "right"]].set_visible(False)
+    if rows:
+        columns = min(len(rows), _LEGEND_COLUMNS)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=columns, frameon=False, fontsize="small")

@@ -1,0 +1,41 @@
+"""The picture of who holds what shows each clinic, language and chapter of a manifest."""
+
+from pathlib import Path
+
+import pytest
+
+from clinfed.errors import UserError
+from clinfed.evaluation.report.holdings import draw, shares
+
+MANIFEST = {
+    "north": {"languages": {"ca": 3}, "chapters": {"I": 1, "X": 2}},
+    "south": {"languages": {"ca": 1, "es": 5}, "chapters": {"X": 4}},
+}
+
+
+def test_counts_stand_in_the_order_of_clinics_and_the_largest_first():
+    assert shares(MANIFEST, "languages") == {"es": [0, 5], "ca": [3, 1]}
+    assert list(shares(MANIFEST, "languages")) == ["es", "ca"]  # 5 before 4
+    assert shares({}, "chapters") == {}
+
+
+def test_a_picture_names_clinics_languages_and_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install clinfed[train])")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")  # text as text, not as outlines
+    draw(MANIFEST, tmp_path / "new" / "one.svg")
+    draw(MANIFEST, tmp_path / "two.svg")
+    text = (tmp_path / "new" / "one.svg").read_text()
+    assert all(f">{name}</text>" in text for name in ("north", "south", "ca", "es", "I", "X", "notes by language"))
+    assert text == (tmp_path / "two.svg").read_text()
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, {}])
+def test_a_png_is_drawn_too(tmp_path: Path, manifest: dict):
+    pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install clinfed[train])")
+    draw(manifest, tmp_path / "holdings.png")
+    assert (tmp_path / "holdings.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_kind_of_file_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match=r"\.gif; expected \.png or \.svg"):
+        draw(MANIFEST, tmp_path / "holdings.gif")
