@@ -13,6 +13,7 @@ from clinfed.errors import UserError
 from configs import Run
 from configs.discovery import plugin_class
 from partitions.base import deal, describe
+from partitions.pooled import Pooled
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
 
@@ -71,6 +72,16 @@ class Simulation:
             )
         notes = list(with_languages(run.corpus.notes()))
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
+        return cls._of(run, notes, dealt, num_nodes)
+
+    @classmethod
+    def pooled(cls, run: Run) -> "Simulation":
+        """Read the run's corpus as that of one clinic, which bears the name that partition=pooled gives."""
+        notes = list(with_languages(run.corpus.notes()))
+        return cls._of(run, notes, deal(notes, Pooled(), 1, run.seed), 1)
+
+    @classmethod
+    def _of(cls, run: Run, notes: Sequence[Note], dealt: Mapping[str, Sequence[Note]], num_nodes: int) -> "Simulation":
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped = dict(getattr(run.corpus, "skipped", {}))
         return cls(dealt, tuple(run.corpus.codes()), train, num_nodes, skipped)

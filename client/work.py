@@ -1,7 +1,7 @@
 """A clinic's work, without Flower: local training and strict judgement. The plain loop uses the same functions."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,14 @@ class Judgement:
     lexicon_s: float
 
 
-def train_epochs(warm: Warm, clinic: Clinic, state: AdapterState, epochs: range, total_epochs: int) -> "TrainResult":
+def train_epochs(
+    warm: Warm,
+    clinic: Clinic,
+    state: AdapterState,
+    epochs: range,
+    total_epochs: int,
+    report: Callable[[int, float], None] = lambda epoch, loss: None,
+) -> "TrainResult":
     """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
     from clinfed.adapters.weights import write_state
     from clinfed.training.local import train
@@ -48,6 +55,7 @@ def train_epochs(warm: Warm, clinic: Clinic, state: AdapterState, epochs: range,
         clinic=clinic.name,
         pad_id=warm.tokenizer.pad_token_id,
         proximal_mu=run.strategy.proximal_mu,
+        report=report,
     )
 
 

@@ -17,18 +17,7 @@ from clinfed.protocol import Answer
 from configs import Run, resolved
 from server.rounds import Round
 
-LIBRARIES = (
-    "clinfed",
-    "flwr",
-    "ray",
-    "numpy",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "peft",
-    "bitsandbytes",
-    "datasets",
-)
+LIBRARIES = ("clinfed", "flwr", "ray", "numpy", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
 LABELS = {
     "synthetic": "the synthetic corpus's own list (closed set)",
     "codiesp": "the codes of CodiEsp's training annotations (closed set)",
@@ -122,7 +111,7 @@ class Recorder:
             "chosen_round": self.rounds[-1]["round"],
             "chosen_by": "last round",
             "test": test,
-            "differences": _differences(counts),
+            "differences": _differences(counts) if counts else {},
             "probes": {
                 "trainable_parameters": trainable,
                 "training_s": trained_s,
@@ -192,13 +181,12 @@ def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanC
 
 
 def _differences(counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> dict[str, records.Difference]:
-    ours = merged(counts[FEDERATED_ALL])
+    federated = counts[FEDERATED_ALL]
     return {
-        system: records.difference(ours, merged(by_clinic))
+        system: records.difference(merged(federated), merged(by_clinic))
         for (system, gold), by_clinic in counts.items()
-        if gold == protocol.ALL_GOLD
-        and system != protocol.FEDERATED
-        and by_clinic.keys() == counts[FEDERATED_ALL].keys()
+        # Paired only where the same clinics have judged both.
+        if gold == protocol.ALL_GOLD and system != protocol.FEDERATED and by_clinic.keys() == federated.keys()
     }
 
 

@@ -1,4 +1,4 @@
-"""Flower's records <-> AdapterState, AdapterUpdate and counts; every claim of an answer is checked before it is used."""
+"""Flower's records <-> AdapterState, AdapterUpdate and counts; all claims of an answer are checked before use."""
 
 import json
 import re

@@ -152,7 +152,8 @@ def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference:
 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
     """Return the JSON object of `clinfed simulate --json`; scores are strict F1 on test, all gold; null: not judged."""
-    federated = record["test"]["federated"]["all"]
+    # The adapter's own scores, also where it was trained in one place.
+    federated = record["test"]["federated" if "federated" in record["test"] else "centralised"]["all"]
     return {
         "micro_f1": federated["micro"]["f1"],
         "macro_f1": federated["macro"]["gold_or_predicted"],

@@ -1,0 +1,89 @@
+"""The coordinator's own copy of the model, and the folder that a run writes to; no Flower here."""
+
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinfed import fingerprints
+from clinfed.adapters.state import AdapterState
+from clinfed.errors import UserError
+from clinfed.home import runs_folder
+from configs import Run
+from server import checkpoints
+from strategies.base import ServerState
+
+if TYPE_CHECKING:
+    from clinfed.training.model import Tagger
+
+
+def new_run_folder(run: Run) -> Path:
+    """Return a new folder for the run's record, adapter and state."""
+    parent = Path(run.output) if run.output else runs_folder()
+    folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    return folder
+
+
+class Model:
+    """The server's own copy of the model: for the first state, the fingerprints, and the adapter's folder."""
+
+    def __init__(self, run: Run, tagger: "Tagger | None" = None) -> None:
+        """Take a model that is already loaded, and still as it was built, where there is one."""
+        self._run = run
+        self._tagger = tagger
+        self.codes = tuple(run.corpus.codes())
+        self.fingerprints: dict[str, str] = {}
+
+    def build(self) -> tuple[AdapterState, dict[str, str]]:
+        """Return the first state, drawn from the run's seed, and the fingerprints of this side."""
+        from clinfed.adapters.weights import read_state
+
+        run = self._run
+        if self._tagger is None:
+            from clinfed.training.model import build
+
+            # On the CPU: the accelerator is for the clinics of a simulation.
+            self._tagger = build(run.base, run.adapter, run.task, len(self.codes), seed=run.seed)
+        self._first = read_state(self._tagger)
+        self.fingerprints = fingerprints.of_run(run, self.codes, self._first.shapes)
+        return self._first, self.fingerprints
+
+    def read(self) -> AdapterState:
+        """Return the adapter and head as they are now, after training in place."""
+        from clinfed.adapters.weights import read_state
+
+        return read_state(self._built)
+
+    @property
+    def _built(self) -> "Tagger":
+        assert self._tagger is not None, "build() comes first"
+        return self._tagger
+
+    def start(self) -> ServerState:
+        """Return the state before the first round that is left to run."""
+        if not self._run.resume:
+            return self._run.strategy.start(self._first)
+        server = checkpoints.load(Path(self._run.resume))
+        if server.adapter.shapes != self._first.shapes:
+            raise UserError(f"resume={self._run.resume}: its adapter has other shapes; give the overrides of that run")
+        if server.round >= self._run.rounds:
+            raise UserError(f"resume={self._run.resume}: has {server.round} rounds already; give more with rounds=")
+        return server
+
+    def save(self, folder: Path, state: AdapterState, results: str) -> None:
+        """Write the adapter as a PEFT folder with head, label map and card."""
+        from clinfed.adapters.folder import Card, save
+        from clinfed.adapters.weights import write_state
+
+        write_state(self._built, state)
+        run = self._run
+        card = Card(
+            base=run.base.public_name,
+            base_revision=run.base.revision,
+            method=run.options["adapter"],
+            task=run.options["task"],
+            license=run.base.license,
+            results=f"```\n{results}\n```",
+        )
+        save(folder, self._built, codes=self.codes, card=card)
