@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from clinfed.corpus.icd10 import chapter
+from clinfed.corpus.icd10 import chapter, is_code
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
@@ -54,6 +54,11 @@ def most_frequent(counts: Mapping[str, int]) -> str:
     return min(counts, key=lambda key: (-counts[key], key), default=UNKNOWN)
 
 
+def chapter_of(code: str) -> str:
+    """Return the code's chapter, UNKNOWN for a label that is no ICD-10 code (readers keep such labels)."""
+    return chapter(code) if is_code(code) else UNKNOWN
+
+
 @dataclass
 class Partition:
     """How notes are dealt to clinics in a simulation."""
@@ -73,7 +78,7 @@ def holdings_of(notes: Iterable[Note]) -> list[Holding]:
         holding.notes += 1
         holding.languages[note.language or UNKNOWN] += 1
         holding.clinics[note.clinic or UNKNOWN] += 1
-        holding.chapters.update(chapter(span.code) for span in note.spans)
+        holding.chapters.update(chapter_of(span.code) for span in note.spans)
     return [holdings[unit] for unit in sorted(holdings)]
 
 
@@ -138,7 +143,7 @@ def manifest(dealt: Mapping[str, Sequence[Note]]) -> dict[str, dict[str, Any]]:
 
 def describe(notes: Sequence[Note]) -> dict[str, Any]:
     """Return one clinic's entry of the manifest."""
-    chapters = Counter(chapter(span.code) for note in notes for span in note.spans)
+    chapters = Counter(chapter_of(span.code) for note in notes for span in note.spans)
     return {
         "notes": len(notes),
         "mentions": chapters.total(),

@@ -25,6 +25,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, a sentence a line"
     )
     parser.add_argument("--synthetic-seed", type=int, default=None, help="add invented notes of this seed (never 0)")
+    parser.add_argument("--synthetic-patients", type=int, default=320, help="of how many invented patients")
     parser.add_argument("--out", required=True, help="folder of the new base")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
@@ -38,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     sources = {name: _documents(path, sentences=False) for name, path in map(_named, args.text)}
     sources |= {name: _documents(path, sentences=True) for name, path in map(_named, args.sentences)}
     if args.synthetic_seed is not None:
-        sources["synthetic"] = _invented(args.synthetic_seed)
+        sources["synthetic"] = _invented(args.synthetic_seed, args.synthetic_patients)
     if not sources:
         raise UserError("clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
     facts = pretrain_base(sources, _settings(args.settings), Path(args.out), device=args.device, report=_report)
@@ -65,13 +66,13 @@ def _documents(path: Path, *, sentences: bool) -> list[str]:
     return documents
 
 
-def _invented(seed: int) -> list[str]:
+def _invented(seed: int, patients: int) -> list[str]:
     """Return the texts of invented notes; seed 0 is refused, since its patients are the default corpus itself."""
     from clinfed.corpus.synthetic import generate
 
     if seed == 0:
         raise UserError("clinfed pretrain: --synthetic-seed 0 is the corpus that runs are judged on; give another seed")
-    return [note.text for note in generate(seed=seed)]
+    return [note.text for note in generate(seed=seed, patients=patients)]
 
 
 def _settings(pairs: list[str]):

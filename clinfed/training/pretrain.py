@@ -164,7 +164,7 @@ def pretrain(
     no_decay = [p for p in model.parameters() if p.ndim < 2]
     decay = [p for p in model.parameters() if p.ndim >= 2]
     groups = [{"params": decay, "weight_decay": settings.weight_decay}, {"params": no_decay, "weight_decay": 0.0}]
-    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6)
+    optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), eps=1e-6, fused=True)
     rng = torch.Generator().manual_seed(settings.seed)
     batches = batches_forever(rows, settings.rows_per_step, settings.seed)
     started, losses = time.perf_counter(), []

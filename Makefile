@@ -1,0 +1,45 @@
+# The targets a newcomer needs; `make help` lists them.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+TEST_STAMP := .venv/.installed-test
+# One thread a process: two clinics train side by side on two cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install run test check format clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP)  ## make .venv with everything that running needs
+run: $(STAMP)  ## train adapters across two invented clinics and print strict span F1
+	@$(BIN)/clinfed simulate
+
+test: $(TEST_STAMP)  ## install what tests need and run all tiers that need no GPU
+	$(BIN)/python -m pytest -m "not gpu"
+
+check: $(TEST_STAMP)  ## format, lint, types, the import table, fast tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: $(TEST_STAMP)  ## let ruff write the format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what the other targets made
+	rm -rf .venv build dist .ruff_cache .mypy_cache .pytest_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clinfed needs Python 3.11 or newer; try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+$(STAMP): .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[train]'
+	@touch $@
+
+$(TEST_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
