@@ -1,4 +1,4 @@
-"""The generator's knowledge: diagnoses and their forms, modifiers, clinics, sentences; read once from the .json files beside."""
+"""What the generator knows: diagnoses, their forms and modifiers, clinics; read once from the .json files beside."""
 
 import json
 from dataclasses import dataclass
@@ -87,11 +87,10 @@ def diagnoses() -> dict[str, Diagnosis]:
 @cache
 def clinics() -> dict[str, Clinic]:
     """Return the clinics by name, sorted."""
-    lists = ("abbreviations", "headings")
-    return {
-        name: Clinic(name=name, **{key: tuple(value) if key in lists else value for key, value in row.items()})
-        for name, row in sorted(read_table("clinics")["clinics"].items())
-    }
+    table: dict[str, dict[str, Any]] = read_table("clinics")["clinics"]
+    for row in table.values():
+        row |= {"abbreviations": tuple(row["abbreviations"]), "headings": tuple(row["headings"])}
+    return {name: Clinic(name=name, **row) for name, row in sorted(table.items())}
 
 
 @cache

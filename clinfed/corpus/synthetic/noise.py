@@ -5,45 +5,12 @@ import unicodedata
 from random import Random
 
 WORD = re.compile(r"[^\W\d_]+(?:·[^\W\d_]+)*")
-TYPO_RATE = 0.03  # of words of at least MIN_TYPO_LETTERS letters, times the clinic's multiplier
-ACCENT_RATE = 0.22  # of accented words that lose their accents
+TYPO_RATE = 0.025  # of words of at least MIN_TYPO_LETTERS letters, times the clinic's multiplier
+ACCENT_RATE = 0.15  # of accented words that lose their accents
 ELISION_RATE = 0.06  # of the short words below
 MIN_TYPO_LETTERS = 5  # shorter words would often turn into other words
 ELISIONS = {"por": "x", "per": "x", "que": "q", "para": "pa", "con": "c", "amb": "ab", "también": "tb", "també": "tb"}
-NEIGHBOURS = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        [
-            "s",
-            "v",
-            "x",
-            "s",
-            "w",
-            "d",
-            "f",
-            "g",
-            "u",
-            "k",
-            "j",
-            "k",
-            "n",
-            "m",
-            "i",
-            "o",
-            "a",
-            "e",
-            "a",
-            "r",
-            "y",
-            "b",
-            "e",
-            "z",
-            "t",
-            "x",
-        ],
-        strict=True,
-    )
-)
+NEIGHBOURS = dict(zip("abcdefghijklmnopqrstuvwxyz", "svxswdfgukjknmioaeraybeztx", strict=True))  # on the keyboard
 
 
 def fold(text: str) -> str:

@@ -13,6 +13,7 @@ FULL_NOTES = 21_812
 FULL_MENTIONS = {"ca": 8_647, "es": 7_353}
 MOST_VISITS = 174
 MOST_WORDS = 620
+MOST_HEADINGS = 4  # words added to a note by its headings
 
 CORE = ("I20", "I21", "I25", "I42", "I48", "I50", "I63", "I69", "G45")  # heart disease or stroke: each patient has one
 OWN_LANGUAGE_SHARE = 0.9  # of a patient's notes that are in the patient's language
@@ -31,15 +32,15 @@ class VisitKind:
 
 KINDS = {
     "doctor": VisitKind(
-        0.46, 37, 0.65, {"subjective": 3, "exam": 2, "vitals": 0.6, "labs": 0.6, "plan": 1.6, "drugs": 1.2}
+        0.46, 34.5, 0.65, {"subjective": 3, "exam": 2, "vitals": 0.6, "labs": 0.6, "plan": 1.6, "drugs": 1.2}
     ),
     "chronic": VisitKind(
-        0.16, 47, 1.25, {"subjective": 1.5, "exam": 1.5, "vitals": 1.2, "labs": 2, "plan": 1.5, "drugs": 1.5}
+        0.16, 43.5, 1.25, {"subjective": 1.5, "exam": 1.5, "vitals": 1.2, "labs": 2, "plan": 1.5, "drugs": 1.5}
     ),
-    "nurse": VisitKind(0.2, 28, 0.35, {"nurse": 3, "vitals": 1.5, "labs": 0.5, "plan": 0.6, "subjective": 0.5}),
-    "admin": VisitKind(0.12, 12, 0.2, {"admin": 3, "drugs": 0.7, "plan": 0.4}),
+    "nurse": VisitKind(0.2, 26, 0.35, {"nurse": 3, "vitals": 1.5, "labs": 0.5, "plan": 0.6, "subjective": 0.5}),
+    "admin": VisitKind(0.12, 11, 0.2, {"admin": 3, "drugs": 0.7, "plan": 0.4}),
     "report": VisitKind(
-        0.06, 118, 2.6, {"narrative": 3, "subjective": 1, "exam": 1.5, "labs": 1, "drugs": 1, "plan": 1, "vitals": 0.4}
+        0.06, 110, 2.6, {"narrative": 3, "subjective": 1, "exam": 1.5, "labs": 1, "drugs": 1, "plan": 1, "vitals": 0.4}
     ),
 }
 
@@ -71,7 +72,7 @@ def plan_patients(seed: int, count: int) -> list[Patient]:
     """Return the patients with their visits; notes and mentions add up to the scaled targets."""
     rng = Random(f"synthetic/{seed}/{count}")
     number_of_visits = _visit_counts(rng, count)
-    patients = [_draw_patient(rng, f"s{seed}-p{index:04d}") for index in range(count)]
+    patients = [_draw_patient(rng, f"synthetic-{seed}-{index:04d}") for index in range(count)]
     for patient, number in zip(patients, number_of_visits, strict=True):
         patient.visits = [_draw_visit(rng, f"{patient.id}-v{place:03d}", patient.language) for place in range(number)]
     visits = [visit for patient in patients for visit in patient.visits]
@@ -121,7 +122,7 @@ def _draw_visit(rng: Random, identity: str, language: str) -> Visit:
         language = "es" if language == "ca" else "ca"
     name = rng.choices(list(KINDS), [kind.share for kind in KINDS.values()])[0]
     kind = KINDS[name]
-    words = min(MOST_WORDS, max(3, round(rng.lognormvariate(math.log(kind.words), WORDS_SIGMA))))
+    words = min(MOST_WORDS - MOST_HEADINGS, max(3, round(rng.lognormvariate(math.log(kind.words), WORDS_SIGMA))))
     mentions = _poisson(rng, kind.mentions * (words / kind.words) ** 0.5)
     return Visit(identity, language, name, words, min(mentions, 1 + words // 6))
 

@@ -8,6 +8,7 @@ from clinfed.corpus.synthetic.lexicon import LANGUAGES, read_table
 
 SLOT = re.compile(r"\{(\w+)\}")
 MENTION_SLOTS = ("dx", "list")
+NEW_SHARE = 0.9  # of repeated sentences that are drawn once more
 Template = tuple[str, ...]  # literal, slot, literal, slot, ..., literal
 
 
@@ -55,9 +56,12 @@ def fill_text(rng: Random, text: str, language: str) -> str:
     return SLOT.sub(lambda match: fill(rng, match.group(1), language), text)
 
 
-def fill_plain(rng: Random, section: str, language: str) -> str:
-    """Return a filled sentence of a section that holds no mentions."""
+def fill_plain(rng: Random, section: str, language: str, used: set[Template]) -> str:
+    """Return a filled sentence of a section that holds no mentions; used: those that the note rarely repeats."""
     template = rng.choice(templates()[language][section])
+    if template in used and rng.random() < NEW_SHARE:
+        template = rng.choice(templates()[language][section])
+    used.add(template)
     return "".join(fill(rng, part, language) if place % 2 else part for place, part in enumerate(template))
 
 

@@ -8,11 +8,11 @@ from clinfed.corpus.synthetic.lexicon import GENDERS, Clinic, Diagnosis, Form, a
 WORD = re.compile(r"[^\W\d_]+(?:·[^\W\d_]+)*")
 
 # Calibrated once, before any model was trained, so that 20-35% of test mentions have a form unseen in training.
-MODIFIER_COUNT = (0.78, 0.13, 0.09)  # shares of mentions with no, one, two modifiers
-SHORT_MODIFIER_COUNT = (0.9, 0.06, 0.04)  # the same for abbreviations, which are modified less
+MODIFIER_COUNT = (0.85, 0.09, 0.06)  # shares of mentions with no, one, two modifiers
+SHORT_MODIFIER_COUNT = (0.93, 0.04, 0.03)  # the same for abbreviations, which are modified less
 PREFIX_SHARE = 0.18  # of severity modifiers that stand before the form: "leve insuficiencia mitral"
 READING_SHARE = 0.22  # of mentions that take the clinic's ambiguous abbreviation where it has one
-RANK_DECAY = 1.5  # the form at rank r (from 1) is drawn with weight r ** -RANK_DECAY
+RANK_DECAY = 1.9  # the form at rank r (from 1) is drawn with weight r ** -RANK_DECAY
 
 
 def word_mention(rng: Random, diagnosis: Diagnosis, language: str, clinic: Clinic) -> str:
@@ -39,7 +39,7 @@ def _add_modifiers(rng: Random, form: Form, diagnosis: Diagnosis, language: str)
     for name in rng.sample(diagnosis.modifiers, count):
         modifier = rng.choice(modifiers()[name][language])[GENDERS.index(form.gender)]
         modifier = modifier.replace("#", str(rng.randint(2, 20)))
-        before = name == "severity" and " " not in modifier and not form.is_abbreviation and rng.random() < PREFIX_SHARE
+        before = name == "severity" and modifier.isalpha() and not form.is_abbreviation and rng.random() < PREFIX_SHARE
         text = f"{modifier} {text}" if before else f"{text} {modifier}"
     return text
 

@@ -1,5 +1,6 @@
 """Writes a patient's notes: sentences by visit, mentions worded and placed, typing noise, character offsets."""
 
+import re
 from dataclasses import dataclass, field
 from random import Random
 
@@ -7,7 +8,7 @@ from clinfed.corpus.note import Note, Span
 from clinfed.corpus.synthetic.lexicon import Diagnosis, reading_cues
 from clinfed.corpus.synthetic.noise import add_noise, fold
 from clinfed.corpus.synthetic.patients import KINDS, Patient, Visit, acute_pool, whole_pool
-from clinfed.corpus.synthetic.sentences import fill_around, fill_plain, fill_text
+from clinfed.corpus.synthetic.sentences import Template, fill_around, fill_plain, fill_text
 from clinfed.corpus.synthetic.vocabulary import vocabulary
 from clinfed.corpus.synthetic.wording import abbreviate, word_mention
 
@@ -21,8 +22,11 @@ CUE_SHARE = 0.75  # of ambiguous abbreviations whose sense the next words tell
 UNANNOTATED = {"negated": 0.085, "family": 0.03, "prevention": 0.02}
 RANK = {"subjective": 0, "narrative": 0, "family": 0, "nurse": 1, "admin": 0, "exam": 1, "vitals": 1, "labs": 1}
 RANK |= {"negated": 1, "diagnosis": 2, "diagnoses": 2, "prevention": 3, "plan": 3, "drugs": 3}
+JOINER_SHARE = 0.5  # of lists whose last member follows "and"; else a comma
+IN_ORDER_SHARE = 0.85  # of notes that keep the SOAP order; headings stand in these only
 LONG_LIST = 5  # most mentions in one list
 
+IS_I = re.compile("h?i[^aeou]")
 Piece = tuple[str, str]  # text, and the code where it is an annotated mention, else ""
 
 
@@ -56,11 +60,13 @@ class Writer:
         """Return the note of a visit."""
         sentences = self._diagnosis_sentences(visit)
         sentences += self._unannotated_sentences(visit)
-        sentences += self._plain_sentences(visit, visit.words - sum(sentence.words for sentence in sentences))
+        sentences += self._plain_sentences(visit, sentences)
         self.rng.shuffle(sentences)
-        if self.rng.random() < 0.85:  # SOAP order, but loosely
+        in_order = self.rng.random() < IN_ORDER_SHARE
+        if in_order:
             sentences.sort(key=lambda sentence: sentence.rank)
-        pieces = self._noise(self._join(sentences))
+        with_headings = in_order and self.rng.random() < self.patient.clinic.heading_rate
+        pieces = self._noise(self._join(sentences, with_headings=with_headings))
         text, spans = _assemble(pieces)
         if self.rng.random() < self.patient.clinic.capitals and len(text.upper()) == len(text):
             text = text.upper()
@@ -86,8 +92,8 @@ class Writer:
     def _draw_diagnosis(self) -> Diagnosis:
         patient = self.patient
         if self.rng.random() < PROBLEM_SHARE:
-            problems, weights = zip(*patient.problems, strict=True)
-            return self.rng.choices(problems, weights)[0]
+            problems = [diagnosis for diagnosis, _ in patient.problems]
+            return self.rng.choices(problems, [weight for _, weight in patient.problems])[0]
         pool, cumulative = acute_pool(patient.clinic.name, patient.sex)
         return self.rng.choices(pool, cum_weights=cumulative)[0]
 
@@ -107,7 +113,9 @@ class Writer:
         for place, mention in enumerate(mentions):
             if place:
                 is_last = place == len(mentions) - 1
-                pieces.append((last_word if is_last and self.rng.random() < 0.5 else ", ", ""))
+                joiner = last_word if is_last and self.rng.random() < JOINER_SHARE else ", "
+                # Spanish "y" before the sound of i.
+                pieces.append((" e " if joiner == " y " and IS_I.match(fold(mention[0][0])) else joiner, ""))
             pieces += mention
         pieces.append((after, ""))
         return Sentence(RANK[section], pieces)
@@ -155,15 +163,17 @@ class Writer:
             sentences.append(self._around(section, language, mentions, last_word=last_word))
         return sentences
 
-    def _plain_sentences(self, visit: Visit, budget: int) -> list[Sentence]:
+    def _plain_sentences(self, visit: Visit, written: list[Sentence]) -> list[Sentence]:
         shares = KINDS[visit.kind].sections
         sections, weights = list(shares), list(shares.values())
         sentences: list[Sentence] = []
+        used: set[Template] = set()
+        budget = visit.words - sum(sentence.words for sentence in written)
         failures = 0
-        while budget > 1 and failures < 3:
+        while budget > 1 and (failures < 3 or not (written or sentences)):  # no note is empty
             section = self.rng.choices(sections, weights)[0]
             language = self._language(visit.language, OTHER_LANGUAGE_SENTENCE)
-            text = fill_plain(self.rng, section, language)
+            text = fill_plain(self.rng, section, language, used)
             sentence = Sentence(RANK[section], [(abbreviate(self.rng, text, language, self.patient.clinic), "")])
             if sentence.words > budget:
                 failures += 1
@@ -172,9 +182,8 @@ class Writer:
             budget -= sentence.words
         return sentences
 
-    def _join(self, sentences: list[Sentence]) -> list[Piece]:
+    def _join(self, sentences: list[Sentence], *, with_headings: bool) -> list[Piece]:
         clinic = self.patient.clinic
-        with_headings = self.rng.random() < clinic.heading_rate
         by_line = self.rng.random() < clinic.lines
         stops = self.rng.random() < 0.8 or not by_line  # lines may do without full stops
         capitalise = self.rng.random() < 0.85
