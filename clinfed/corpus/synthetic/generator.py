@@ -31,12 +31,12 @@ def generate_counted(seed: int = 0, patients: int = FULL_PATIENTS) -> Generated:
     if patients < 1:
         raise ValueError(f"patients={patients}: expected at least 1")
     notes: list[Note] = []
-    words = noised = 0
+    noised = 0
     for patient in plan_patients(seed, patients):
         writer = Writer(patient, Random(f"synthetic/{seed}/{patient.id}"))
         notes += [writer.write(visit) for visit in patient.visits]
-        words += writer.words
         noised += writer.noised
+    words = sum(len(note.text.split()) for note in notes)
     return Generated(sorted(notes, key=lambda note: note.id), words, noised)
 
 

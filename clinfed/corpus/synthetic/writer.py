@@ -47,13 +47,12 @@ class Sentence:
 class Writer:
     """Writes one patient's notes; remembers how the patient's problems were worded.
 
-    words, noised: counts over the notes written so far.
+    noised: number of noised words in the notes written so far.
     """
 
     patient: Patient
     rng: Random
     habits: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    words: int = 0
     noised: int = 0
 
     def write(self, visit: Visit) -> Note:
@@ -205,7 +204,6 @@ class Writer:
         noised = []
         for text, code in pieces:
             changed, count = add_noise(self.rng, text, rate=self.patient.clinic.noise, known=vocabulary())
-            self.words += len(text.split())
             self.noised += count
             noised.append((changed, code))
         return noised
