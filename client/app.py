@@ -16,6 +16,7 @@ from client.warm import WORKER, Warm, warm
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
+from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 
 app = ClientApp()
@@ -64,17 +65,17 @@ def _keep_detail(failure: protocol.Failure) -> None:
 def _hello(message: Message, context: Context) -> RecordDict:
     cache, clinic = _at_work(context)
     state = cache.first_state(len(clinic.codes))
-    if clinic.name:
-        for split in ("train", "validation"):
-            cache.encoded(clinic, split)
+    notes = {split: len(clinic.split(split)) for split in SPLITS}
+    # What the rounds will need is encoded now, and once; the test split waits for the closing.
+    lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if notes[split]}
     ours = fingerprints.of_run(cache.run, clinic.codes, state.shapes)
     roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
     identity = _identity(clinic) | {f"fingerprint.{name}": value for name, value in ours.items()}
     identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
-    notes = {f"{split}_notes": len(clinic.split(split)) for split in ("train", "validation", "test")}
-    lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if clinic.name}
     identity |= {"lost": _to_json(lost), "skipped": _to_json(dict(clinic.skipped))}
-    report = notes | {"nodes": clinic.num_nodes} | _load_report(cache)
+    report = (
+        {f"{split}_notes": count for split, count in notes.items()} | {"nodes": clinic.num_nodes} | _load_report(cache)
+    )
     return RecordDict({protocol.IDENTITY: ConfigRecord(identity), protocol.REPORT: MetricRecord(report)})
 
 
@@ -87,7 +88,8 @@ def _train(message: Message, context: Context) -> RecordDict:
     state = _read_adapter(message.content)
     decode_s = time.perf_counter() - started
     number = int(message.content[protocol.QUESTION]["round"])
-    result = train_epochs(cache, clinic, state, *round_epochs(cache, number))
+    trained = train_epochs(cache, clinic, state, *round_epochs(cache, number))
+    result = trained.result
     started = time.perf_counter()
     adapter = _write_adapter(read_state(cache.tagger(len(clinic.codes))))
     report = {
@@ -97,6 +99,7 @@ def _train(message: Message, context: Context) -> RecordDict:
         "padded_tokens": result.padded_tokens,
         "steps": result.steps,
         "train_s": result.seconds,
+        "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
         **_load_report(cache),
     }
@@ -123,6 +126,7 @@ def _evaluate(message: Message, context: Context) -> RecordDict:
         "notes": judgement.notes,
         "evaluate_s": judgement.seconds,
         "lexicon_s": judgement.lexicon_s,
+        "inference_peak_bytes": judgement.peak_bytes,
         "serialise_s": decode_s,
         **_load_report(cache),
     }

@@ -11,11 +11,20 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.spans import count_spans, judged
+from clinfed.probes.memory import peak_memory
 
 if TYPE_CHECKING:
     from clinfed.training.local import TrainResult
 
 REPLICATES = 1000  # bootstrap, in the closing judgement only
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training gave, and the peak memory that it took."""
+
+    result: "TrainResult"
+    peak_bytes: int
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class Judgement:
     notes: int
     seconds: float  # prediction and counting of the adapter
     lexicon_s: float
+    peak_bytes: int  # of the prediction
 
 
 def train_epochs(
@@ -35,7 +45,7 @@ def train_epochs(
     epochs: range,
     total_epochs: int,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
-) -> "TrainResult":
+) -> Training:
     """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
     from clinfed.adapters.weights import write_state
     from clinfed.training.local import train
@@ -44,19 +54,21 @@ def train_epochs(
     encoded = warm.encoded(clinic, "train")
     write_state(tagger, state)
     run = warm.run
-    return train(
-        tagger,
-        run.task,
-        encoded,
-        run.training,
-        epochs=epochs,
-        total_epochs=total_epochs,
-        seed=run.seed,
-        clinic=clinic.name,
-        pad_id=warm.tokenizer.pad_token_id,
-        proximal_mu=run.strategy.proximal_mu,
-        report=report,
-    )
+    with peak_memory(run.training.device) as peak:
+        result = train(
+            tagger,
+            run.task,
+            encoded,
+            run.training,
+            epochs=epochs,
+            total_epochs=total_epochs,
+            seed=run.seed,
+            clinic=clinic.name,
+            pad_id=warm.tokenizer.pad_token_id,
+            proximal_mu=run.strategy.proximal_mu,
+            report=report,
+        )
+    return Training(result, peak.peak_bytes)
 
 
 def round_epochs(warm: Warm, number: int) -> tuple[range, int]:
@@ -79,13 +91,14 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     started = time.perf_counter()
     write_state(tagger, state)
     settings, pad_id = warm.run.training, warm.tokenizer.pad_token_id
-    predicted = predict(tagger, warm.run.task, encoded, clinic.codes, settings, pad_id=pad_id)
+    with peak_memory(settings.device) as peak:
+        predicted = predict(tagger, warm.run.task, encoded, clinic.codes, settings, pad_id=pad_id)
     counts = _against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes)
-    return Judgement(counts, len(notes), seconds, time.perf_counter() - started)
+    return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
 def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,7 @@ REMEDIES = {
 }
 
 
+@cache  # once a process: what counts is the code that it has imported, not what is edited later
 def code() -> str:
     """Return the SHA-256 of the code that this process imports: paths inside the packages and bytes of their files."""
     return hash_packages(root_of(package) for package in PACKAGES)

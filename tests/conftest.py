@@ -1,7 +1,9 @@
 """Fixtures that several test folders share."""
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,81 @@ def small_base() -> "Callable[..., Base]":
         return Base(name=f"small-{model_type}", config=sizes, random_init=True)
 
     return make
+
+
+# Planted where no message, log or record may carry them: in texts, in a broken label, in file names, patients and ids.
+CANARIES = ("canarytext", "CANARYLABEL", "canaryfile", "canarypatient", "canarynote")
+
+DIAGNOSES = {
+    "ca": {"diabetis": "E11.9", "asma": "J45.909", "migranya": "G43.909", "pneumònia": "J18.9"},
+    "es": {"diabetes": "E11.9", "asma": "J45.909", "migraña": "G43.909", "neumonía": "J18.9"},
+}
+PHRASES = {
+    "ca": ("Pacient canarytext amb {} des de fa anys.", "Control de {} i mal descans.", "Refereix {}, dorm bé."),
+    "es": ("Paciente canarytext con {} desde hace años.", "Control de {} y mal descanso.", "Refiere {}, duerme bien."),
+}
+
+
+@dataclass(frozen=True)
+class World:
+    """Two languages' notes in files, the list of codes and a small base: enough for a run of a few seconds."""
+
+    folder: Path
+    overrides: tuple[str, ...]
+    site_overrides: tuple[str, ...]  # of the same run at real sites, which read their own files
+
+    @property
+    def labels(self) -> Path:
+        return self.folder / "codes.json"
+
+    def site_notes(self, language: str) -> Path:
+        """Return one language's file: what partition=language deals to the clinic of that name."""
+        return self.folder / "notes" / f"canaryfile-{language}.jsonl"
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Return notes of 32 patients in two languages, with canaries, on disk; one more note has a broken label."""
+    folder = tmp_path_factory.mktemp("world")
+    (folder / "notes").mkdir()
+    common = ("base=path", f"base.path={folder / 'base'}", "rounds=2", "adapter.r=4", "training.batch_notes=8")
+    corpus = (f"corpus.path={folder / 'notes'}", f"corpus.labels={folder / 'codes.json'}", "corpus.skip_bad=true")
+    world = World(folder, ("corpus=jsonl", *corpus, *common), ("corpus=jsonl", *common))
+    texts = []
+    for number, language in enumerate(("ca", "es")):
+        rows = [row for patient in range(16) for row in _patient(language, 2 * patient + number)]
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        world.site_notes(language).write_text("\n".join(lines) + "\n", "utf-8")
+        texts += [str(row["text"]) for row in rows]
+    broken = {"id": "canarynote-broken", "text": "Nota.", "spans": [{"start": 0, "end": 4, "code": "CANARYLABEL"}]}
+    (folder / "notes" / "canaryfile-broken.jsonl").write_text(json.dumps(broken) + "\n", "utf-8")
+    world.labels.write_text(json.dumps(sorted(set(DIAGNOSES["es"].values()))), "utf-8")
+    _small_base(folder / "base", texts)
+    return world
+
+
+def _patient(language: str, number: int) -> Iterator[dict[str, object]]:
+    words = list(DIAGNOSES[language])
+    for visit in range(5):
+        word = words[(number + visit) % len(words)]
+        text = PHRASES[language][(number * visit) % 3].format(word)
+        start = text.index(word)
+        span = {"start": start, "end": start + len(word), "code": DIAGNOSES[language][word]}
+        ids = {"id": f"canarynote-{number}-{visit}", "patient": f"canarypatient{number}"}
+        yield {**ids, "text": text, "language": language, "spans": [span]}
+
+
+def _small_base(folder: Path, texts: list[str]) -> None:
+    """Write a random ModernBERT of 2 layers x 64 with a word-piece vocabulary of the texts."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
+
+    specials = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(specials.values()), show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(folder)
+    torch.manual_seed(0)
+    ModernBertModel(ModernBertConfig(vocab_size=300, **FAMILIES["modernbert"])).save_pretrained(folder)

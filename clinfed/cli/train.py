@@ -92,9 +92,10 @@ def train_all(cache: Warm, clinic: Clinic, state: AdapterState, show: Callable[[
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{total} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
 
-    result = train_epochs(cache, clinic, state, range(total), total, report)
+    training = train_epochs(cache, clinic, state, range(total), total, report)
+    result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
-    trained = answer(cache, {**figures, "train_s": result.seconds})
+    trained = answer(cache, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
     from clinfed.adapters.weights import read_state
 
     state = read_state(cache.tagger(len(clinic.codes)))
@@ -107,7 +108,8 @@ def judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str) -> list
     if not clinic.split(split):
         return []
     judgement = judge(cache, clinic, state, split, closing=split == "test")
-    return [answer(cache, {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}, judgement.counts)]
+    figures = {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
+    return [answer(cache, {**figures, "inference_peak_bytes": judgement.peak_bytes}, judgement.counts)]
 
 
 def answer(cache: Warm, figures: dict[str, float], counts: protocol.Judged | None = None) -> Answer:

@@ -1,0 +1,106 @@
+"""Whole runs of server and clinics in one process: what must hold whatever carries the messages."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flwr.app import Message
+
+from clinfed.adapters.folder import load_state
+from clinfed.bases import meta_encoder
+from clinfed.cli.train import train
+from clinfed.errors import UserError
+from clinfed.evaluation.record import summary
+from clinfed.probes.parameters import count
+from clinfed.protocol import ADAPTER
+from configs import load
+
+
+def test_two_runs_end_with_the_same_adapter(run_locally: Any, world: Any) -> None:
+    first, _ = run_locally(world.overrides)
+    second, _ = run_locally(world.overrides)
+    other, _ = run_locally([*world.overrides, "seed=1"])
+    assert first["adapter_sha256"] == second["adapter_sha256"] != other["adapter_sha256"]
+
+
+@pytest.mark.parametrize("adapter", ["lora", "full"])
+def test_one_clinic_and_one_round_equal_plain_training(
+    run_locally: Any, world: Any, adapter: str, tmp_path: Path
+) -> None:
+    settings = ["rounds=1", "training.local_epochs=2", f"adapter={adapter}"]
+    overrides = [each for each in world.overrides if adapter == "lora" or each != "adapter.r=4"] + settings
+    federated, _ = run_locally([*overrides, "partition=pooled"], nodes=1)
+    path = train([*overrides, f"output={tmp_path / 'plain'}"], lambda text: None)
+    assert federated["adapter_sha256"] in path.read_text("utf-8")
+
+
+def test_a_run_resumed_after_a_round_ends_as_the_uninterrupted_one(
+    run_locally: Any, world: Any, tmp_path: Path
+) -> None:
+    overrides = [*world.overrides, "strategy=fedadam"]  # has moments to remember
+    whole, _ = run_locally(overrides)
+    with pytest.raises(UserError, match="no longer"):
+        run_locally(overrides, tamper=break_off_in_round_2, output=tmp_path / "broken")
+    [state] = (tmp_path / "broken").glob("*/state")
+    resumed, _ = run_locally([*overrides, f"resume={state}"])
+    assert [entry["round"] for entry in resumed["rounds"]] == [2]
+    assert resumed["adapter_sha256"] == whole["adapter_sha256"]
+
+
+def break_off_in_round_2(kind: str, reply: Message) -> Message:
+    if kind == "train" and reply.metadata.group_id == "2":
+        raise UserError("the machine is no longer there")
+    return reply
+
+
+def test_tensors_on_the_wire_are_what_count_counts(run_locally: Any, world: Any) -> None:
+    record, grid = run_locally(world.overrides)
+    run = load(world.overrides)
+    codes = run.corpus.codes()
+    counted = count(*_meta(run, len(codes)))
+    sent = [message.content[ADAPTER] for message in grid.sent if message.metadata.message_type == "train"]
+    returned = [message.content[ADAPTER] for message in grid.received if ADAPTER in message.content]
+    assert {sum(len(array.data) for array in record.values()) for record in [*sent, *returned]} == {counted.wire_bytes}
+    assert not [name for record in returned for name in record if "lora_" not in name and not name.startswith("head.")]
+    assert record["bytes_up"] == 2 * 2 * counted.wire_bytes  # rounds x clinics; training only
+    assert record["bytes_down"] == (2 * 2 * 2 + 2) * counted.wire_bytes  # training and judging, and the closing
+    assert all(entry["message_bytes_up"] > entry["bytes_up"] for entry in record["rounds"])
+
+
+def test_clinics_without_notes_sit_out(run_locally: Any, world: Any) -> None:
+    record, grid = run_locally([*world.overrides, "partition=pooled", "rounds=1"], nodes=3)
+    assert list(record["rounds"][0]["clinics"]) == ["pooled"]
+    assert {message.metadata.dst_node_id for message in grid.sent if message.metadata.message_type == "train"} == {100}
+
+
+def test_counts_of_two_clinics_are_those_of_one(run_locally: Any, world: Any) -> None:
+    # The lexicon does not depend on training: judged in two clinics or in one, its merged counts are the same.
+    two, _ = run_locally([*world.overrides, "rounds=1"])
+    one, _ = run_locally([*world.overrides, "rounds=1", "partition=pooled"])
+    judged = [record["test"]["pooled_lexicon"]["all"] for record in (two, one)]
+    assert {**judged[0], "by_clinic": 0} == {**judged[1], "by_clinic": 0}
+    assert sum(clinic["tp"] for clinic in judged[0]["by_clinic"].values()) == judged[1]["micro"]["tp"]
+
+
+def test_the_saved_adapter_is_the_one_of_the_record(run_locally: Any, world: Any) -> None:
+    record, _ = run_locally([*world.overrides, "rounds=1"])
+    assert load_state(record["folder"] / "adapter").sha256() == record["adapter_sha256"]
+
+
+def test_the_record_can_be_printed_and_summed_up(run_locally: Any, world: Any) -> None:
+    record, _ = run_locally([*world.overrides, "rounds=1"])
+    wanted = {"micro_f1", "macro_f1", "by_language", "lexicon_micro_f1", "local_lexicon_micro_f1", "adapter_sha256"}
+    wanted |= {"base_loads", "workers", "bytes_up", "bytes_down", "seconds", "rounds", "record"}
+    assert wanted <= summary(record, "record.json").keys()
+    assert set(record["manifest"]) == {"ca", "es"}
+    assert record["probes"]["training_peak_bytes"] > 0
+    assert {"start", "load", "train", "serialise", "aggregate", "evaluate"} <= record["seconds_split"].keys()
+
+
+def _meta(run: Any, num_codes: int) -> tuple[Any, Any]:
+    """Return encoder with adapter, and head, without numbers."""
+    import torch
+
+    with torch.device("meta"):
+        encoder = run.adapter.attach(meta_encoder(run.base))
+        return encoder, run.task.head(encoder.config.hidden_size, num_codes)
