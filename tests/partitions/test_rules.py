@@ -4,7 +4,7 @@ import pytest
 
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
-from partitions.base import deal, manifest
+from partitions.base import UNKNOWN, deal, describe, manifest
 from partitions.clinic import Clinic
 from partitions.dirichlet import Dirichlet
 from partitions.iid import Iid
@@ -140,3 +140,8 @@ def test_the_manifest_counts_by_hand() -> None:
         "chapters": {"IV": 1, "IX": 2},
         "splits": {"test": 2, "validation": 1},
     }
+
+
+def test_a_label_that_is_no_code_has_a_chapter_of_its_own():
+    note = Note("n", "aspirina", (Span(((0, 8),), "FARMACO"),), "es")
+    assert describe([note])["chapters"] == {UNKNOWN: 1}
