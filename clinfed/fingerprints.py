@@ -25,7 +25,7 @@ PACKAGES = ("clinfed", "server", "client", "strategies", "partitions", "configs"
 # What the Flower bundle carries of them; the same list stands in pyproject.toml (fab-include).
 BUNDLED = (
     "clinfed/**/*.py",
-    "clinfed/**/*.json",
+    "clinfed/corpus/synthetic/*.json",
     "server/*.py",
     "client/*.py",
     "strategies/*.py",
