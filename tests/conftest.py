@@ -88,6 +88,7 @@ class World:
     folder: Path
     overrides: tuple[str, ...]
     site_overrides: tuple[str, ...]  # of the same run at real sites, which read their own files
+    canaries: tuple[str, ...] = CANARIES
 
     @property
     def labels(self) -> Path:

@@ -123,7 +123,7 @@ def stage(folder: Path) -> Path:
 def _environment(folder: Path, mark: str, threads: int) -> dict[str, str]:
     (folder / "flwr").mkdir()
     (folder / "ray").mkdir()
-    ports = _free_ports(2)
+    ports = free_ports(2)
     scripts = str(Path(_script("flwr")).parent)
     ours = {
         reaper.VARIABLE: mark,
@@ -220,7 +220,8 @@ def _script(name: str) -> str:
     return found
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports of this machine that nobody listens at, all different."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
