@@ -154,7 +154,7 @@ def _start_superlink(launch: Launch) -> None:
     with log.open("w") as output:
         link = launch.start("flower-superlink", *arguments, folder="superlink", output=output)
     deadline = time.monotonic() + START_LIMIT_S
-    while not _answers(f"http://127.0.0.1:{port}/health"):
+    while not answers(f"http://127.0.0.1:{port}/health"):
         if link.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(f"Flower's SuperLink did not start:\n{_tail(log)}")
         time.sleep(0.05)
@@ -229,7 +229,8 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _answers(url: str) -> bool:
+def answers(url: str) -> bool:
+    """Return whether a server on this machine answers."""
     # No proxy: the address is this machine's own.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
