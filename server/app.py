@@ -14,6 +14,7 @@ from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import closing_table, round_line
 from configs import Run, load, refuse_relative_paths, resolved
 from server import checkpoints
+from server.central import PublicSet
 from server.exchange import Exchange
 from server.federation import Federation, gather
 from server.model import Model, new_run_folder
@@ -52,9 +53,14 @@ def coordinate(grid: Grid, context: Context) -> None:
     recorder.seconds["start"] = time.perf_counter() - started
     say(describe(federation))
 
+    public = PublicSet(run, model.codes) if run.central.notes else None
+
     def keep(server: ServerState, done: Round) -> None:
         checkpoints.save(folder / "state", server, run_id=folder.name, config=resolved(run))
-        say(round_line(recorder.add_round(done)))
+        entry = recorder.add_round(done)
+        if public is not None:
+            entry["public"] = records.judgement({"public set": public.judge(model.tagger, server.adapter)})
+        say(round_line(entry) + (f" | public {entry['public']['micro']['f1']:.3f}" if "public" in entry else ""))
 
     server = run_rounds(exchange, federation, run, model.start(), keep)
     say("judging on test")

@@ -53,10 +53,11 @@ class Model:
         """Return the adapter and head as they are now, after training in place."""
         from clinfed.adapters.weights import read_state
 
-        return read_state(self._built)
+        return read_state(self.tagger)
 
     @property
-    def _built(self) -> "Tagger":
+    def tagger(self) -> "Tagger":
+        """Return the model, whose adapter holds what was written last."""
         assert self._tagger is not None, "build() comes first"
         return self._tagger
 
@@ -76,7 +77,7 @@ class Model:
         from clinfed.adapters.folder import Card, save
         from clinfed.adapters.weights import write_state
 
-        write_state(self._built, state)
+        write_state(self.tagger, state)
         run = self._run
         card = Card(
             base=run.base.public_name,
@@ -86,4 +87,4 @@ class Model:
             license=run.base.license,
             results=f"```\n{results}\n```",
         )
-        save(folder, self._built, codes=self.codes, card=card)
+        save(folder, self.tagger, codes=self.codes, card=card)

@@ -104,3 +104,10 @@ def _meta(run: Any, num_codes: int) -> tuple[Any, Any]:
     with torch.device("meta"):
         encoder = run.adapter.attach(meta_encoder(run.base))
         return encoder, run.task.head(encoder.config.hidden_size, num_codes)
+
+
+def test_the_coordinator_judges_its_own_public_set_each_round(run_locally: Any, world: Any) -> None:
+    record, _ = run_locally([*world.overrides, f"central.notes={world.site_notes('ca')}"])
+    supports = [entry["public"]["micro"]["tp"] + entry["public"]["micro"]["fn"] for entry in record["rounds"]]
+    assert supports == [16 * 5, 16 * 5]  # one mention a note, all splits: the set is the coordinator's own
+    assert record["rounds"][1]["public"]["by_language"].keys() == {"ca"}

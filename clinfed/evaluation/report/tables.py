@@ -101,8 +101,9 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _differences(record: RunRecord) -> list[str]:
+    ours = SYSTEMS["federated" if "federated" in record["test"] else "centralised"]
     return [
-        f"{SYSTEMS['federated']} minus {SYSTEMS.get(system, system)}: {fraction(each['f1'])} "
+        f"{ours} minus {SYSTEMS.get(system, system)}: {fraction(each['f1'])} "
         f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}] F1, paired"
         for system, each in record.get("differences", {}).items()
     ]

@@ -1,0 +1,66 @@
+"""central.notes=/path: the coordinator judges each round's global adapter on a public set that it holds itself.
+
+The one file of the server that reads notes. They are the coordinator's own, never a clinic's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinfed.adapters.state import AdapterState
+from clinfed.corpus.language import with_languages
+from clinfed.errors import UserError
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.spans import count_spans, judged
+from clinfed.home import home
+from configs import Run
+from configs.discovery import plugin_class
+
+if TYPE_CHECKING:
+    from clinfed.training.model import Tagger
+
+KINDS = {".jsonl": "jsonl", ".ann": "brat", ".conll": "conll", ".tsv": "codiesp"}  # suffix -> reader
+
+
+class PublicSet:
+    """All notes of a file or folder, whatever their split, read and encoded once."""
+
+    def __init__(self, run: Run, codes: Sequence[str]) -> None:
+        from clinfed.bases import load_tokenizer
+        from clinfed.training.encoded import encode_notes
+
+        path = Path(run.central.notes)
+        reader = plugin_class("corpus", kind_of(path))
+        corpus = reader(path=str(path), lowercase=run.corpus.lowercase, skip_bad=run.corpus.skip_bad)
+        self._notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
+        self._run, self._codes = run, codes
+        tokenizer = load_tokenizer(run.base)
+        self._pad_id = tokenizer.pad_token_id
+        settings = run.training
+        self._encoded = encode_notes(
+            self._notes,
+            tokenizer,
+            codes,
+            window=settings.window,
+            stride=settings.stride,
+            cache=home() / "central",
+        )
+
+    def judge(self, tagger: "Tagger", state: AdapterState) -> SpanCounts:
+        """Return the strict counts of the state against all gold of the set."""
+        from clinfed.adapters.weights import write_state
+        from clinfed.training.predict import predict
+
+        write_state(tagger, state)
+        settings = replace(self._run.training, device="cpu")  # where the server's model is
+        predicted = predict(tagger, self._run.task, self._encoded, self._codes, settings, pad_id=self._pad_id)
+        return count_spans(judged(self._notes, predicted), seed=self._run.seed)
+
+
+def kind_of(path: Path) -> str:
+    """Return the reader for a file or folder, by the suffix of the files. Raises: UserError where none fits."""
+    for suffix, kind in KINDS.items():
+        if path.suffix == suffix or any(path.rglob(f"*{suffix}")):
+            return kind
+    raise UserError(f"central.notes={path}: no notes found; expected files that end in {', '.join(KINDS)}")
