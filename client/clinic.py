@@ -35,6 +35,7 @@ class Clinic:
     pooled_train: Sequence[Note] | None = None
     num_nodes: int = 0  # of the simulation; 0 at a site
     skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
+    _splits: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)  # found once
 
     @property
     def simulated(self) -> bool:
@@ -43,8 +44,10 @@ class Clinic:
 
     def split(self, name: str) -> list[Note]:
         """Return the notes of "validation" or "test" (all of them), or the slice of "train" that is used."""
-        chosen = [note for note in self.notes if split_of(note) == name]
-        return training_slice(chosen, self.train_fraction) if name == "train" else chosen
+        if name not in self._splits:
+            chosen = [note for note in self.notes if split_of(note) == name]
+            self._splits[name] = training_slice(chosen, self.train_fraction) if name == "train" else chosen
+        return self._splits[name]
 
     def manifest(self) -> dict[str, object]:
         """Return what the run record may say of this clinic's notes; a site gives only how many there are."""
@@ -61,6 +64,7 @@ class Simulation:
     pooled_train: Sequence[Note]
     num_nodes: int
     skipped: Mapping[str, int]
+    _clinics: dict[int, Clinic] = field(default_factory=dict, repr=False, compare=False)  # those asked for
 
     @classmethod
     def deal(cls, run: Run, num_nodes: int) -> "Simulation":
@@ -88,9 +92,13 @@ class Simulation:
 
     def clinic(self, number: int, train_fraction: float) -> Clinic:
         """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left."""
-        name = [*self.dealt][number] if number < len(self.dealt) else ""
-        notes = self.dealt.get(name, [])
-        return Clinic(name, notes, self.codes, train_fraction, self.pooled_train, self.num_nodes, self.skipped)
+        if number not in self._clinics:
+            name = [*self.dealt][number] if number < len(self.dealt) else ""
+            notes = self.dealt.get(name, [])
+            self._clinics[number] = Clinic(
+                name, notes, self.codes, train_fraction, self.pooled_train, self.num_nodes, self.skipped
+            )
+        return self._clinics[number]
 
 
 def read_site(run: Run, node_config: NodeConfig) -> Clinic:

@@ -21,8 +21,8 @@ from clinfed.errors import UserError
 from clinfed.protocol import Answer, Traffic
 from server.replies import failure, to_answer, to_counts, to_record, to_update
 
-# Half a percent of the time already waited, inside these limits: quick in a simulation, gentle over a network.
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.005
+# A five-hundredth of the time already waited, inside these limits: quick in a simulation, gentle over a network.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.002
 
 
 @dataclass(frozen=True)
