@@ -3,12 +3,14 @@
 import argparse
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import Resources, simulate
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.home import clinic_folder
 from configs import Run, absolute_paths, load
 
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
@@ -28,10 +30,26 @@ def run(args: argparse.Namespace) -> int:
     refuse_missing_paths(chosen)
     out = sys.stderr if args.json else sys.stdout
     resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=chosen.training.threads)
-    path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
+    before = set(clinic_folder("errors").iterdir())
+    try:
+        path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
+    except UserError as error:
+        raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
+
+
+def with_detail(error: UserError, details: Collection[Path]) -> UserError:
+    """Return the error with what the failed clinic has kept to itself: a simulated one is on the user's own machine."""
+    if not details:
+        return error
+    newest = max(details, key=lambda path: path.stat().st_mtime_ns)
+    last = newest.read_text("utf-8").rstrip().rpartition("\n")[2]
+    name, _, text = last.partition(": ")
+    if name.startswith("clinfed.") and text:  # a user's mistake, in one line that quotes no note
+        return UserError(text)
+    return UserError(f"{error}: {newest}")
 
 
 def refuse_missing_paths(run: Run) -> None:

@@ -1,0 +1,71 @@
+"""The command itself: exit codes, one-line errors, and what is imported for it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinfed.cli import COMMANDS, main
+from clinfed.cli.simulate import with_detail
+from clinfed.errors import UserError
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "strategy=nope"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("clinfed simulate: strategy=nope: no such option; choose one of ")
+    assert error.count("\n") == 1
+    assert "fedavg" in error
+
+
+def test_a_path_that_is_not_there_is_refused_before_anything_starts(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["simulate", "corpus=jsonl", "corpus.path=notes.jsonl"]) == 2
+    assert f"corpus.path={tmp_path}/notes.jsonl: no such file or folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope"], ["--nope"]])
+def test_an_unknown_command_lists_the_commands(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: clinfed")
+
+
+def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in COMMANDS)
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("clinfed.cli.simulate.load", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["simulate"])
+
+
+def test_light_commands_load_neither_torch_nor_flower() -> None:
+    code = (
+        "import sys; from clinfed.cli import main; main(['config']); "
+        "print('loaded', sorted({'torch', 'flwr', 'transformers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_a_simulated_clinics_own_line_replaces_what_the_server_may_know(tmp_path: Path) -> None:
+    kept = tmp_path / "detail.log"
+    kept.write_text("Traceback ...\nclinfed.corpus.intake.BadInputError: notes.jsonl:3: broken code\n", "utf-8")
+    assert str(with_detail(UserError("node 1: hello failed"), [kept])) == "notes.jsonl:3: broken code"
+    kept.write_text("Traceback ...\nValueError: Pacient amb asma\n", "utf-8")
+    assert str(with_detail(UserError("node 1: hello failed"), [kept])) == f"node 1: hello failed: {kept}"
+    assert str(with_detail(UserError("two SuperNodes"), [])) == "two SuperNodes"
