@@ -90,10 +90,12 @@ def model_config(base: Base) -> "PretrainedConfig":
 
 
 def _from_config(config: "PretrainedConfig") -> "nn.Module":
+    import torch
     from transformers import AutoModel
 
     with _quiet():
-        return AutoModel.from_config(config, **_no_pooler(config))
+        # The files' own dtype, often float16, stands in the config and would be taken otherwise.
+        return AutoModel.from_config(config, dtype=torch.float32, **_no_pooler(config))
 
 
 def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> "nn.Module":

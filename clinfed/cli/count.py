@@ -18,6 +18,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("count", help="count what is trained and what travels, without loading a base")
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--memory", action="store_true", help="estimate the peak memory of training, too")
     parser.epilog = (
         "head.labels=L sets the number of BIO tags (2 x codes + 1) instead of the corpus' own. Example: clinfed count "
         "task=jerl base=mbert adapter=lora adapter.r=256 head.labels=29001 --json"
@@ -27,8 +28,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 def run(args: argparse.Namespace) -> int:
     """Print the counts; raises UserError for overrides that make no run."""
     tags, overrides = split_labels(args.overrides)
-    counts = count_run(configs.load(configs.absolute_paths(overrides, Path.cwd())), tags)
-    print(json.dumps(counts.as_dict()) if args.json else table(counts))
+    chosen = configs.load(configs.absolute_paths(overrides, Path.cwd()))
+    num_codes = len(chosen.corpus.codes()) if tags is None else (tags - 1) // 2
+    counts = count_run(chosen, num_codes)
+    memory = memory_of(chosen, num_codes) if args.memory else {}
+    if args.json:
+        print(json.dumps(counts.as_dict() | ({"memory_bytes": memory} if memory else {})))
+    else:
+        print(table(counts, memory))
     return 0
 
 
@@ -40,27 +47,31 @@ def split_labels(overrides: Sequence[str]) -> tuple[int | None, list[str]]:
         return None, others
     tags = int(asked[-1]) if asked[-1].isascii() and asked[-1].isdigit() else 0
     if tags < 3 or tags % 2 == 0:
-        raise UserError(
-            f"{LABELS_KEY}{asked[-1]}: expected an odd number of tags, from 3: O, B- and I- of each code"
-        )
+        raise UserError(f"{LABELS_KEY}{asked[-1]}: expected an odd number of tags, from 3: O, B- and I- of each code")
     return tags, others
 
 
-def count_run(run: configs.Run, tags: int | None = None) -> ParameterCount:
-    """Return the counts of a run, with the corpus' codes or the codes of a given number of tags."""
+def count_run(run: configs.Run, num_codes: int) -> ParameterCount:
+    """Return the counts of a run whose head knows this many codes."""
     import torch
 
     from clinfed.bases import meta_encoder
 
-    num_codes = len(run.corpus.codes()) if tags is None else (tags - 1) // 2
     encoder = meta_encoder(run.base)
     with torch.device("meta"):
         head = run.task.head(encoder.config.hidden_size, num_codes)
     return count_parameters(encoder, run.adapter, head)
 
 
-def table(counts: ParameterCount) -> str:
-    """Return the counts as aligned lines."""
+def memory_of(run: configs.Run, num_codes: int) -> dict[str, int]:
+    """Return the estimated bytes at the worst moment of training, by part, for the largest batch that can come."""
+    from clinfed.probes.estimate import estimate_training
+
+    return estimate_training(run.base, run.adapter, run.task, run.training, num_codes).as_dict()
+
+
+def table(counts: ParameterCount, memory: dict[str, int]) -> str:
+    """Return the counts, and the memory if it was asked for, as aligned lines."""
     rows = [
         ("adapter", f"{counts.adapter:,}"),
         ("head", f"{counts.head:,}"),
@@ -68,4 +79,8 @@ def table(counts: ParameterCount) -> str:
         ("frozen", f"{counts.frozen:,}"),
         ("wire, one way", f"{counts.wire_bytes:,} bytes ({counts.wire_bytes / 1e6:,.1f} MB)"),
     ]
-    return "\n".join(f"{name:14}{value}" for name, value in rows)
+    rows += [
+        (f"RAM {part}" if part != "total" else "RAM at the peak", f"{size / 1e6:,.0f} MB")
+        for part, size in memory.items()
+    ]
+    return "\n".join(f"{name:16}{value}" for name, value in rows)

@@ -9,7 +9,11 @@ from clinfed.probes.memory import resident_bytes
 if TYPE_CHECKING:
     from torch import nn
 
+    from clinfed.adapters.base import Adapter
+    from clinfed.bases import Base
     from clinfed.probes.shapes import Event
+    from clinfed.tasks.base import Task
+    from clinfed.training.settings import Training
 
 FLOAT_BYTES = 4
 # Measured with torch 2.13 on x86: code and tables that the first step touches, and, with bfloat16, the kernels that
@@ -36,6 +40,38 @@ class MemoryEstimate:
     def as_dict(self) -> dict[str, int]:
         """Return all parts by name."""
         return {**asdict(self), "total": self.total}
+
+
+def estimate_training(
+    base: "Base",
+    adapter: "Adapter",
+    task: "Task",
+    settings: "Training",
+    num_codes: int,
+    *,
+    longest: int = 0,
+    baseline_bytes: int | None = None,
+) -> MemoryEstimate:
+    """Return the peak memory of training with these settings; `longest` is the longest window in sub-words, if known."""
+    import torch
+
+    from clinfed.bases import meta_encoder
+
+    encoder = meta_encoder(base)
+    with torch.device("meta"):
+        head = task.head(encoder.config.hidden_size, num_codes)
+    tokens = min(longest or settings.window, settings.window)
+    windows = max(1, settings.batch_tokens // tokens) if settings.batch_tokens else settings.batch_notes
+    return estimate_memory(
+        adapter.attach(encoder.requires_grad_(False)),
+        head,
+        windows=windows,
+        tokens=tokens,
+        bf16=settings.bf16,
+        four_bit=adapter.quantization() is not None,
+        device=settings.device,
+        baseline_bytes=baseline_bytes,
+    )
 
 
 def estimate_memory(
