@@ -79,8 +79,5 @@ def table(counts: ParameterCount, memory: dict[str, int]) -> str:
         ("frozen", f"{counts.frozen:,}"),
         ("wire, one way", f"{counts.wire_bytes:,} bytes ({counts.wire_bytes / 1e6:,.1f} MB)"),
     ]
-    rows += [
-        (f"RAM {part}" if part != "total" else "RAM at the peak", f"{size / 1e6:,.0f} MB")
-        for part, size in memory.items()
-    ]
+    rows += [(f"RAM {part}", f"{size / 1e6:,.0f} MB") for part, size in memory.items()]
     return "\n".join(f"{name:16}{value}" for name, value in rows)

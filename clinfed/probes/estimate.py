@@ -52,7 +52,7 @@ def estimate_training(
     longest: int = 0,
     baseline_bytes: int | None = None,
 ) -> MemoryEstimate:
-    """Return the peak memory of training with these settings; `longest` is the longest window in sub-words, if known."""
+    """Return the peak memory of training with these settings; `longest`: of all windows, in sub-words, if known."""
     import torch
 
     from clinfed.bases import meta_encoder

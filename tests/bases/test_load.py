@@ -31,6 +31,13 @@ def test_float16_files_become_float32_numbers(family: str, small_base: MakeBase,
     assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
 
 
+def test_random_weights_are_float32_even_where_the_files_are_float16(small_base: MakeBase, tmp_path: Path) -> None:
+    base = saved(small_base(), tmp_path, torch.float16)
+    base.random_init = True
+    for encoder in (load_encoder(base), meta_encoder(base)):
+        assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
+
+
 def test_what_is_loaded_is_what_was_saved(family: str, small_base: MakeBase, tmp_path: Path) -> None:
     base = small_base(family)
     assert base_sha256(load_encoder(saved(base, tmp_path))) == base_sha256(load_encoder(base))
