@@ -11,6 +11,7 @@ from flwr.serverapp import Grid, ServerApp
 from clinfed import fingerprints, protocol
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, round_line
 from configs import Run, load, refuse_relative_paths, resolved
 from server import checkpoints
@@ -78,6 +79,7 @@ def coordinate(grid: Grid, context: Context) -> None:
     table = closing_table(record)
     model.save(folder / "adapter", server.adapter, table)
     records.write(folder / "record.json", record)
+    holdings.draw(federation.manifest, folder / "holdings.svg")
     say(table)
     say_record(folder / "record.json")
 

@@ -40,6 +40,7 @@ class Resources:
 
     clinics: int
     threads: int  # of one worker
+    gpu: bool = False  # the workers share one GPU
 
     @property
     def workers(self) -> int:
@@ -49,12 +50,14 @@ class Resources:
     @property
     def federation_config(self) -> str:
         """Return Flower's --federation-config."""
-        settings = {
+        settings: dict[str, float | str] = {
             "num-supernodes": self.clinics,
             "client-resources-num-cpus": self.threads,
             "init-args-num-cpus": self.workers * self.threads,
             "init-args-log-to-driver": "false",
         }
+        if self.gpu:
+            settings["client-resources-num-gpus"] = 1 / self.workers  # a share for scheduling; memory is not divided
         return " ".join(f"{key}={value}" for key, value in settings.items())
 
 

@@ -29,7 +29,9 @@ def run(args: argparse.Namespace) -> int:
     chosen = load(overrides)
     refuse_missing_paths(chosen)
     out = sys.stderr if args.json else sys.stdout
-    resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=chosen.training.threads)
+    settings = chosen.training
+    gpu = settings.device.startswith("cuda")
+    resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=settings.threads, gpu=gpu)
     before = set(clinic_folder("errors").iterdir())
     try:
         path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
