@@ -44,7 +44,7 @@ def load_tokenizer(base: Base) -> "PreTrainedTokenizerBase":
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, use_fast=True, trust_remote_code=False, local_files_only=True
+                folder, use_fast=True, add_prefix_space=True, trust_remote_code=False, local_files_only=True
             )
     except (OSError, ValueError, ImportError) as error:
         raise UserError(
@@ -63,7 +63,7 @@ def meta_encoder(base: Base) -> "nn.Module":
     import torch
 
     with torch.device("meta"):
-        return _from_config(model_config(base))
+        return _frozen(_from_config(model_config(base)), "cpu")
 
 
 def model_config(base: Base) -> "PretrainedConfig":
@@ -125,8 +125,8 @@ def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | N
             "the files are not of this architecture"
         )
     if quantization is None:
-        return _frozen(encoder).to(device)
-    return _frozen(steady(encoder))
+        return _frozen(encoder, device).to(device)
+    return _frozen(steady(encoder), device)
 
 
 def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> "nn.Module":
@@ -136,14 +136,18 @@ def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", devic
         torch.manual_seed(base.random_seed)
         encoder = _from_config(model_config(base))
     if quantization is None:
-        return _frozen(encoder).to(device)
+        return _frozen(encoder, device).to(device)
     with tempfile.TemporaryDirectory() as folder:  # NF4 is made only while loading from files
         with _quiet():
             encoder.save_pretrained(folder)
         return _from_folder(Path(folder), base, quantization, device)
 
 
-def _frozen(encoder: "nn.Module") -> "nn.Module":
+def _frozen(encoder: "nn.Module", device: str) -> "nn.Module":
+    if device == "cpu":
+        encoder.set_attn_implementation(
+            "eager"
+        )  # a training step takes a fifth less than with fused kernels
     return encoder.requires_grad_(False).eval()
 
 

@@ -9,7 +9,7 @@ from clinfed.bases import Base, load_encoder, load_tokenizer
 from clinfed.training.pretrain import (
     PretrainSettings,
     held_out_split,
-    learning_rate_at,
+    learning_rate_factor,
     mask_tokens,
     pack,
     pretrain_base,
@@ -66,10 +66,10 @@ def test_special_tokens_are_never_masked():
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero():
-    settings = PretrainSettings(steps=100, warmup=0.1, learning_rate=1.0)
-    assert learning_rate_at(4, settings) == 0.5
-    assert learning_rate_at(55, settings) == 0.5  # (100 - 55) / 90
-    assert learning_rate_at(100, settings) == 0.0
+    settings = PretrainSettings(steps=100, warmup=0.1)
+    assert learning_rate_factor(4, settings) == 0.5
+    assert learning_rate_factor(55, settings) == 0.5  # (100 - 55) / 90
+    assert learning_rate_factor(100, settings) == 0.0
 
 
 def test_accents_and_capitals_share_pieces():
