@@ -50,9 +50,8 @@ class Clinic:
         return self._splits[name]
 
     def manifest(self) -> dict[str, object]:
-        """Return what the run record may say of this clinic's notes; a site gives only how many there are."""
-        entry = describe(self.notes)
-        return entry if self.simulated else {key: entry[key] for key in ("notes", "languages", "splits")}
+        """Return what the run record may say of this clinic's notes; a site names no patient, not even hashed."""
+        return {key: value for key, value in describe(self.notes).items() if self.simulated or key != "patients"}
 
 
 @dataclass(frozen=True)

@@ -49,12 +49,6 @@ class Model:
         self.fingerprints = fingerprints.of_run(run, self.codes, self._first.shapes)
         return self._first, self.fingerprints
 
-    def read(self) -> AdapterState:
-        """Return the adapter and head as they are now, after training in place."""
-        from clinfed.adapters.weights import read_state
-
-        return read_state(self.tagger)
-
     @property
     def tagger(self) -> "Tagger":
         """Return the model, whose adapter holds what was written last."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.common.constant import ErrorCode
 
 from clinfed import protocol
 from clinfed.adapters.codec import DTYPE, WIRE_VERSION, WireError, WireTensor, decode, encode
@@ -15,6 +16,16 @@ from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Traffic
 
+# What Flower itself says of a clinic; its reasons hold an exception's text, so only its codes are used.
+FLOWER_CODES = {
+    int(ErrorCode.UNKNOWN): "its worker died (memory, perhaps)",
+    int(ErrorCode.LOAD_CLIENT_APP_EXCEPTION): "its code cannot be imported",
+    int(ErrorCode.MESSAGE_UNAVAILABLE): "the message was lost",
+    int(ErrorCode.REPLY_MESSAGE_UNAVAILABLE): "its answer was lost",
+    int(ErrorCode.NODE_UNAVAILABLE): "its SuperNode is gone",
+    int(ErrorCode.INVALID_FAB): "it refuses this bundle of code",
+    int(ErrorCode.CLIENT_APP_CRASHED): "its process died (memory, perhaps)",
+}
 CLASS_NAME = re.compile(r"[A-Za-z_]\w{0,79}", re.ASCII)  # all that a failed clinic may say besides its code
 
 
@@ -47,6 +58,8 @@ def failure(who: str, code: int, reason: str | None) -> str:
 
     A reason that Flower itself has written may hold the exception's text, and so a note's words: it is not repeated.
     """
+    if code in FLOWER_CODES:
+        return f"{who}: {FLOWER_CODES[code]} (Flower's code {code}); look at that machine, then start the run again"
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"

@@ -16,6 +16,7 @@ from client.warm import WORKER, Warm
 from client.work import judge, train_epochs
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
 from clinfed.cli.simulate import refuse_missing_paths
 from clinfed.evaluation import record as records
@@ -52,14 +53,16 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     refuse_missing_paths(cache.run)
     show("loading base and notes")
     clinic = pooled(cache)
-    model = Model(cache.run, tagger=cache.tagger(len(clinic.codes)))
+    tagger = cache.tagger(len(clinic.codes))
+    # The first state is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
+    model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
     state, prints = model.build()
     recorder = Recorder(cache.run, clinic.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started
     recorder.add_round(train_all(cache, clinic, state, show))
     show(round_line(recorder.rounds[0]))
     show("judging on test")
-    state = model.read()
+    state = read_state(tagger)
     record = recorder.finish(
         judged(cache, clinic, state, "test"),
         system="centralised",
@@ -96,8 +99,6 @@ def train_all(cache: Warm, clinic: Clinic, state: AdapterState, show: Callable[[
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
     trained = answer(cache, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
-    from clinfed.adapters.weights import read_state
-
     state = read_state(cache.tagger(len(clinic.codes)))
     validated = judged(cache, clinic, state, "validation")
     return Round(1, [trained], validated, 0.0, time.perf_counter() - started)

@@ -141,3 +141,11 @@ def test_a_clinic_with_another_fingerprint_is_refused_before_training(run_locall
         run_locally(world.overrides, tamper=tamper)
     assert set(kinds) == {"query.hello"}
     assert "\n" not in str(refusal.value)
+
+
+def test_a_lost_site_is_named_without_flowers_own_words(run_locally: Any, world: Any) -> None:
+    def tamper(kind: str, reply: Message) -> Message:
+        return Message(Error(5, "Node Unavailable: canarytext"), reply_to=reply) if kind == "evaluate" else reply
+
+    with pytest.raises(UserError, match=r"^clinic ca: its SuperNode is gone \(Flower's code 5\); look at that machine"):
+        run_locally(world.overrides, tamper=tamper)
