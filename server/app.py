@@ -67,19 +67,17 @@ def coordinate(grid: Grid, context: Context) -> None:
     say("judging on test")
     seats = federation.with_notes("test")
     closing = exchange.evaluate(seats, server.adapter, server.round, split="test", closing=True)
-    record = recorder.finish(
-        closing,
-        system=protocol.FEDERATED,
-        adapter_sha256=server.adapter.sha256(),
-        trainable=server.adapter.num_elements,
-        manifest=federation.manifest,
-        lost=federation.lost,
-        seconds=time.perf_counter() - started,
-    )
+    seconds = time.perf_counter() - started
+    record = recorder.finish(closing, server.adapter, federation, system=protocol.FEDERATED, seconds=seconds)
+    write_down(folder, record, model, server)
+
+
+def write_down(folder: Path, record: records.RunRecord, model: Model, server: ServerState) -> None:
+    """Write adapter, record and picture; print the closing table and, last, where the record is."""
     table = closing_table(record)
     model.save(folder / "adapter", server.adapter, table)
     records.write(folder / "record.json", record)
-    holdings.draw(federation.manifest, folder / "holdings.svg")
+    holdings.draw(record["manifest"], folder / "holdings.svg")
     say(table)
     say_record(folder / "record.json")
 

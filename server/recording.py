@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 
 from clinfed import protocol
+from clinfed.adapters.state import AdapterState
 from clinfed.evaluation import record as records
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.protocol import Answer
@@ -18,10 +19,24 @@ from configs import Run, resolved
 from server.rounds import Round
 
 LIBRARIES = ("clinfed", "flwr", "ray", "numpy", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
+Counted = Mapping[tuple[str, str], Mapping[str, SpanCounts]]  # (system, gold) -> clinic -> counts
+
 LABELS = {
     "synthetic": "the synthetic corpus's own list (closed set)",
     "codiesp": "the codes of CodiEsp's training annotations (closed set)",
 }
+
+
+class Held(Protocol):
+    """Who holds what, as a record tells it."""
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """Return each clinic's counts."""
+
+    @property
+    def lost(self) -> Mapping[str, Mapping[str, int]]:
+        """Return split -> reason -> mentions that flat tagging cannot hold."""
 
 
 @dataclass
@@ -78,24 +93,12 @@ class Recorder:
             self.base_loads[worker] = max(loads, self.base_loads.get(worker, 0))
 
     def finish(
-        self,
-        closing: Sequence[Answer],
-        *,
-        system: str,
-        adapter_sha256: str,
-        trainable: int,
-        manifest: Mapping[str, Any],
-        lost: Mapping[str, Mapping[str, int]],
-        seconds: float,
+        self, closing: Sequence[Answer], state: AdapterState, held: "Held", *, system: str, seconds: float
     ) -> records.RunRecord:
-        """Return the whole record; closing: the answers on the test split. system: what the adapter is called."""
+        """Return the whole record. closing: the answers on the test split; system: what the adapter is called."""
         self.add_answers(closing)
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
-        test: dict[str, dict[str, records.Judgement]] = {}
-        for (of, gold), by_clinic in counts.items():
-            name = system if of == protocol.FEDERATED else of
-            test.setdefault(name, {})[gold] = records.judgement(by_clinic)
-        trained_s = self.seconds["train"]
+        down = sum(answer.traffic.tensors_down for answer in closing)
         return {
             "schema": records.SCHEMA,
             "started": self.started.isoformat(timespec="seconds"),
@@ -105,30 +108,30 @@ class Recorder:
             "seeds": {"run": self.run.seed, "bootstrap": self.run.seed},
             "machine": machine(self.run.training.threads, self.run.training.device),
             "labels": self._labels(counts),
-            "manifest": dict(manifest),
-            "lost": {split: dict(reasons) for split, reasons in lost.items()},
+            "manifest": dict(held.manifest),
+            "lost": {split: dict(reasons) for split, reasons in held.lost.items()},
             "rounds": self.rounds,
             "chosen_round": self.rounds[-1]["round"],
             "chosen_by": "last round",
-            "test": test,
-            "differences": _differences(counts) if counts else {},
-            "probes": {
-                "trainable_parameters": trainable,
-                "training_s": trained_s,
-                "documents_per_s": self.notes_trained / trained_s if trained_s else 0.0,
-                **self.peaks,
-            },
+            "test": _judgements(counts, system),
+            "differences": _differences(counts),
+            "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
-            "adapter_sha256": adapter_sha256,
+            "adapter_sha256": state.sha256(),
             "base_loads": sum(self.base_loads.values()),
             "workers": len(self.base_loads),
             "bytes_up": sum(entry["bytes_up"] for entry in self.rounds),
-            "bytes_down": sum(entry["bytes_down"] for entry in self.rounds)
-            + sum(answer.traffic.tensors_down for answer in closing),
+            "bytes_down": sum(entry["bytes_down"] for entry in self.rounds) + down,
             "seconds": seconds,
         }
 
-    def _labels(self, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> records.LabelSet:
+    def _probes(self, state: AdapterState) -> dict[str, float]:
+        trained_s = self.seconds["train"]
+        documents_per_s = self.notes_trained / trained_s if trained_s else 0.0
+        trained = {"training_s": trained_s, "documents_per_s": documents_per_s}
+        return {"trainable_parameters": state.num_elements, **trained, **self.peaks}
+
+    def _labels(self, counts: Counted) -> records.LabelSet:
         corpus = self.run.options.get("corpus", "")
         labels: records.LabelSet = {
             "name": "the list in corpus.labels" if self.run.corpus.labels else LABELS.get(corpus, "the shared list"),
@@ -180,8 +183,16 @@ def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanC
     return {answer.clinic: answer.counts[system, gold] for answer in answers if (system, gold) in answer.counts}
 
 
-def _differences(counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> dict[str, records.Difference]:
-    federated = counts[FEDERATED_ALL]
+def _judgements(counts: Counted, system: str) -> dict[str, dict[str, records.Judgement]]:
+    """Return system -> gold -> scores."""
+    test: dict[str, dict[str, records.Judgement]] = {}
+    for (of, gold), by_clinic in counts.items():
+        test.setdefault(system if of == protocol.FEDERATED else of, {})[gold] = records.judgement(by_clinic)
+    return test
+
+
+def _differences(counts: Counted) -> dict[str, records.Difference]:
+    federated = counts.get(FEDERATED_ALL, {})
     return {
         system: records.difference(merged(federated), merged(by_clinic))
         for (system, gold), by_clinic in counts.items()

@@ -8,8 +8,10 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from client.clinic import Clinic, Simulation
 from client.warm import WORKER, Warm
@@ -28,6 +30,14 @@ from server.recording import Recorder
 from server.rounds import Round
 
 POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes and dropout follow
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """What is held in one place."""
+
+    manifest: Mapping[str, Any]
+    lost: Mapping[str, Mapping[str, int]]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -63,15 +73,9 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     show(round_line(recorder.rounds[0]))
     show("judging on test")
     state = read_state(tagger)
-    record = recorder.finish(
-        judged(cache, clinic, state, "test"),
-        system="centralised",
-        adapter_sha256=state.sha256(),
-        trainable=state.num_elements,
-        manifest={POOLED: clinic.manifest()},
-        lost={"train": cache.encoded(clinic, "train").lost},
-        seconds=time.perf_counter() - started,
-    )
+    closing = judged(cache, clinic, state, "test")
+    held = Pooled({POOLED: clinic.manifest()}, {"train": cache.encoded(clinic, "train").lost})
+    record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
     folder = new_run_folder(cache.run)
     table = closing_table(record)
     model.save(folder / "adapter", state, table)
