@@ -11,6 +11,9 @@ from torch import Tensor
 from clinfed.tasks.bio import IGNORED
 
 
+LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Shapes: input_ids, attention_mask, tags (B, T) int64; tags are -100 where a word is not judged."""
@@ -52,8 +55,8 @@ def plan_batches(
 
 
 def collate(rows: Sequence[dict[str, Any]], chosen: Sequence[int], pad_id: int) -> Batch:
-    """Return the chosen windows padded to the longest of them."""
-    longest = max(len(rows[i]["input_ids"]) for i in chosen)
+    """Return the chosen windows padded to the longest of them, rounded up to a multiple of LENGTH_STEP."""
+    longest = -(-max(len(rows[i]["input_ids"]) for i in chosen) // LENGTH_STEP) * LENGTH_STEP
     input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
     tags = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
     mask = torch.zeros((len(chosen), longest), dtype=torch.int64)

@@ -75,6 +75,7 @@ def train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
+            del loss, hidden  # else they would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
         report(epoch, sum(losses[-len(plan) :]) / max(1, len(plan)))
     mean = sum(losses) / max(1, len(losses))
