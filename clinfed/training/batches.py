@@ -10,7 +10,6 @@ from torch import Tensor
 
 from clinfed.tasks.bio import IGNORED
 
-
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
 

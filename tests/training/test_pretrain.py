@@ -57,12 +57,14 @@ def test_rows_are_full_and_start_alike():
     assert (rows != tokenizer.pad_token_id).all()
 
 
-def test_special_tokens_are_never_masked():
-    rows = torch.arange(100).reshape(2, 50)
-    masked, chosen = mask_tokens(rows, 0.3, 4, torch.Generator().manual_seed(0))
+def test_special_tokens_are_never_hidden_and_a_tenth_of_the_chosen_stays_visible():
+    tokenizer = train_tokenizer(TEXTS, 200)
+    rows = torch.arange(len(tokenizer)).repeat(400, 1)
+    hidden, chosen = mask_tokens(rows, 0.3, tokenizer, torch.Generator().manual_seed(0))
     assert not chosen[rows < 5].any()
-    assert (masked[chosen] == 4).all()
-    assert 10 < int(chosen.sum()) < 50
+    assert torch.equal(hidden[~chosen], rows[~chosen])
+    shares = [(hidden == tokenizer.mask_token_id)[chosen], (hidden == rows)[chosen]]
+    assert [round(float(share.float().mean()), 1) for share in shares] == [0.8, 0.1]
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero():
