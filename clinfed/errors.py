@@ -2,4 +2,4 @@
 
 
 class UserError(Exception):
-    """A mistake of the user: where, what was found, what was expected, what to do. Shown without traceback, exit code 2."""
+    """A mistake of the user: where, what was found, what was expected, what to do; exit code 2, without traceback."""

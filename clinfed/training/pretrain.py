@@ -6,7 +6,7 @@ The loop is one page on purpose. Its only users are `clinfed pretrain` and the t
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+from clinfed.training.tokenizer import SPECIAL_TOKENS, train_tokenizer
+
 HELD_OUT_EVERY = 50  # one document of 50 is never trained on
 
 
@@ -41,37 +42,6 @@ class PretrainSettings:
     masked: float = 0.3  # fraction of the tokens
     seed: int = 0
     threads: int = 2
-
-
-def train_tokenizer(texts: Iterable[str], vocab_size: int):
-    """Return a lower-casing, accent-stripping WordPiece tokenizer.
-
-    Notes lose accents and capitals at random, so "Hipertensió", "hipertensio" and "HIPERTENSIÓN" should share pieces.
-    """
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.decoder = decoders.WordPiece()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), min_frequency=3, limit_alphabet=200
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        model_max_length=512,
-    )
 
 
 def build_model(settings: PretrainSettings, vocab_size: int) -> nn.Module:

@@ -10,7 +10,7 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
 from clinfed.tasks.alignment import subwords_of, windows_of
 from clinfed.tasks.bio import spans_of, tags_of, words_of
-from clinfed.training.pretrain import train_tokenizer
+from clinfed.training.tokenizer import train_tokenizer
 
 
 def byte_level(texts: list[str]) -> PreTrainedTokenizerFast:

@@ -21,8 +21,8 @@ from clinfed.training.encoded import Encoded, encode_notes, spans_from_json
 from clinfed.training.local import train
 from clinfed.training.model import Tagger, build
 from clinfed.training.predict import predict
-from clinfed.training.pretrain import train_tokenizer
 from clinfed.training.settings import Training
+from clinfed.training.tokenizer import train_tokenizer
 
 CODES = ["E11.9", "I10", "J44.9"]
 FORMS = {"E11.9": ["diabetis", "dm2"], "I10": ["hipertensió arterial", "hta"], "J44.9": ["mpoc"]}

@@ -13,8 +13,8 @@ from clinfed.training.pretrain import (
     mask_tokens,
     pack,
     pretrain_base,
-    train_tokenizer,
 )
+from clinfed.training.tokenizer import train_tokenizer
 
 TEXTS = [f"el pacient {i} te hipertensio arterial i diabetis mellitus tipus 2 amb bon control" for i in range(200)]
 
