@@ -31,7 +31,7 @@ class Run:
     strategy: Strategy = field(default_factory=Strategy)
     training: Training = field(default_factory=Training)
     central: Central = field(default_factory=Central)
-    rounds: int = 3
+    rounds: int = 5
     seed: int = 0
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
     resume: str = ""  # absolute path of an earlier run's state to go on from

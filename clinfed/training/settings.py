@@ -14,7 +14,7 @@ class Training:
     gamma: float = 0.9  # exponential decay an epoch
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    batch_notes: int = 16  # windows in a batch; a short note is one window
+    batch_notes: int = 8  # windows in a batch; a short note is one window
     batch_tokens: int = 0  # instead: at most this many padded tokens in a batch; 0 counts notes
     window: int = 256  # sub-words in a window, special tokens included
     stride: int = 64  # sub-words that neighbouring windows of a long note share

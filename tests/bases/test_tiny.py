@@ -30,3 +30,16 @@ def test_where_it_is_not_installed_the_error_says_what_to_do(monkeypatch: pytest
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"clinfed_tiny is missing or .*pip install \."):
         load_encoder(Base())
+
+
+def test_a_visible_words_vector_says_which_word_it_is() -> None:
+    """Taggers read visible tokens, which a base pretrained on hidden ones alone forgets."""
+    import torch
+    from transformers import AutoModelForMaskedLM
+
+    folder = Base().folder()
+    model = AutoModelForMaskedLM.from_pretrained(folder, dtype=torch.float32).eval()
+    tokens = load_tokenizer(Base())("Pacient amb hipertensió arterial i diabetis mellitus tipus 2", return_tensors="pt")
+    with torch.no_grad():
+        found = model(**tokens).logits.argmax(-1)[0, 1:-1]
+    assert (found == tokens["input_ids"][0, 1:-1]).float().mean() > 0.8
