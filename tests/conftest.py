@@ -2,13 +2,17 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clinfed.bases import Base
+from clinfed.evaluation import record as records
 
 DATA = Path(os.environ.get("CLINFED_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -145,3 +149,65 @@ def _small_base(folder: Path, texts: list[str]) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(folder)
     torch.manual_seed(0)
     ModernBertModel(ModernBertConfig(vocab_size=300, **FAMILIES["modernbert"])).save_pretrained(folder)
+
+
+SCRIPTS = Path(sys.executable).parent
+FOREIGN = "raise RuntimeError('code of another project was imported')\n"
+LIMIT_S = 400  # for one run; seconds on an idle machine
+
+
+@dataclass
+class Finished:
+    """A run that has ended, with what it printed and wrote."""
+
+    code: int
+    out: str
+    err: str
+    home: Path  # its CLINFED_HOME
+    folders: list[Path] = field(default_factory=list)  # that Flower and Ray wrote to
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return dict(json.loads(self.out.splitlines()[-1]))
+
+    @property
+    def record(self) -> Any:
+        [path] = self.home.glob("runs/*/record.json")
+        return records.read(path)
+
+
+@pytest.fixture(scope="session")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a short path, as Ray's sockets need."""
+    return tmp_path_factory.mktemp("s")
+
+
+@pytest.fixture(scope="session")
+def foreign(short: Path) -> Path:
+    """Return a folder with packages of another project that are named like ours; importing one fails."""
+    folder = short / "other"
+    for package in ("client", "server", "configs"):
+        (folder / package).mkdir(parents=True)
+        (folder / package / "__init__.py").write_text(FOREIGN, "utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finish() -> Callable[..., Finished]:
+    """Return a function that runs a command of this environment to its end."""
+
+    def run(
+        *command: str, home: Path, cwd: Path, environment: dict[str, str], folders: Sequence[Path] = ()
+    ) -> Finished:
+        arguments = [str(SCRIPTS / command[0]), *command[1:]]
+        variables = {**os.environ, **environment, "CLINFED_HOME": str(home)}
+        done = subprocess.run(arguments, cwd=cwd, env=variables, capture_output=True, text=True, timeout=LIMIT_S)
+        return Finished(done.returncode, done.stdout, done.stderr, home, list(folders))
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def simulated(world: World, short: Path, foreign: Path, finish: Callable[..., Finished]) -> Finished:
+    """Return `clinfed simulate --json`, started inside another project's folder."""
+    return finish("clinfed", "simulate", "--json", *world.overrides, home=short / "a", cwd=foreign, environment={})

@@ -1,6 +1,5 @@
 """Real processes on loopback: a SuperLink and two SuperNodes with files of their own end as the simulation does."""
 
-import json
 import os
 import subprocess
 import sys
@@ -110,24 +109,13 @@ def deployment(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         deployed.stop()
 
 
-@pytest.fixture(scope="module")
-def simulated_sha256(world: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Return the adapter's hash of the same run in the simulation engine."""
-    environment = {**os.environ, "CLINFED_HOME": str(tmp_path_factory.mktemp("home"))}
-    command = [str(SCRIPTS / "clinfed"), "simulate", "--json", *world.overrides]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=True)
-    return str(json.loads(done.stdout)["adapter_sha256"])
-
-
-def test_two_real_sites_end_with_the_simulations_adapter(
-    deployment: Deployment, world: Any, simulated_sha256: str
-) -> None:
+def test_two_real_sites_end_with_the_simulations_adapter(deployment: Deployment, world: Any, simulated: Any) -> None:
     overrides = " ".join([*world.site_overrides, "clinics=2"])
     printed = deployment.run(f"overrides='{overrides}' labels='{world.labels}'")
     found = list((deployment.folder / "link" / "home").glob("runs/*/record.json"))
     assert len(found) == 1, printed
     record = records.read(found[0])
-    assert record["adapter_sha256"] == simulated_sha256
+    assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
     assert record["base_loads"] == record["workers"]
     assert "pooled_lexicon" not in record["test"], "no real federation may hold it"
     assert "patients" not in record["manifest"]["ca"]
