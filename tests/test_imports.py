@@ -35,8 +35,8 @@ TABLE = {
     "clinfed.training.settings": ("", "", ""),
     "clinfed.probes": (
         "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters clinfed.training",
-        "numpy",
-        "torch",
+        "numpy torch",
+        f"{TENSORS} psutil",
     ),
     "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
     "configs": (
