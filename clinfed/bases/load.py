@@ -145,9 +145,7 @@ def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", devic
 
 def _frozen(encoder: "nn.Module", device: str) -> "nn.Module":
     if device == "cpu":
-        encoder.set_attn_implementation(
-            "eager"
-        )  # a training step takes a fifth less than with fused kernels
+        encoder.set_attn_implementation("eager")  # a training step takes a fifth less than with fused kernels
     return encoder.requires_grad_(False).eval()
 
 
