@@ -6,7 +6,7 @@ TEST_STAMP := .venv/.installed-test
 # One thread a process: two clinics train side by side on two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install run test check format clean
+.PHONY: help install run test check lint format clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -18,11 +18,13 @@ run: $(STAMP)  ## train adapters across two invented clinics and print strict sp
 test: $(TEST_STAMP)  ## install what tests need and run all tiers that need no GPU
 	$(BIN)/python -m pytest -m "not gpu"
 
-check: $(TEST_STAMP)  ## format, lint, types, the import table, fast tests
+check: lint  ## format, lint, types, the import table, fast tests
+	$(BIN)/python -m pytest
+
+lint: $(TEST_STAMP)  ## format, lint and types alone
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
 
 format: $(TEST_STAMP)  ## let ruff write the format
 	$(BIN)/ruff format .
