@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Lora(Adapter):
     """W x + alpha/r * B A x on every linear layer of every encoder layer; B starts at 0, so round 0 equals the base."""
 
-    r: int = 32
-    alpha: float = 32.0  # alpha / r scales the update
-    dropout: float = 0.1  # on the adapter's input; chosen on validation
+    r: int = 16
+    alpha: float = 32.0  # 2 r: the update's scale stays the same when both change together
+    dropout: float = 0.0  # on the adapter's input
     target_modules: list[str] = field(default_factory=list)  # empty: all linear layers inside encoder layers
 
     def attach(self, encoder: "nn.Module") -> "nn.Module":

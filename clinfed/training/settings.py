@@ -8,11 +8,11 @@ class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
     local_epochs: int = 1  # passes over a clinic's notes in one round
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
     schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
     warmup: float = 0.06  # fraction of all epochs of the run
     gamma: float = 0.9  # exponential decay an epoch
-    weight_decay: float = 0.1
+    weight_decay: float = 0.01
     clip_norm: float = 1.0
     batch_notes: int = 8  # windows in a batch; a short note is one window
     batch_tokens: int = 0  # instead: at most this many padded tokens in a batch; 0 counts notes
