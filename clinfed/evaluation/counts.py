@@ -6,7 +6,7 @@ Source: micro and macro F1 as in seqeval 1.2.2, strict mode; where a ratio has a
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypedDict
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
 
+OTHER = "other"  # stands for all codes that no shared list holds
 MacroOver = Literal["gold_or_predicted", "gold"]
 
 # A code's band is its gold support in the judged split, merged over languages and clinics; "0": predicted codes only.
@@ -88,6 +89,14 @@ class SpanCounts:
         for language, rows in other.replicates.items():
             replicates[language] = replicates[language] + rows if language in replicates else rows
         return SpanCounts(by_code, replicates)
+
+    def folded(self, shared: Collection[str]) -> "SpanCounts":
+        """Return the same counts with all codes outside a shared list under OTHER: what is not public is not named."""
+        by_code: dict[tuple[str, str], Counts] = {}
+        for (language, code), counts in self.by_code.items():
+            key = (language, code if code in shared else OTHER)
+            by_code[key] = by_code.get(key, Counts()) + counts
+        return SpanCounts(by_code, self.replicates)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SpanCounts):
