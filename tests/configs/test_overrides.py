@@ -9,9 +9,9 @@ from configs import absolute_paths, refuse_at_site, refuse_relative_paths
 def test_relative_paths_become_absolute_as_seen_from_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ona")
     given = ["corpus.path=notes", "corpus.labels=../codes.json", "central.notes=~/test", "output=/out", "rounds=3"]
-    assert absolute_paths(given, Path("/work")) == [
-        "corpus.path=/work/notes",
-        "corpus.labels=/work/../codes.json",
+    assert absolute_paths(given, Path("/data")) == [
+        "corpus.path=/data/notes",
+        "corpus.labels=/data/../codes.json",
         "central.notes=/home/ona/test",
         "output=/out",
         "rounds=3",
@@ -19,7 +19,7 @@ def test_relative_paths_become_absolute_as_seen_from_the_folder(monkeypatch: pyt
 
 
 def test_an_empty_path_stays_empty() -> None:
-    assert absolute_paths(["output="], Path("/work")) == ["output="]
+    assert absolute_paths(["output="], Path("/data")) == ["output="]
     refuse_relative_paths(["output=", "corpus.path="])
 
 
@@ -39,7 +39,7 @@ def test_relative_paths_are_refused_by_key(key: str, path: str) -> None:
 
 def test_what_is_made_absolute_is_not_refused() -> None:
     given = [f"{key}=x/y/z" for key in ("corpus.path", "base.path", "output", "resume")]
-    refuse_relative_paths(absolute_paths(given, Path("/work")))
+    refuse_relative_paths(absolute_paths(given, Path("/data")))
 
 
 @pytest.mark.parametrize("override", ["corpus.path=/notes", "corpus.train_fraction=0.5", "corpus.seed=1"])
