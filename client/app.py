@@ -4,7 +4,7 @@ import os
 import shlex
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -87,11 +87,14 @@ def _train(message: Message, context: Context) -> RecordDict:
     started = time.perf_counter()
     state = _read_adapter(message.content)
     decode_s = time.perf_counter() - started
-    number = int(message.content[protocol.QUESTION]["round"])
-    trained = train_epochs(cache, clinic, state, *round_epochs(cache, number))
+    question = message.content[protocol.QUESTION]
+    # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
+    split = str(question["split"])
+    judged = _judged(cache, clinic, state, split, closing=False) if split and clinic.split(split) else RecordDict()
+    trained = train_epochs(cache, clinic, state, *round_epochs(cache, int(question["round"])))
     result = trained.result
     started = time.perf_counter()
-    adapter = _write_adapter(read_state(cache.tagger(len(clinic.codes))))
+    judged[protocol.ADAPTER] = _write_adapter(read_state(cache.tagger(len(clinic.codes))))
     report = {
         "num_examples": result.notes,
         "loss": result.loss,
@@ -101,43 +104,47 @@ def _train(message: Message, context: Context) -> RecordDict:
         "train_s": result.seconds,
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
-        **_load_report(cache),
     }
-    return RecordDict(
-        {
-            protocol.ADAPTER: adapter,
-            protocol.IDENTITY: ConfigRecord(_identity(clinic)),
-            protocol.REPORT: MetricRecord(report),
-        }
-    )
+    return _signed(cache, clinic, judged, report)
 
 
 def _evaluate(message: Message, context: Context) -> RecordDict:
-    from client.work import judge
-
     cache, clinic = _at_work(context)
     question = message.content[protocol.QUESTION]
     started = time.perf_counter()
     state = _read_adapter(message.content)
     decode_s = time.perf_counter() - started
-    judgement = judge(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
+    judged = _judged(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
+    return _signed(cache, clinic, judged, {"serialise_s": decode_s})
+
+
+def _judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> RecordDict:
+    """Return counts and report of a judgement."""
+    from client.work import judge
+
+    judgement = judge(cache, clinic, state, split, closing=closing)
     arrays, names = protocol.counts_to_wire(judgement.counts)
     report = {
         "notes": judgement.notes,
         "evaluate_s": judgement.seconds,
         "lexicon_s": judgement.lexicon_s,
         "inference_peak_bytes": judgement.peak_bytes,
-        "serialise_s": decode_s,
-        **_load_report(cache),
     }
     return RecordDict(
         {
             protocol.COUNTS: ArrayRecord({name: Array(array) for name, array in arrays.items()}),
             protocol.COUNT_NAMES: ConfigRecord(dict(names)),
-            protocol.IDENTITY: ConfigRecord(_identity(clinic)),
             protocol.REPORT: MetricRecord(report),
         }
     )
+
+
+def _signed(cache: Warm, clinic: Clinic, content: RecordDict, report: Mapping[str, float]) -> RecordDict:
+    """Return the content with who answers and, added to its report, these figures and those of loading."""
+    earlier = content.get(protocol.REPORT, MetricRecord())
+    content[protocol.REPORT] = MetricRecord({**earlier, **report, **_load_report(cache)})
+    content[protocol.IDENTITY] = ConfigRecord(_identity(clinic))
+    return content
 
 
 def _at_work(context: Context) -> tuple[Warm, Clinic]:

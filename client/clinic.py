@@ -13,7 +13,6 @@ from clinfed.errors import UserError
 from configs import Run
 from configs.discovery import plugin_class
 from partitions.base import deal, describe
-from partitions.pooled import Pooled
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
 
@@ -25,7 +24,8 @@ class Clinic:
     """One clinic's notes, sorted by id, and the codes that all sides share.
 
     name: "" where the node got no notes: it sits out. pooled_train: the training notes of all clinics, which only a
-    simulated clinic can see; None at a site.
+    simulated clinic can see; None at a site. lexicon_from: the notes that a lexicon as an input of the tagger is made
+    from; None takes the clinic's own training notes.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Clinic:
     pooled_train: Sequence[Note] | None = None
     num_nodes: int = 0  # of the simulation; 0 at a site
     skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
+    lexicon_from: Sequence[Note] | None = None
     _splits: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)  # found once
 
     @property
@@ -75,16 +76,6 @@ class Simulation:
             )
         notes = list(with_languages(run.corpus.notes()))
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
-        return cls._of(run, notes, dealt, num_nodes)
-
-    @classmethod
-    def pooled(cls, run: Run) -> "Simulation":
-        """Read the run's corpus as that of one clinic, which bears the name that partition=pooled gives."""
-        notes = list(with_languages(run.corpus.notes()))
-        return cls._of(run, notes, deal(notes, Pooled(), 1, run.seed), 1)
-
-    @classmethod
-    def _of(cls, run: Run, notes: Sequence[Note], dealt: Mapping[str, Sequence[Note]], num_nodes: int) -> "Simulation":
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped = dict(getattr(run.corpus, "skipped", {}))
         return cls(dealt, tuple(run.corpus.codes()), train, num_nodes, skipped)

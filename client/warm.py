@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.clinic import PARTITION, PARTITIONS, Clinic, NodeConfig, Simulation, read_site
 from clinfed.adapters.state import AdapterState
+from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note
 from clinfed.home import clinic_folder
@@ -37,6 +38,7 @@ class Warm:
         self._sites: dict[str, Clinic] = {}
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
+        self._hints: dict[str, Hints] = {}
         self._first_states: dict[int, AdapterState] = {}
         self._tagger: Tagger | None = None
 
@@ -91,6 +93,7 @@ class Warm:
 
             with self.loading():
                 settings, cache = self.run.training, clinic_folder("encoded")
+                hinted = self.hints(clinic) if self.run.task.lexicon else None
                 self._encoded[clinic.name, split] = encode_notes(
                     clinic.split(split),
                     self.tokenizer,
@@ -98,8 +101,16 @@ class Warm:
                     window=settings.window,
                     stride=settings.stride,
                     cache=cache,
+                    **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
                 )
         return self._encoded[clinic.name, split]
+
+    def hints(self, clinic: Clinic) -> Hints:
+        """Return the hints of the clinic's private lexicon."""
+        if clinic.name not in self._hints:
+            own = clinic.lexicon_from is None
+            self._hints[clinic.name] = Hints(clinic.split("train") if own else clinic.lexicon_from)
+        return self._hints[clinic.name]
 
     def lexicon(self, name: str, notes: Sequence[Note]) -> Lexicon:
         """Return the lexicon of these training notes, fitted once."""

@@ -10,6 +10,7 @@ from client.warm import Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus.note import Note, Span
+from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.probes.memory import peak_memory
 
@@ -135,7 +136,7 @@ def _against_both(
     name = "" if clinic.simulated else clinic.name
     replicates = REPLICATES if closing else 0
     counts = {
-        (system, gold): count_spans(judged(of, predicted), replicates=replicates, seed=warm.run.seed, clinic=name)
+        (system, gold): count_spans(judged(of, predicted), replicates=replicates, seed=SEED, clinic=name)
         for gold, of in golds.items()
     }
     if clinic.simulated:

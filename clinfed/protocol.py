@@ -1,7 +1,8 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
 A question holds `adapter` (the global tensors; not in a hello) and `question` (round and split). An answer holds
-`identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter` or `counts`. Nothing else travels.
+`identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter`, `counts` or both: where the
+question to train names a split, the clinic first judges the adapter on it. Nothing else travels.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ IDENTITY = "identity"
 REPORT = "report"
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
+
+JUDGEMENT_REPORT = ("notes", "evaluate_s", "lexicon_s", "inference_peak_bytes")  # what a judgement reports
 
 TENSOR_KIND = "clinfed.tensor"  # Flower's `stype`: the bytes are those of clinfed.adapters.codec, without a header
 

@@ -22,6 +22,7 @@ PLUGINS = {
     "strategy": ("strategies", "Strategy"),
 }
 RECIPES = ("base", "training", "experiment")  # groups whose options are YAML files of configs/GROUP
+SHARED = "base"  # a module of that name holds what options have in common, and is none itself
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -50,14 +51,17 @@ def plugins(group: str) -> dict[str, str]:
     package, base = PLUGINS[group]
     spec = find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
-    classes = {module.name: _classes(folders[0], module.name) for module in pkgutil.iter_modules(folders)}
+    modules = [module.name for module in pkgutil.iter_modules(folders)]
+    classes = {module: _classes(folders[0], module) for module in modules}
     family = {base}
     while grown := {
         name for found in classes.values() for name, bases in found.items() if bases & family and name not in family
     }:
         family |= grown
     first = {
-        module: next((name for name, bases in found.items() if bases & family), "") for module, found in classes.items()
+        module: next((name for name, bases in found.items() if bases & family), "")
+        for module, found in classes.items()
+        if module != SHARED
     }
     return {module: name for module, name in first.items() if name}
 

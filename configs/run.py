@@ -20,6 +20,19 @@ class Central:
 
 
 @dataclass
+class Only:
+    """Which training notes `clinfed train` uses, of all clinics'; judgement stays with everyone's notes."""
+
+    clinic: str = ""  # those of one clinic, as the partition deals them: local-only training
+    language: str = ""  # those in one language
+    share: float = 1.0  # about this part of each clinic's, by a hash: centralised training with less notes
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise UserError(f"only.share={self.share}: expected more than 0 and at most 1")
+
+
+@dataclass
 class Run:
     """One run. Which option of each group is the default stands in run.yaml, every other default in its dataclass."""
 
@@ -31,6 +44,7 @@ class Run:
     strategy: Strategy = field(default_factory=Strategy)
     training: Training = field(default_factory=Training)
     central: Central = field(default_factory=Central)
+    only: Only = field(default_factory=Only)
     rounds: int = 5
     seed: int = 0
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes

@@ -13,7 +13,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, round_line
-from configs import Run, load, refuse_relative_paths, resolved
+from configs import Only, Run, load, refuse_relative_paths, resolved
 from server import checkpoints
 from server.central import PublicSet
 from server.exchange import Exchange
@@ -56,19 +56,27 @@ def coordinate(grid: Grid, context: Context) -> None:
 
     public = PublicSet(run, model.codes) if run.central.notes else None
 
-    def keep(server: ServerState, done: Round) -> None:
+    public_judged: dict[int, records.Judgement] = {}
+
+    def keep(server: ServerState) -> None:
         checkpoints.save(folder / "state", server, run_id=folder.name, config=resolved(run))
-        entry = recorder.add_round(done)
         if public is not None:
-            entry["public"] = records.judgement({"public set": public.judge(model.tagger, server.adapter)})
+            counts = public.judge(model.tagger, server.adapter)
+            public_judged[server.round] = records.judgement({"public set": counts})
+
+    def show(done: Round) -> None:
+        entry = recorder.add_round(done)
+        if done.number in public_judged:
+            entry["public"] = public_judged[done.number]
         say(round_line(entry) + (f" | public {entry['public']['micro']['f1']:.3f}" if "public" in entry else ""))
 
-    server = run_rounds(exchange, federation, run, model.start(), keep)
+    server = run_rounds(exchange, federation, run, model.start(), keep, show)
     say("judging on test")
     seats = federation.with_notes("test")
     closing = exchange.evaluate(seats, server.adapter, server.round, split="test", closing=True)
     seconds = time.perf_counter() - started
     record = recorder.finish(closing, server.adapter, federation, system=protocol.FEDERATED, seconds=seconds)
+    records.write_counts(folder / "counts.json", recorder.counts)
     write_down(folder, record, model, server)
 
 
@@ -91,6 +99,8 @@ def read_run(context: Context) -> Run:
     overrides = shlex.split(str(context.run_config["overrides"]))
     refuse_relative_paths(overrides)
     run = load(overrides)
+    if run.only != Only():
+        raise UserError("only.*: chooses notes for `clinfed train`; a federation's clinics train on their own")
     if labels := str(context.run_config.get("labels", "")):
         run.corpus = replace(run.corpus, labels=labels)
     return run

@@ -19,7 +19,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Traffic
-from server.replies import failure, to_answer, to_counts, to_record, to_update
+from server.replies import failure, to_answer, to_counts, to_record, to_update, without_judgement
 
 # A five-hundredth of the time already waited, inside these limits: quick in a simulation, gentle over a network.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.002
@@ -57,13 +57,27 @@ class Exchange:
             yield node, answer
 
     def train(
-        self, seats: Sequence[Seat], state: AdapterState, number: int, answers: list[Answer]
+        self,
+        seats: Sequence[Seat],
+        state: AdapterState,
+        number: int,
+        trained: list[Answer],
+        validated: list[Answer],
+        *,
+        judging: Sequence[Seat] = (),
     ) -> Iterator[AdapterUpdate]:
-        """Send the state to all clinics; yield their updates in order, and append what they report to answers."""
-        content = _question(number) | {protocol.ADAPTER: to_record(state)}
+        """Send the state to all clinics; yield their updates in order, and append what they report to `trained`.
+
+        judging: the clinics that first judge the state on their validation notes; `validated` gets their counts.
+        """
+        content = _question(number, split="validation" if judging else "") | {protocol.ADAPTER: to_record(state)}
         for seat, reply, traffic in self._ask(seats, protocol.TRAIN, content, number):
             answer = self._checked(seat, reply, traffic)
-            answers.append(answer)
+            if seat in judging:
+                answer, judged = without_judgement(answer)
+                judged.counts = to_counts(seat.clinic, reply.content)
+                validated.append(judged)
+            trained.append(answer)
             update = to_update(seat.clinic, reply.content, answer.report, expected=state)
             traffic.tensors_down, traffic.tensors_up = state.num_bytes, update.state.num_bytes
             yield update

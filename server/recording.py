@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.evaluation import record as records
+from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.protocol import Answer
 from configs import Run, resolved
@@ -52,6 +53,7 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     notes_trained: int = 0
+    counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
 
     def add_round(self, done: Round) -> records.RoundRecord:
         """Add a round; return its entry."""
@@ -98,6 +100,7 @@ class Recorder:
         """Return the whole record. closing: the answers on the test split; system: what the adapter is called."""
         self.add_answers(closing)
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
+        self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
         down = sum(answer.traffic.tensors_down for answer in closing)
         return {
             "schema": records.SCHEMA,
@@ -105,7 +108,7 @@ class Recorder:
             "config": resolved(self.run),
             "fingerprints": dict(self.fingerprints),
             "versions": versions(),
-            "seeds": {"run": self.run.seed, "bootstrap": self.run.seed},
+            "seeds": {"run": self.run.seed, "bootstrap": SEED},
             "machine": machine(self.run.training.threads, self.run.training.device),
             "labels": self._labels(counts),
             "manifest": dict(held.manifest),
@@ -113,7 +116,7 @@ class Recorder:
             "rounds": self.rounds,
             "chosen_round": self.rounds[-1]["round"],
             "chosen_by": "last round",
-            "test": _judgements(counts, system),
+            "test": _judgements(self.counts),
             "differences": _differences(counts),
             "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
@@ -183,11 +186,11 @@ def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanC
     return {answer.clinic: answer.counts[system, gold] for answer in answers if (system, gold) in answer.counts}
 
 
-def _judgements(counts: Counted, system: str) -> dict[str, dict[str, records.Judgement]]:
+def _judgements(counts: Counted) -> dict[str, dict[str, records.Judgement]]:
     """Return system -> gold -> scores."""
     test: dict[str, dict[str, records.Judgement]] = {}
-    for (of, gold), by_clinic in counts.items():
-        test.setdefault(system if of == protocol.FEDERATED else of, {})[gold] = records.judgement(by_clinic)
+    for (system, gold), by_clinic in counts.items():
+        test.setdefault(system, {})[gold] = records.judgement(by_clinic)
     return test
 
 

@@ -87,6 +87,14 @@ def to_answer(reply: Message, who: str, traffic: Traffic) -> Answer:
     return Answer(str(identity.get("clinic", "")), identity, report, traffic)
 
 
+def without_judgement(answer: Answer) -> tuple[Answer, Answer]:
+    """Return an answer to training in two: what training reports, and what the judgement before it reports."""
+    judgement = {name: answer.report[name] for name in protocol.JUDGEMENT_REPORT if name in answer.report}
+    training = {name: value for name, value in answer.report.items() if name not in judgement}
+    judged = Answer(answer.clinic, answer.identity, {**judgement, "base_loads": answer.report.get("base_loads", 0)})
+    return Answer(answer.clinic, answer.identity, training, answer.traffic), judged
+
+
 def to_counts(clinic: str, content: RecordDict) -> protocol.Judged:
     """Return the counts of an answer. Raises: UserError where they are not as agreed."""
     try:

@@ -1,9 +1,16 @@
 """Adapter: the plug-in that decides which parameters of the encoder are learnt."""
 
-from dataclasses import dataclass
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
+from clinfed.bases.quantized import quiet_bitsandbytes
+from clinfed.bases.targets import target_modules
+from clinfed.errors import UserError
+
 if TYPE_CHECKING:
+    from peft import PeftConfig
     from torch import nn
     from transformers import BitsAndBytesConfig
 
@@ -27,3 +34,28 @@ class Adapter:
     def quantization(self) -> "BitsAndBytesConfig | None":
         """Return how the base is to be loaded, None for float32."""
         return None
+
+
+@dataclass
+class PeftAdapter(Adapter):
+    """A method of peft on linear layers; round 0 equals the base. What a method adds is its `config`."""
+
+    target_modules: list[str] = field(default_factory=list)  # empty: all linear layers inside encoder layers
+
+    def attach(self, encoder: "nn.Module") -> "nn.Module":
+        """Return the peft model around the encoder; only the method's own parameters require gradients."""
+        quiet_bitsandbytes()  # peft imports it whether or not the base is quantised
+        from peft import get_peft_model
+
+        rank = getattr(self, "r", 1)
+        if rank < 1:
+            raise UserError(f"adapter.r={rank}: expected a rank of at least 1")
+        config = self.config(encoder, list(self.target_modules) or target_modules(encoder))
+        with warnings.catch_warnings():
+            # peft 0.21 asks transformers 5 by the old name; nothing that a user could do about it.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            return get_peft_model(encoder, config)
+
+    def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
+        """Return peft's configuration for these layers of the encoder."""
+        raise NotImplementedError

@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from clinfed.corpus.casing import lower
 from clinfed.corpus.note import Note, Span
 
 SHORTEST_FORM = 3  # characters; shorter ones are mostly ambiguous abbreviations
@@ -54,17 +55,6 @@ class Lexicon:
                 end = start + len(forms[0])
                 spans.append(Span(((start, end),), self.codes[forms[0]]))
         return spans
-
-
-def lower(text: str) -> str:
-    """Return the text in lower case with every character in its place.
-
-    Python's lower() makes two characters of a few (U+0130); those are left as they are, so that offsets stay true.
-    """
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    return "".join(small if len(small := character.lower()) == 1 else character for character in text)
 
 
 def count_whole_words(forms: Iterable[str], texts: Iterable[str]) -> Counter[str]:

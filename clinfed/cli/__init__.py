@@ -10,6 +10,7 @@ from clinfed.errors import UserError
 COMMANDS = {
     "simulate": "train adapters across simulated clinics with Flower, and judge them",
     "train": "the same training in one place, over all notes, without Flower",
+    "compare": "centralised, federated and local-only training in one table",
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",

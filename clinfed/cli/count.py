@@ -19,6 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--memory", action="store_true", help="estimate the peak memory of training, too")
+    parser.add_argument("--paper", action="store_true", help="count the reference paper's column, 28 cells")
     parser.epilog = (
         "head.labels=L sets the number of BIO tags (2 x codes + 1) instead of the corpus' own. Example: clinfed count "
         "task=jerl base=mbert adapter=lora adapter.r=256 head.labels=29001 --json"
@@ -27,6 +28,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Print the counts; raises UserError for overrides that make no run."""
+    if args.paper:
+        return count_paper(args.overrides, as_json=args.json)
     tags, overrides = split_labels(args.overrides)
     chosen = configs.load(configs.absolute_paths(overrides, Path.cwd()))
     num_codes = len(chosen.corpus.codes()) if tags is None else (tags - 1) // 2
@@ -37,6 +40,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         print(table(counts, memory))
     return 0
+
+
+def count_paper(overrides: Sequence[str], *, as_json: bool) -> int:
+    """Print the reference paper's column; return 1 where a cell differs."""
+    from clinfed.cli import paper
+
+    labels, *others = [*overrides, f"{LABELS_KEY}{paper.LABELS}"]
+    number = labels.removeprefix(LABELS_KEY)
+    if len(others) > 1 or not labels.startswith(LABELS_KEY) or not (number.isascii() and number.isdigit()):
+        raise UserError(f"--paper takes no override but {LABELS_KEY}N; found {' '.join(overrides)}")
+    found = list(paper.cells(int(number)))
+    if as_json:
+        rows = [
+            {"base": cell.base, "method": cell.method, "rank": cell.rank, "published_millions": cell.published}
+            | cell.counts.as_dict()
+            | {"equal": cell.equal}
+            for cell in found
+        ]
+        print(json.dumps(rows))
+    else:
+        print(paper.table(found))
+    return 0 if all(cell.equal for cell in found) else 1
 
 
 def split_labels(overrides: Sequence[str]) -> tuple[int | None, list[str]]:

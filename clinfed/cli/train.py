@@ -8,33 +8,34 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from client.clinic import Clinic, Simulation
+from client.clinic import Clinic
 from client.warm import WORKER, Warm
 from client.work import judge, train_epochs
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import refuse_missing_paths
+from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
+from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.protocol import Answer
 from configs import absolute_paths
 from server.model import Model, new_run_folder
 from server.recording import Recorder
-from server.rounds import Round
+from server.rounds import Round, busiest
 
 POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes and dropout follow
 
 
 @dataclass(frozen=True)
 class Pooled:
-    """What is held in one place."""
+    """Who held what before it was put in one place."""
 
     manifest: Mapping[str, Any]
     lost: Mapping[str, Mapping[str, int]]
@@ -62,36 +63,55 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     cache = Warm(overrides)
     refuse_missing_paths(cache.run)
     show("loading base and notes")
-    clinic = pooled(cache)
-    tagger = cache.tagger(len(clinic.codes))
+    learner, clinics = gather(cache)
+    tagger = cache.tagger(len(learner.codes))
     # The first state is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
     model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
     state, prints = model.build()
-    recorder = Recorder(cache.run, clinic.codes, prints)
+    recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started
-    recorder.add_round(train_all(cache, clinic, state, show))
+    recorder.add_round(train_all(cache, learner, clinics, state, show))
     show(round_line(recorder.rounds[0]))
     show("judging on test")
     state = read_state(tagger)
-    closing = judged(cache, clinic, state, "test")
-    held = Pooled({POOLED: clinic.manifest()}, {"train": cache.encoded(clinic, "train").lost})
+    closing = judged(cache, clinics, state, "test")
+    held = Pooled({each.name: each.manifest() for each in clinics}, {"train": cache.encoded(learner, "train").lost})
     record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
     folder = new_run_folder(cache.run)
     table = closing_table(record)
     model.save(folder / "adapter", state, table)
+    records.write_counts(folder / "counts.json", recorder.counts)
     records.write(folder / "record.json", record)
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
 
 
-def pooled(cache: Warm) -> Clinic:
-    """Return all notes as one clinic's; they are dealt to none, for a partition may not know what to do with one."""
+def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
+    """Return all notes that are trained on as one clinic's, and the clinics, whose other notes are judged."""
+    run, only = cache.run, cache.run.only
     with cache.loading():
-        simulation = Simulation.pooled(cache.run)
-        return simulation.clinic(0, cache.run.corpus.train_fraction)
+        simulation = cache.simulation(run.clinics or DEFAULT_CLINICS)
+        clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
+        names = [clinic.name for clinic in clinics]
+        if only.clinic and only.clinic not in names:
+            raise UserError(f"only.clinic={only.clinic}: no such clinic; the partition deals to {', '.join(names)}")
+        chosen = [clinic for clinic in clinics if only.clinic in ("", clinic.name)]
+        notes = [note for clinic in chosen for note in clinic.notes if only.language in ("", note.language)]
+        learner = Clinic(
+            only.clinic or POOLED,
+            sorted(notes, key=lambda note: note.id),
+            simulation.codes,
+            run.corpus.train_fraction * only.share,
+            simulation.pooled_train,
+        )
+        if not learner.split("train"):
+            raise UserError("no training note is left; look at only.* and corpus.train_fraction")
+        return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
 
 
-def train_all(cache: Warm, clinic: Clinic, state: AdapterState, show: Callable[[str], None]) -> Round:
+def train_all(
+    cache: Warm, learner: Clinic, clinics: Sequence[Clinic], state: AdapterState, show: Callable[[str], None]
+) -> Round:
     """Train in place from the state through all epochs; return what happened as if it had been one round."""
     started = time.perf_counter()
     total = cache.run.rounds * cache.run.training.local_epochs
@@ -99,25 +119,29 @@ def train_all(cache: Warm, clinic: Clinic, state: AdapterState, show: Callable[[
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{total} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
 
-    training = train_epochs(cache, clinic, state, range(total), total, report)
+    training = train_epochs(cache, learner, state, range(total), total, report)
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
-    trained = answer(cache, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
-    state = read_state(cache.tagger(len(clinic.codes)))
-    validated = judged(cache, clinic, state, "validation")
-    return Round(1, [trained], validated, 0.0, time.perf_counter() - started)
+    trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
+    state = read_state(cache.tagger(len(learner.codes)))
+    validated = judged(cache, clinics, state, "validation")
+    seconds = time.perf_counter() - started
+    return Round(1, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
 
 
-def judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str) -> list[Answer]:
-    """Return the judgement of the state on one split, none where the split holds no notes."""
-    if not clinic.split(split):
-        return []
-    judgement = judge(cache, clinic, state, split, closing=split == "test")
-    figures = {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
-    return [answer(cache, {**figures, "inference_peak_bytes": judgement.peak_bytes}, judgement.counts)]
+def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: str) -> list[Answer]:
+    """Return each clinic's judgement of the state on one split, none where it holds no notes of it."""
+    answers = []
+    for clinic in clinics:
+        if clinic.split(split):
+            judgement = judge(cache, clinic, state, split, closing=split == "test")
+            figures = {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
+            figures["inference_peak_bytes"] = judgement.peak_bytes
+            answers.append(answer(cache, clinic.name, figures, judgement.counts))
+    return answers
 
 
-def answer(cache: Warm, figures: dict[str, float], counts: protocol.Judged | None = None) -> Answer:
+def answer(cache: Warm, clinic: str, figures: dict[str, float], counts: protocol.Judged | None = None) -> Answer:
     """Return figures and counts in the form in which a clinic's come by message."""
     report = {**figures, "load_s": cache.take_load_s(), "base_loads": cache.base_loads}
-    return Answer(POOLED, {"worker": WORKER}, report, counts=counts or {})
+    return Answer(clinic, {"worker": WORKER}, report, counts=counts or {})

@@ -9,7 +9,7 @@ from clinfed.corpus.note import Note
 def lower(text: str) -> str:
     """Return the text in lower case, character by character, where that leaves one character; no offset moves."""
     lowered = text.lower()
-    if len(lowered) == len(text) and text.isascii():
+    if len(lowered) == len(text):
         return lowered
     # "İ" becomes two characters, and would shift every offset after it.
     return "".join(small if len(small := character.lower()) == 1 else character for character in text)

@@ -12,11 +12,13 @@ Source: Hanley and MacGibbon 2006, Creating non-parametric bootstrap samples usi
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+SEED = 0  # of the replicates of all runs, whatever the run's own seed: so any two runs on the same notes are paired
 
 Replicates: TypeAlias = NDArray[np.int64]  # (B, 3): tp, fp, fn
 
@@ -59,7 +61,7 @@ def f1_interval(replicates: Replicates, level: float = 0.95) -> Interval:
 
     Shapes: replicates (B, 3).
     """
-    return _percentiles(_f1(replicates), level)
+    return percentiles(_f1(replicates), level)
 
 
 def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.95) -> Interval:
@@ -69,7 +71,16 @@ def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.9
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} and {len(theirs)} replicates cannot be paired: judge with the same number")
-    return _percentiles(_f1(ours) - _f1(theirs), level)
+    return percentiles(_f1(ours) - _f1(theirs), level)
+
+
+def mean_f1(runs: Sequence[Replicates]) -> NDArray[np.float64]:
+    """Return each replicate's F1, averaged over runs that were judged on the same units with the same seed.
+
+    Shapes: R runs of (B, 3); returns (B,).
+    """
+    averaged: NDArray[np.float64] = np.mean([_f1(rows) for rows in runs], axis=0)
+    return averaged
 
 
 def _f1(replicates: Replicates) -> NDArray[np.float64]:
@@ -79,6 +90,7 @@ def _f1(replicates: Replicates) -> NDArray[np.float64]:
     return f1
 
 
-def _percentiles(values: NDArray[np.float64], level: float) -> Interval:
+def percentiles(values: NDArray[np.float64], level: float = 0.95) -> Interval:
+    """Return the percentile interval of replicates of anything. Shapes: values (B,)."""
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

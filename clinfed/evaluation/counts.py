@@ -155,11 +155,11 @@ class SpanCounts:
 
     def interval(self, level: float = 0.95, language: str | None = None) -> Interval:
         """Return the percentile interval of micro-F1. Raises: ValueError without replicates."""
-        return f1_interval(self._summed(language), level)
+        return f1_interval(self.summed(language), level)
 
     def paired_difference(self, other: "SpanCounts", level: float = 0.95, language: str | None = None) -> Interval:
         """Return the interval of this micro-F1 minus the other's, both judged on the same notes with the same seed."""
-        return difference_interval(self._summed(language), other._summed(language), level)
+        return difference_interval(self.summed(language), other.summed(language), level)
 
     def to_arrays(self) -> Wire:
         """Return what leaves the clinic: codes, languages and integers; no note, no id, no position.
@@ -190,7 +190,7 @@ class SpanCounts:
         by_code = {key: Counts(*row) for key, row in zip(keys, counts.tolist(), strict=True)}
         return cls(by_code, dict(zip(languages, replicates, strict=True)))
 
-    def _summed(self, language: str | None) -> Replicates:
+    def summed(self, language: str | None = None) -> Replicates:
         """Return the (B, 3) replicates of one language, or of all added up."""
         rows = [rows for of, rows in self.replicates.items() if language in (None, of)]
         if not rows:

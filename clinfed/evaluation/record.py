@@ -14,7 +14,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from clinfed.errors import UserError
-from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
 SCHEMA = 1
 
@@ -196,6 +196,48 @@ def read(path: str | Path) -> RunRecord:
             f"{path}: run record of schema {schema}; expected {SCHEMA}; read it with the version that wrote it"
         )
     return record
+
+
+def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> None:
+    """Write the test counts by (system, gold) and clinic, replicates included: every score can be had from them again.
+
+    The same integers that left the clinics, as JSON: system -> gold -> clinic -> the keys of counts.Wire.
+    """
+    tree: dict[str, dict[str, dict[str, Any]]] = {}
+    for (system, gold), clinics in counts.items():
+        wires = {
+            name: {key: _listed(value) for key, value in each.to_arrays().items()} for name, each in clinics.items()
+        }
+        tree.setdefault(system, {})[gold] = wires
+    Path(path).write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
+
+
+def read_counts(path: str | Path) -> dict[tuple[str, str], dict[str, SpanCounts]]:
+    """Return the counts by (system, gold) and clinic. Raises: UserError where the file is not what was written."""
+    try:
+        tree = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {
+            (system, gold): {name: SpanCounts.from_arrays(_wire(wire)) for name, wire in clinics.items()}
+            for system, golds in tree.items()
+            for gold, clinics in golds.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: no counts ({type(error).__name__}); give a file that a run wrote") from None
+
+
+def _listed(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def _wire(read: Mapping[str, Any]) -> Wire:
+    languages = read["replicate_languages"]
+    return {
+        "languages": read["languages"],
+        "codes": read["codes"],
+        "counts": np.array(read["counts"], np.int64).reshape(-1, 3),
+        "replicate_languages": languages,
+        "replicates": np.array(read["replicates"], np.int64).reshape(len(languages), -1 if languages else 0, 3),
+    }
 
 
 def _micro_f1(record: RunRecord, system: str) -> float | None:

@@ -1,5 +1,6 @@
 """Task: the plug-in class of `task=NAME`: which head stands on the base, its loss, and how it tags words."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -7,23 +8,47 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is learnt: odds of 55 to 1
+
+
 @dataclass
 class Task:
     """What is learnt on top of the encoder. Tags are numbered as in clinfed.tasks.bio."""
 
     head_dropout: float = 0.1
+    lexicon: bool = False  # what each clinic's private lexicon finds is an input of the head
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return a new head; its parameters are trained fully and travel with the adapter."""
         raise NotImplementedError
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor") -> "Tensor":
-        """Return the loss in nats. Shapes: hidden (N, H) of N words; tags (N,) int64; returns ()."""
+    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+        """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, hints (N,) int64; returns ()."""
         raise NotImplementedError
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor") -> "Tensor":
+    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the predicted tags.
 
-        Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; returns (N,) int64.
+        Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; hints (N,) int64,
+        the tag that a lexicon gives each word, 0 where none or unless `lexicon`; returns (N,) int64.
         """
         raise NotImplementedError
+
+
+def weights(*rows: Sequence[float]) -> "nn.Module":
+    """Return learnt numbers that start at these rows, as a module: heads are saved and sent by parameter names."""
+    import torch
+    from torch import nn
+
+    table = nn.Embedding(len(rows), len(rows[0]))
+    with torch.no_grad():
+        table.weight.copy_(torch.tensor(rows))
+    return table
+
+
+def add_hint(logits: "Tensor", columns: "Tensor", hinted: "Tensor", weight: "Tensor") -> "Tensor":
+    """Return logits with the weight added in each hinted row at its column.
+
+    Shapes: logits (N, C); columns (N,) int64; hinted (N,) bool; weight (); returns (N, C).
+    """
+    return logits.scatter_add(1, columns.unsqueeze(1), (hinted * weight).unsqueeze(1).to(logits.dtype))

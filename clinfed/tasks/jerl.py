@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.base import Task
+from clinfed.tasks.base import FIRST_TRUST, Task, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -19,19 +19,27 @@ class Jerl(Task):
     head_dropout: float = 0.2  # the paper's
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
-        """Return Linear(H, L)."""
+        """Return Linear(H, L) and, with a lexicon, the weight of its tags."""
         from torch import nn
 
-        return nn.ModuleDict(
-            {"dropout": nn.Dropout(self.head_dropout), "tag": nn.Linear(hidden_size, 2 * num_codes + 1)}
-        )
+        parts: dict[str, nn.Module] = {
+            "dropout": nn.Dropout(self.head_dropout),
+            "tag": nn.Linear(hidden_size, 2 * num_codes + 1),
+        }
+        if self.lexicon:
+            parts["hint"] = weights([FIRST_TRUST])
+        return nn.ModuleDict(parts)
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor") -> "Tensor":
-        """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags (N,) int64; returns ()."""
+    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+        """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, hints (N,); returns ()."""
         from torch.nn import functional
 
-        return functional.cross_entropy(head["tag"](head["dropout"](hidden)).float(), tags)
+        return functional.cross_entropy(self._logits(head, hidden, hints), tags)
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor") -> "Tensor":
-        """Return the most probable tag of each word. Shapes: hidden (N, H); returns (N,) int64."""
-        return head["tag"](hidden).argmax(-1)
+    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
+        """Return the most probable tag of each word. Shapes: hidden (N, H); windows, hints (N,); returns (N,) int64."""
+        return self._logits(head, hidden, hints).argmax(-1)
+
+    def _logits(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
+        logits = head["tag"](head["dropout"](hidden)).float()
+        return add_hint(logits, hints, hints > 0, head["hint"].weight[0, 0]) if self.lexicon else logits

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.base import Task
+from clinfed.tasks.base import FIRST_TRUST, Task, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -13,55 +13,84 @@ if TYPE_CHECKING:
 class JerlFactored(Task):
     """p(B-code) = p(B) p(code): thousands of nearly always absent tags no longer compete with O at every word."""
 
+    mention_weight: float = 1.0  # of the mention loss beside the code loss
+
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
-        """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout."""
+        """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout; with a lexicon, its hints' weights.
+
+        mention_hint: what no hint, a B hint and an I hint add to O, B and I. code_hint: what a hint adds to its code.
+        """
         from torch import nn
 
-        return nn.ModuleDict(
-            {
-                "dropout": nn.Dropout(self.head_dropout),
-                "mention": nn.Linear(hidden_size, 3),
-                "code": nn.Linear(hidden_size, num_codes),
-            }
-        )
+        parts: dict[str, nn.Module] = {
+            "dropout": nn.Dropout(self.head_dropout),
+            "mention": nn.Linear(hidden_size, 3),
+            "code": nn.Linear(hidden_size, num_codes),
+        }
+        if self.lexicon:
+            parts["mention_hint"] = weights([0.0, 0.0, 0.0], [0.0, FIRST_TRUST, 0.0], [0.0, 0.0, FIRST_TRUST])
+            parts["code_hint"] = weights([FIRST_TRUST])
+        return nn.ModuleDict(parts)
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor") -> "Tensor":
+    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return mean cross-entropy of O/B/I over words plus that of the code over mention words, in nats.
 
-        Shapes: hidden (N, H); tags (N,) int64; returns ().
+        Shapes: hidden (N, H); tags, hints (N,) int64; returns ().
         """
         from torch.nn import functional
 
         hidden = head["dropout"](hidden)
         inside = tags > 0
-        mention = inside * (1 + (tags - 1) % 2)  # 0 O, 1 B, 2 I
-        loss = functional.cross_entropy(head["mention"](hidden).float(), mention)
+        loss = self.mention_weight * functional.cross_entropy(self._mentions(head, hidden, hints), _kind(tags))
         if inside.any():
-            loss = loss + functional.cross_entropy(head["code"](hidden[inside]).float(), (tags[inside] - 1) // 2)
+            codes = self._codes(head, hidden[inside], hints[inside])
+            loss = loss + functional.cross_entropy(codes, _code(tags[inside]))
         return loss
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor") -> "Tensor":
+    def _mentions(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
+        """Return logits of O, B, I. Shapes: hidden (N, H); hints (N,) int64; returns (N, 3)."""
+        logits = head["mention"](hidden).float()
+        return logits + head["mention_hint"](_kind(hints)) if self.lexicon else logits
+
+    def _codes(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
+        """Return logits of the codes. Shapes: hidden (N, H); hints (N,) int64; returns (N, C)."""
+        logits = head["code"](hidden).float()
+        if not self.lexicon:
+            return logits
+        return add_hint(logits, _code(hints).clamp(min=0), hints > 0, head["code_hint"].weight[0, 0])
+
+    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the tags of the most probable mentions; a mention's words vote on its code with log-probabilities.
 
-        Shapes: hidden (N, H); windows (N,) int64, the window of each word; returns (N,) int64.
+        Shapes: hidden (N, H); windows (N,) int64, the window of each word; hints (N,) int64; returns (N,) int64.
         """
         import torch
 
         hidden = head["dropout"](hidden)
-        mention = head["mention"](hidden).argmax(-1)
+        mention = self._mentions(head, hidden, hints).argmax(-1)
         starts = torch.ones_like(mention, dtype=torch.bool)
         starts[1:] = (mention[1:] == 1) | (mention[:-1] == 0) | (windows[1:] != windows[:-1])
         inside = mention > 0
         if not inside.any():
             return mention
         group = torch.cumsum(starts[inside], 0) - 1
-        scores = head["code"](hidden[inside]).float().log_softmax(-1)
+        scores = self._codes(head, hidden[inside], hints[inside]).log_softmax(-1)
         votes = torch.zeros(int(group[-1]) + 1, scores.shape[1], device=scores.device).index_add_(0, group, scores)
         tags = torch.zeros_like(mention)
         # An I after O begins a mention: a word inside a mention always belongs to one.
         within = torch.where(starts[inside] & ((mention[inside] == 1) | _after_outside(mention, windows)[inside]), 1, 2)
         tags[inside] = 2 * votes.argmax(-1)[group] + within
         return tags
+
+
+def _kind(tags: "Tensor") -> "Tensor":
+    """Return 0 for O, 1 for B and 2 for I tags. Shapes: (N,) int64, returned too."""
+    return (tags > 0) * (1 + (tags - 1) % 2)
+
+
+def _code(tags: "Tensor") -> "Tensor":
+    """Return the code's number of B and I tags, less than 0 for O. Shapes: (N,) int64, returned too."""
+    return (tags + 1) // 2 - 1
 
 
 def _after_outside(mention: "Tensor", windows: "Tensor") -> "Tensor":

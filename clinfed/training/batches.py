@@ -8,18 +8,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clinfed.tasks.bio import IGNORED
+from clinfed.tasks.bio import IGNORED, OUTSIDE
 
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Shapes: input_ids, attention_mask, tags (B, T) int64; tags are -100 where a word is not judged."""
+    """Shapes: input_ids, attention_mask, tags, hints (B, T) int64; tags are -100 where a word is not judged."""
 
     input_ids: Tensor
     attention_mask: Tensor
     tags: Tensor
+    hints: Tensor
     rows: list[int]  # which windows these are
 
     @property
@@ -29,7 +30,8 @@ class Batch:
 
     def to(self, device: str) -> "Batch":
         """Return the batch on a device."""
-        return Batch(self.input_ids.to(device), self.attention_mask.to(device), self.tags.to(device), self.rows)
+        tensors = (self.input_ids, self.attention_mask, self.tags, self.hints)
+        return Batch(*(tensor.to(device) for tensor in tensors), self.rows)
 
 
 def plan_batches(
@@ -58,13 +60,15 @@ def collate(rows: Sequence[dict[str, Any]], chosen: Sequence[int], pad_id: int) 
     longest = -(-max(len(rows[i]["input_ids"]) for i in chosen) // LENGTH_STEP) * LENGTH_STEP
     input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
     tags = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
+    hints = torch.full((len(chosen), longest), OUTSIDE, dtype=torch.int64)
     mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
     for place, i in enumerate(chosen):
         length = len(rows[i]["input_ids"])
         input_ids[place, :length] = torch.tensor(rows[i]["input_ids"])
         tags[place, :length] = torch.tensor(rows[i]["tags"])
+        hints[place, :length] = torch.tensor(rows[i]["hints"])
         mask[place, :length] = 1
-    return Batch(input_ids, mask, tags, list(chosen))
+    return Batch(input_ids, mask, tags, hints, list(chosen))
 
 
 def batches_of(rows: Sequence[dict[str, Any]], plan: Sequence[Sequence[int]], pad_id: int) -> Iterator[Batch]:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from clinfed.corpus.note import Note, Span
 from clinfed.tasks.alignment import subwords_of, windows_of
-from clinfed.tasks.bio import IGNORED, tags_of, words_of
+from clinfed.tasks.bio import IGNORED, OUTSIDE, tags_of, words_of
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FORMAT = 1  # of the cache; another number makes old caches unreadable, never wrong
+FORMAT = 2  # of the cache; another number makes old caches unreadable, never wrong
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Encoded:
     """Notes as rows of `notes` and their windows as rows of `windows`.
 
     notes: id, unit, language, starts and ends (of words), gold and held (spans as JSON).
-    windows: note (row number), input_ids, tags (-100 where not judged), words (of the judged positions).
+    windows: note (row number), input_ids, tags (-100 where not judged), words (of the judged positions), hints (tags of
+    what a lexicon found, 0 where nothing).
     lost: gold spans that tags cannot hold, counted by reason.
     """
 
@@ -51,21 +52,32 @@ class Encoded:
         return len(self.notes)
 
 
+Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
+
+
 def encode_notes(
-    notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], *, window: int, stride: int, cache: Path
+    notes: Sequence[Note],
+    tokenizer: Any,
+    codes: Sequence[str],
+    *,
+    window: int,
+    stride: int,
+    cache: Path,
+    hint: Hint = lambda note: (),
+    hint_key: str = "",
 ) -> Encoded:
     """Return the notes encoded, from the cache where some process has done it before.
 
-    Notes are kept in the order of their ids. The cache's key covers notes, tokenizer, codes and window.
+    Notes are kept in the order of their ids. The cache's key covers notes, tokenizer, codes, window and hint_key.
     """
     from filelock import FileLock
 
     notes = sorted(notes, key=lambda note: note.id)
-    folder = cache / _key(notes, tokenizer, codes, window, stride)
+    folder = cache / _key(notes, tokenizer, codes, window, stride, hint_key)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
-            _write(notes, tokenizer, codes, window, stride, folder)
+            _write(notes, tokenizer, codes, window, stride, folder, hint)
     return _read(folder)
 
 
@@ -78,16 +90,24 @@ def _spans_to_json(spans: Sequence[Span]) -> str:
     return json.dumps([[span.fragments, span.code] for span in sorted(spans)])
 
 
-def _key(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int) -> str:
+def _key(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int, hint_key: str) -> str:
     digest = hashlib.sha256()
-    parts = [FORMAT, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride]
+    parts = [FORMAT, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride, hint_key]
     digest.update(json.dumps(parts).encode())
     for note in notes:
         digest.update(repr((note.id, note.unit, note.language, note.text, note.spans)).encode())
     return digest.hexdigest()[:32]
 
 
-def _write(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int, folder: Path) -> None:
+def _write(
+    notes: Sequence[Note],
+    tokenizer: Any,
+    codes: Sequence[str],
+    window: int,
+    stride: int,
+    folder: Path,
+    hint: Hint,
+) -> None:
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
@@ -97,6 +117,7 @@ def _write(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: 
     for note in notes:
         words = words_of(note.text)
         tags, held, missing = tags_of(words, note.spans, code_index)
+        hints, _, _ = tags_of(words, hint(note), code_index)
         lost += missing
         for each in windows_of(
             subwords_of(tokenizer, note.text, words),
@@ -106,10 +127,11 @@ def _write(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: 
             stride=stride,
         ):
             window_tags = [IGNORED] * len(each.input_ids)
+            window_hints = [OUTSIDE] * len(each.input_ids)
             for position, word in zip(each.positions, each.words, strict=True):
-                window_tags[position] = tags[word]
-            row = {"note": len(note_rows), "input_ids": each.input_ids, "tags": window_tags, "words": each.words}
-            window_rows.append(row)
+                window_tags[position], window_hints[position] = tags[word], hints[word]
+            row = {"note": len(note_rows), "input_ids": each.input_ids, "tags": window_tags, "hints": window_hints}
+            window_rows.append(row | {"words": each.words})
         note_rows.append(_note_row(note, words, held))
     unfinished = folder.with_suffix(f".{os.getpid()}")
     Dataset.from_list(note_rows).save_to_disk(unfinished / "notes")

@@ -68,7 +68,7 @@ def train(
             batch = batch.to(settings.device)
             with autocast(settings.device, settings.bf16):
                 hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged])
+                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
             loss.backward()
             pull_back(parameters, start, proximal_mu)
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)

@@ -33,7 +33,7 @@ def predict(
         with autocast(settings.device, settings.bf16):
             hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
             windows = batch.judged.nonzero()[:, 0]
-            tags = iter(task.tag(tagger.head, hidden, windows).tolist())
+            tags = iter(task.tag(tagger.head, hidden, windows, batch.hints[batch.judged]).tolist())
         for row in batch.rows:
             note_tags = tags_by_note[encoded.rows[row]["note"]]
             for word in encoded.rows[row]["words"]:

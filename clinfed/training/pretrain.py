@@ -36,9 +36,11 @@ class PretrainSettings:
     rows_per_step: int = 32
     steps: int = 2_700
     learning_rate: float = 2e-3  # AdamW's: embeddings, norms and the vocabulary layer
-    matrix_learning_rate: float = 6e-3  # Muon's: the encoder layers' matrices
+    matrix_learning_rate: float = 4e-3  # Muon's: the encoder layers' matrices
     warmup: float = 0.03  # fraction of the steps
     weight_decay: float = 0.05
+    # Muon's. With little of it the matrices grow, attention becomes one-hot, and no adapter can move it any more.
+    matrix_weight_decay: float = 0.3
     masked: float = 0.3  # fraction of the tokens
     seed: int = 0
     threads: int = 2
@@ -127,12 +129,15 @@ def optimisers(model: nn.Module, settings: PretrainSettings) -> list[torch.optim
             vectors.append(parameter)
         else:
             (matrices if ".layers." in name else others).append(parameter)
-    decay = settings.weight_decay
-    groups = [{"params": others, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}]
-    options = {"lr": settings.matrix_learning_rate, "weight_decay": decay, "adjust_lr_fn": "match_rms_adamw"}
+    groups = [{"params": others, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
     return [
         torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.95), eps=1e-6, fused=True),
-        torch.optim.Muon(matrices, **options),
+        torch.optim.Muon(
+            matrices,
+            lr=settings.matrix_learning_rate,
+            weight_decay=settings.matrix_weight_decay,
+            adjust_lr_fn="match_rms_adamw",
+        ),
     ]
 
 

@@ -12,8 +12,12 @@ from torch import nn
 from transformers import AutoModel
 
 from clinfed.adapters.base import Adapter
+from clinfed.adapters.dora import Dora
 from clinfed.adapters.folder import Card, load_labels, load_state, save
 from clinfed.adapters.full import Full
+from clinfed.adapters.ia3 import Ia3
+from clinfed.adapters.loha import Loha
+from clinfed.adapters.lokr import Lokr
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.weights import Tagger, learnt_parameters, read_state
 from clinfed.bases import Base, load_encoder
@@ -50,8 +54,11 @@ def output(encoder: nn.Module) -> torch.Tensor:
 
 # peft 0.21 asks transformers 5 by a deprecated name.
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
-def test_peft_loads_the_folder_and_gives_the_same_output(base: Base, tmp_path: Path) -> None:
-    tagger = trained(base, Lora(r=4))
+@pytest.mark.parametrize(
+    "adapter", [Lora(r=4), Dora(r=4), Loha(r=4), Lokr(r=2), Ia3()], ids=lambda method: type(method).__name__.lower()
+)
+def test_peft_loads_the_folder_and_gives_the_same_output(adapter: Adapter, base: Base, tmp_path: Path) -> None:
+    tagger = trained(base, adapter)
     save(tmp_path / "adapter", tagger, codes=CODES, card=CARD)
     loaded = PeftModel.from_pretrained(
         AutoModel.from_pretrained(base.path, attn_implementation="eager"), tmp_path / "adapter"

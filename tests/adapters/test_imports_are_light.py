@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-MODULES = ["bases", *(f"adapters.{name}" for name in ("lora", "qlora", "full", "weights", "codec", "folder"))]
+METHODS = ("lora", "qlora", "dora", "loha", "lokr", "ia3", "full")
+MODULES = ["bases", *(f"adapters.{name}" for name in (*METHODS, "weights", "codec", "folder"))]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,4 +1,4 @@
-"""LoRA, QLoRA and full fine-tuning on a small base of every family, with real optimiser steps."""
+"""Every method on a small base of every family, with real optimiser steps."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -9,7 +9,11 @@ import torch
 from torch import nn
 
 from clinfed.adapters.base import Adapter
+from clinfed.adapters.dora import Dora
 from clinfed.adapters.full import Full
+from clinfed.adapters.ia3 import Ia3
+from clinfed.adapters.loha import Loha
+from clinfed.adapters.lokr import Lokr, num_parameters, saturated
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
@@ -18,6 +22,12 @@ from clinfed.bases import Base, base_sha256, load_encoder
 from clinfed.errors import UserError
 
 MakeBase = Callable[..., Base]
+
+ADAPTERS = [Lora(r=4), Qlora(r=4), Dora(r=4), Loha(r=4), Lokr(r=2), Ia3()]
+
+
+def name_of(method: Adapter) -> str:
+    return type(method).__name__.lower()
 
 
 def tagger_of(base: Base, adapter: Adapter, seed: int = 0) -> Tagger:
@@ -46,7 +56,7 @@ def take_steps(tagger: Tagger, steps: int = 3) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("adapter", [Lora(r=4), Qlora(r=4)], ids=["lora", "qlora"])
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=name_of)
 def test_training_and_inference_leave_the_base_bytes_unchanged(
     adapter: Adapter, family: str, small_base: MakeBase
 ) -> None:
@@ -72,8 +82,9 @@ def test_the_base_hash_sees_a_changed_base(small_base: MakeBase) -> None:
     assert base_sha256(tagger.encoder) != before
 
 
-def test_round_zero_equals_the_base(family: str, small_base: MakeBase) -> None:
-    tagger = tagger_of(small_base(family), Lora(r=4))
+@pytest.mark.parametrize("adapter", [each for each in ADAPTERS if each.quantization() is None], ids=name_of)
+def test_round_zero_equals_the_base(adapter: Adapter, family: str, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(family), adapter)
     plain = SimpleNamespace(encoder=load_encoder(small_base(family)), head=tagger.head)
     with torch.no_grad():
         assert torch.allclose(logits(tagger), logits(plain), atol=1e-6)
@@ -111,6 +122,23 @@ def test_full_learns_every_encoder_parameter(family: str, small_base: MakeBase) 
     }
 
 
+def test_lokr_warns_of_a_saturated_rank_and_names_the_form_that_matches_lora(small_base: MakeBase) -> None:
+    states = []
+    for rank in (32, 256):
+        with pytest.warns(UserWarning, match=rf"adapter.r={rank}: the rank is saturated.*adapter.decompose_factor=\d+"):
+            states.append(read_state(tagger_of(small_base("bert"), Lokr(r=rank))))
+    assert states[0].shapes == states[1].shapes
+
+
+@pytest.mark.parametrize("rank", [1, 2, 4, 64])
+@pytest.mark.parametrize("factor", [-1, 2, 4])
+def test_lokr_is_counted_as_peft_builds_it(rank: int, factor: int, small_base: MakeBase, recwarn: object) -> None:
+    shapes = [(64, 64)] * 8 + [(64, 128), (128, 64)] * 2  # of the two layers
+    state = read_state(tagger_of(small_base("bert"), Lokr(r=rank, decompose_factor=factor)))
+    assert num_parameters(shapes, rank, factor) == state.num_elements - 325  # the head's
+    assert saturated(shapes, rank, factor) == (not any("w2_a" in name for name in state))
+
+
 def test_the_first_adapter_follows_the_callers_seed(small_base: MakeBase) -> None:
     first, second, other = (read_state(tagger_of(small_base(), Lora(r=4), seed)) for seed in (1, 1, 2))
     assert first.sha256() == second.sha256() != other.sha256()
@@ -126,7 +154,7 @@ def test_rank_zero_is_refused(small_base: MakeBase) -> None:
         tagger_of(small_base(), Lora(r=0))
 
 
-@pytest.mark.parametrize("adapter", [Lora(r=4), Qlora(r=4), Full()], ids=["lora", "qlora", "full"])
+@pytest.mark.parametrize("adapter", [*ADAPTERS, Full()], ids=name_of)
 def test_a_written_state_is_read_back_and_gives_the_same_logits(adapter: Adapter, small_base: MakeBase) -> None:
     trained, fresh = tagger_of(small_base(), adapter), tagger_of(small_base(), adapter, seed=9)
     take_steps(trained)

@@ -1,5 +1,6 @@
 """Whole runs of server and clinics in one process: what must hold whatever carries the messages."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,14 @@ from flwr.app import Message
 from clinfed.adapters.folder import load_state
 from clinfed.bases import meta_encoder
 from clinfed.cli.train import train
+from clinfed.corpus.note import Note
+from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
-from clinfed.evaluation.record import summary
+from clinfed.evaluation.record import judgement, read_counts, summary
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER
 from configs import load
+from configs.discovery import options
 
 
 def test_two_runs_end_with_the_same_adapter(run_locally: Any, world: Any) -> None:
@@ -23,15 +27,32 @@ def test_two_runs_end_with_the_same_adapter(run_locally: Any, world: Any) -> Non
     assert first["adapter_sha256"] == second["adapter_sha256"] != other["adapter_sha256"]
 
 
-@pytest.mark.parametrize("adapter", ["lora", "full"])
+def with_method(world: Any, adapter: str, *settings: str) -> list[str]:
+    """Return the world's overrides for another method; two of them have no rank."""
+    ranked = adapter not in ("full", "ia3")
+    return [each for each in world.overrides if ranked or each != "adapter.r=4"] + [f"adapter={adapter}", *settings]
+
+
+@pytest.mark.parametrize("adapter", options("adapter"))
 def test_one_clinic_and_one_round_equal_plain_training(
     run_locally: Any, world: Any, adapter: str, tmp_path: Path
 ) -> None:
-    settings = ["rounds=1", "training.local_epochs=2", f"adapter={adapter}"]
-    overrides = [each for each in world.overrides if adapter == "lora" or each != "adapter.r=4"] + settings
+    overrides = with_method(world, adapter, "rounds=1", "training.local_epochs=2")
     federated, _ = run_locally([*overrides, "partition=pooled"], nodes=1)
     path = train([*overrides, f"output={tmp_path / 'plain'}"], lambda text: None)
     assert federated["adapter_sha256"] in path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("adapter", options("adapter"))
+def test_three_rounds_of_three_clinics_train_and_save_every_method(run_locally: Any, world: Any, adapter: str) -> None:
+    record, grid = run_locally(with_method(world, adapter, "rounds=3", "partition=iid"), nodes=3)
+    losses = [entry["loss"] for entry in record["rounds"]]
+    assert losses[2] < losses[0]
+    assert [len(entry["clinics"]) for entry in record["rounds"]] == [3, 3, 3]
+    saved = load_state(record["folder"] / "adapter")
+    assert saved.sha256() == record["adapter_sha256"]
+    sent = [message.content[ADAPTER] for message in grid.received if ADAPTER in message.content]
+    assert {sum(len(array.data) for array in each.values()) for each in sent} == {saved.num_bytes}
 
 
 def test_a_run_resumed_after_a_round_ends_as_the_uninterrupted_one(
@@ -63,8 +84,38 @@ def test_tensors_on_the_wire_are_what_count_counts(run_locally: Any, world: Any)
     assert {sum(len(array.data) for array in record.values()) for record in [*sent, *returned]} == {counted.wire_bytes}
     assert not [name for record in returned for name in record if "lora_" not in name and not name.startswith("head.")]
     assert record["bytes_up"] == 2 * 2 * counted.wire_bytes  # rounds x clinics; training only
-    assert record["bytes_down"] == (2 * 2 * 2 + 2) * counted.wire_bytes  # training and judging, and the closing
+    assert record["bytes_down"] == (2 * 2 + 2 + 2) * counted.wire_bytes  # training, the last validation, the closing
     assert all(entry["message_bytes_up"] > entry["bytes_up"] for entry in record["rounds"])
+
+
+def test_validation_rides_with_the_next_rounds_training(run_locally: Any, world: Any) -> None:
+    steady = [
+        *world.overrides,
+        "training.schedule=constant",
+        "training.warmup=0",
+    ]  # a round does not know how many follow
+    one, _ = run_locally([*steady, "rounds=1"])
+    three, grid = run_locally([*steady, "rounds=3"])
+    judged = [record["rounds"][0]["validation"] for record in (one, three)]
+    assert judged[0] == judged[1]
+    assert three["rounds"][1]["validation"] != judged[0]
+    kinds = [message.metadata.message_type for message in grid.sent]
+    assert kinds == ["query.hello"] * 2 + ["train"] * 2 * 3 + ["evaluate"] * 2 * 2  # the last validation, the closing
+
+
+def test_a_clinic_that_only_validates_is_judged_each_round(run_locally: Any, world: Any, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for language in ("ca", "es"):
+        rows = [json.loads(line) for line in world.site_notes(language).read_text("utf-8").splitlines()]
+        kept = [
+            row for row in rows if language == "ca" or split_of(Note(row["id"], "", patient=row["patient"])) != "train"
+        ]
+        (notes / f"{language}.jsonl").write_text("\n".join(map(json.dumps, kept)), "utf-8")
+    record, _ = run_locally([*world.overrides, f"corpus.path={notes}"])
+    for entry in record["rounds"]:
+        assert [*entry["clinics"]] == ["ca"]
+        assert [*entry["validation"]["by_clinic"]] == ["ca", "es"]
 
 
 def test_clinics_without_notes_sit_out(run_locally: Any, world: Any) -> None:
@@ -111,3 +162,15 @@ def test_the_coordinator_judges_its_own_public_set_each_round(run_locally: Any, 
     supports = [entry["public"]["micro"]["tp"] + entry["public"]["micro"]["fn"] for entry in record["rounds"]]
     assert supports == [16 * 5, 16 * 5]  # one mention a note, all splits: the set is the coordinator's own
     assert record["rounds"][1]["public"]["by_language"].keys() == {"ca"}
+
+
+def test_a_federation_refuses_to_leave_training_notes_out(run_locally: Any, world: Any) -> None:
+    with pytest.raises(UserError, match=r"only\.\*: chooses notes for `clinfed train`"):
+        run_locally([*world.overrides, "only.share=0.5"])
+
+
+def test_every_score_of_a_record_can_be_had_again_from_its_counts(run_locally: Any, world: Any) -> None:
+    record, _ = run_locally([*world.overrides, "rounds=1"])
+    counts = read_counts(record["folder"] / "counts.json")
+    again = {(system, gold): judgement(clinics) for (system, gold), clinics in counts.items()}
+    assert again == {(system, gold): each for system, golds in record["test"].items() for gold, each in golds.items()}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from clinfed.adapters.base import Adapter
 from clinfed.adapters.full import Full
@@ -12,6 +13,8 @@ from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state, write_state
+from clinfed.baselines.hints import Hints
+from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
 from clinfed.corpus.note import Note, Span
 from clinfed.tasks.base import Task
@@ -72,6 +75,36 @@ def test_a_small_model_learns_the_task(task: Task, small_base: Callable[..., Bas
     gold = {note["id"]: spans_from_json(note["gold"]) for note in encoded.notes}
     hits = sum(len(found[i] & gold[i]) for i in gold)
     assert hits / sum(map(len, gold.values())) > 0.9  # the commonest form alone would find 1/3 at most
+
+
+@pytest.mark.parametrize("task", [JerlFactored(lexicon=True), Jerl(lexicon=True)], ids=["factored", "flat"])
+def test_before_training_a_hinted_head_says_what_the_lexicon_says(
+    task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
+):
+    notes = invented_notes(64)
+    hints = Hints(notes[:32])
+    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache", "hint": hints.of, "hint_key": hints.key}
+    unseen = encode_notes(notes[32:], tokenizer, CODES, **options)
+    tagger = make(small_base(), Lora(r=8), task)
+    with torch.no_grad():
+        for name, part in tagger.head.items():
+            if "hint" not in name and name != "dropout":
+                part.weight.zero_()
+                part.bias.zero_()
+    found = predict(tagger, task, unseen, CODES, SETTINGS, pad_id=0)
+    lexicon = Lexicon.fit(notes[:32])
+    assert found == {note.id: frozenset(lexicon.predict(note.text)) for note in notes[32:]}
+    assert sum(map(len, found.values())) > 20
+
+
+def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
+    notes = invented_notes(40)
+    options = {"window": 32, "stride": 8, "cache": tmp_path}
+    plain = encode_notes(notes[30:], tokenizer, CODES, **options)
+    hints = Hints(notes[:30])
+    hinted = encode_notes(notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
+    assert not any(any(row["hints"]) for row in plain.rows)
+    assert any(any(row["hints"]) for row in hinted.rows)
 
 
 @pytest.mark.parametrize("method", ADAPTERS)

@@ -15,32 +15,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from clinfed.corpus import intake, jsonlines, labels, standoff
-from clinfed.corpus.casing import cased
+from clinfed.corpus import intake, jsonlines, standoff
 from clinfed.corpus.files import decode_line, find_files, given_path, read_lines, read_text
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
-from clinfed.corpus.source import Corpus
+from clinfed.corpus.readers.base import FileCorpus
 
 METADATA_FILE = "metadata.jsonl"
 PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
 
 
 @dataclass
-class Brat(Corpus):
+class Brat(FileCorpus):
     """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
 
-    def __post_init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of their files' paths."""
-        self.skipped.clear()
-        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
-
-    def codes(self) -> list[str]:
-        """Return the codes of the labels file. Raises UserError where none was given."""
-        return labels.shared(self.labels, "brat")
+    def _read(self) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 
 
 def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:

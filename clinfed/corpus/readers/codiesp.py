@@ -16,11 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from clinfed.corpus import intake, labels
-from clinfed.corpus.casing import cased
 from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
-from clinfed.corpus.source import Corpus
+from clinfed.corpus.readers.base import FileCorpus
 from clinfed.errors import UserError
 
 LAYOUT = "CodiEsp's folder with train/ and dev/, each with text_files/ and a table that ends in X.tsv"
@@ -31,16 +30,11 @@ _Rows = dict[str, list[tuple[str, "_Row | BadInputError"]]]
 
 
 @dataclass
-class Codiesp(Corpus):
+class Codiesp(FileCorpus):
     """CodiEsp's diagnoses; skipped counts what reading left out, merged or found strange."""
 
-    def __post_init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes of the folder, each with its official split, in the order of their ids."""
-        self.skipped.clear()
-        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
+    def _read(self) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 
     def codes(self) -> list[str]:
         """Return the sorted diagnosis codes of the published training annotations, or those of the labels file."""

@@ -14,30 +14,20 @@ from functools import partial
 from pathlib import Path
 
 from clinfed.corpus import icd10, intake, labels
-from clinfed.corpus.casing import cased
 from clinfed.corpus.files import decode_line, find_files, read_lines
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
-from clinfed.corpus.source import Corpus
+from clinfed.corpus.readers.base import FileCorpus
 
 _Block = list[tuple[str, bytes]]  # ("file:line", line)
 
 
 @dataclass
-class Conll(Corpus):
+class Conll(FileCorpus):
     """Notes in CoNLL columns; skipped counts what reading left out."""
 
-    def __post_init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of files and blocks."""
-        self.skipped.clear()
-        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
-
-    def codes(self) -> list[str]:
-        """Return the codes of the labels file. Raises UserError where none was given."""
-        return labels.shared(self.labels, "conll")
+    def _read(self) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 
 
 def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:

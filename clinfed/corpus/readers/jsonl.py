@@ -10,29 +10,19 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import intake, jsonlines, labels
-from clinfed.corpus.casing import cased
+from clinfed.corpus import intake, jsonlines
 from clinfed.corpus.files import decode_line, find_files, read_lines
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
-from clinfed.corpus.source import Corpus
+from clinfed.corpus.readers.base import FileCorpus
 
 
 @dataclass
-class Jsonl(Corpus):
+class Jsonl(FileCorpus):
     """Notes in JSONL files; skipped counts what reading left out, merged or ignored."""
 
-    def __post_init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of files and lines."""
-        self.skipped.clear()
-        return cased(read(self.path, skip_bad=self.skip_bad, skipped=self.skipped), lowercase=self.lowercase)
-
-    def codes(self) -> list[str]:
-        """Return the codes of the labels file. Raises UserError where none was given."""
-        return labels.shared(self.labels, "jsonl")
+    def _read(self) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 
 
 def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:

@@ -42,7 +42,7 @@ def scores_table(judgements: Mapping[str, Judgement]) -> str:
     languages = sorted({language for scores in judgements.values() for language in scores["by_language"]})
     head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
     head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
-    return "\n".join(_aligned([head, *([name, *_cells(scores, languages)] for name, scores in judgements.items())]))
+    return "\n".join(aligned([head, *([name, *_cells(scores, languages)] for name, scores in judgements.items())]))
 
 
 def worst_clinic(clinics: dict[str, Score]) -> str:
@@ -95,7 +95,8 @@ def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
     ]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the rows as lines whose columns begin at the same place."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 

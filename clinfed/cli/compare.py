@@ -1,0 +1,196 @@
+"""clinfed compare compare.seeds=5: centralised, federated and local-only training on one budget, in one table.
+
+Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its own; a run whose record is there is not
+run again, so a comparison can be stopped and resumed, and the table says what is pending.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import configs
+from clinfed.cli import add_overrides
+from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
+from clinfed.errors import UserError
+from clinfed.evaluation import record as records
+from clinfed.evaluation.report.comparison import Finished, Result, comparison_table
+from clinfed.home import home
+
+SEEDS = "compare.seeds="
+ROWS = "compare.rows="
+OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system of the comparison, and the command that trains it."""
+
+    name: str
+    command: str  # "train" or "simulate"
+    overrides: tuple[str, ...] = ()
+
+    def folder(self, parent: Path, seed: int) -> Path:
+        """Return where the row's run of a seed is kept."""
+        return parent / self.name.replace(" ", "-") / f"seed-{seed}"
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("compare", help="centralised, federated and local-only training in one table")
+    add_overrides(parser)
+    parser.add_argument("--json", action="store_true", help="last line of standard output: the table as JSON")
+    parser.add_argument("--table", action="store_true", help="show what is finished, and run nothing")
+    parser.epilog = (
+        "compare.seeds=N repeats every row N times (default 1). compare.rows=federated,centralised runs these rows "
+        "only; `clinfed compare --table` names all. Any other override holds for every row."
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what is pending and print the table; return 1 where a run failed."""
+    seeds, wanted, overrides = split_options(configs.absolute_paths(args.overrides, Path.cwd()))
+    chosen = configs.load(overrides)
+    refuse_missing_paths(chosen)
+    folder = comparison_folder(overrides)
+    out = sys.stderr if args.json else sys.stdout
+
+    def show(line: str) -> None:
+        print(line, file=out, flush=True)
+
+    plan = select(list(plan_rows(chosen)), wanted)
+    failed = [] if args.table else run_pending(plan, range(seeds), overrides, folder, chosen.training.threads, show)
+    results = [collect(row, range(seeds), folder) for row in plan]
+    table = comparison_table(results, seeds=seeds)
+    (folder / "comparison.md").write_text(table.markdown + "\n", encoding="utf-8")
+    show(table.text)
+    show(f"comparison: {folder / 'comparison.md'}")
+    if args.json:
+        print(json.dumps(table.rows | {"folder": str(folder)}), flush=True)
+    return 1 if failed else 0
+
+
+def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
+    """Return the number of seeds, the wanted rows (all where none is named), and the other overrides."""
+    seeds, wanted, others = 1, [], []
+    for override in overrides:
+        if override.startswith(SEEDS):
+            number = override.removeprefix(SEEDS)
+            if not (number.isascii() and number.isdigit() and int(number)):
+                raise UserError(f"{override}: expected a number of seeds, from 1")
+            seeds = int(number)
+        elif override.startswith(ROWS):
+            wanted = [name.strip() for name in override.removeprefix(ROWS).strip("[]").split(",")]
+        elif override.startswith(OWN):
+            raise UserError(f"{override}: a comparison sets this itself for each of its runs; leave it out")
+        else:
+            others.append(override)
+    return seeds, wanted, others
+
+
+def plan_rows(run: configs.Run) -> Iterator[Row]:
+    """Yield all rows: who trains on which notes; judged are always all clinics' notes."""
+    from client.clinic import Simulation
+
+    simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
+    languages = sorted({note.language for notes in simulation.dealt.values() for note in notes if note.language})
+    for name in simulation.dealt:
+        yield Row(f"local {name}", "train", (f"only.clinic={name}",))
+    if len(languages) > 1:
+        for language in languages:
+            yield Row(f"language {language}", "train", (f"only.language={language}",))
+    yield Row("centralised", "train")
+    yield Row("centralised half", "train", ("only.share=0.5",))
+    yield Row("federated", "simulate")
+    yield Row("centralised lexicon", "train", ("task.lexicon=true",))
+    yield Row("federated lexicon", "simulate", ("task.lexicon=true",))
+
+
+def select(rows: list[Row], wanted: Sequence[str]) -> list[Row]:
+    """Return the wanted rows. Raises: UserError, listing all, for a name that is none."""
+    names = [row.name for row in rows]
+    if unknown := [name for name in wanted if name not in names]:
+        raise UserError(f"{ROWS}{unknown[0]}: no such row; choose from {', '.join(names)}")
+    return [row for row in rows if not wanted or row.name in wanted]
+
+
+def comparison_folder(overrides: Sequence[str]) -> Path:
+    """Return the folder of the comparison with these overrides, whatever their order."""
+    digest = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:12]
+    folder = home() / "comparisons" / digest
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "overrides.txt").write_text("\n".join(overrides) + "\n", encoding="utf-8")
+    return folder
+
+
+def record_of(folder: Path) -> Path | None:
+    """Return the newest finished run's record below a folder."""
+    return max(folder.glob("*/record.json"), default=None)
+
+
+def run_pending(
+    rows: Sequence[Row],
+    seeds: Iterable[int],
+    overrides: Sequence[str],
+    folder: Path,
+    threads: int,
+    show: Callable[[str], None],
+) -> list[str]:
+    """Run each row and seed that has no record yet; return the names of those that failed.
+
+    Seed by seed, so that a table of fewer seeds is whole as early as can be. Plain loops share the cores; a simulation
+    has workers of its own and runs alone.
+    """
+    pending = [(row, seed) for seed in seeds for row in rows if record_of(row.folder(folder, seed)) is None]
+    side_by_side = max(1, (os.cpu_count() or 1) // threads)
+    done, failed = 0, []
+
+    def run_one(job: tuple[Row, int]) -> tuple[Row, int, float, str]:
+        row, seed = job
+        started = time.monotonic()
+        error = run_row(row, seed, overrides, folder)
+        return row, seed, time.monotonic() - started, error
+
+    show(f"{len(pending)} runs to do, {folder}")
+    for seed in sorted({seed for _, seed in pending}):
+        for command, jobs in (("train", side_by_side), ("simulate", 1)):
+            chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
+            with ThreadPoolExecutor(jobs) as pool:
+                for row, of, seconds, error in pool.map(run_one, chosen):
+                    done += 1
+                    show(f"[{done}/{len(pending)}] {row.name}, seed {of}: {error or 'done'}, {seconds:.0f} s")
+                    if error:
+                        failed.append(row.name)
+    return failed
+
+
+def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path) -> str:
+    """Run one row with one seed; return "" or the last line of its error."""
+    target = row.folder(folder, seed)
+    target.mkdir(parents=True, exist_ok=True)
+    settings = [*overrides, *row.overrides, f"seed={seed}", f"output={target}"]
+    command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
+    with (target / "run.log").open("w", encoding="utf-8") as log:
+        code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False).returncode
+    if code == 0:
+        return ""
+    lines = (target / "run.log").read_text(encoding="utf-8").rstrip().splitlines()
+    return f"failed ({code}): {lines[-1] if lines else 'no output'}"
+
+
+def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:
+    """Return what is finished of a row."""
+    paths = {seed: record_of(row.folder(folder, seed)) for seed in seeds}
+    found = {
+        seed: Finished(records.read(path), records.read_counts(path.with_name("counts.json")))
+        for seed, path in paths.items()
+        if path is not None
+    }
+    return Result(row.name, found)

@@ -1,0 +1,31 @@
+"""What the readers of files share: the corpus of a path. This module is no option of `corpus=`."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from clinfed.corpus import labels
+from clinfed.corpus.casing import cased
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+
+
+@dataclass
+class FileCorpus(Corpus):
+    """Notes in files below `path`; skipped counts what reading left out, merged or ignored."""
+
+    def __post_init__(self) -> None:
+        self.skipped: Counter[str] = Counter()
+
+    def notes(self) -> Iterator[Note]:
+        """Yield all notes in the order of their files."""
+        self.skipped.clear()
+        return cased(self._read(), lowercase=self.lowercase)
+
+    def codes(self) -> list[str]:
+        """Return the codes of the labels file. Raises UserError where none was given."""
+        return labels.shared(self.labels, type(self).__name__.lower())
+
+    def _read(self) -> Iterator[Note]:
+        """Yield the notes as they stand in the files, counting in `skipped`."""
+        raise NotImplementedError

@@ -1,0 +1,91 @@
+"""Comparing systems over seeds: means, intervals, paired differences, the share of a gap, surpluses by code.
+
+A system's F1 is the mean over its seeds, each from its own merged counts. Its interval is that of this mean over
+bootstrap replicates of the patients; the seeds' own spread stands beside it as smallest and largest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
+from clinfed.evaluation.counts import SpanCounts
+
+
+@dataclass(frozen=True)
+class System:
+    """One system's merged counts on the same notes, a judgement for each seed."""
+
+    name: str
+    runs: Sequence[SpanCounts]
+
+    def f1(self, language: str | None = None) -> float:
+        """Return the mean micro-F1 over seeds."""
+        return sum(self.by_seed(language)) / len(self.runs)
+
+    def by_seed(self, language: str | None = None) -> list[float]:
+        """Return the micro-F1 of each seed."""
+        return [run.micro(language).f1 for run in self.runs]
+
+    def interval(self, language: str | None = None) -> Interval:
+        """Return the 95% interval of the mean over seeds."""
+        return percentiles(self.f1_replicates(language))
+
+    def minus(self, other: "System") -> tuple[float, Interval]:
+        """Return this F1 minus the other's with its paired interval; both judged on the same notes."""
+        return self.f1() - other.f1(), percentiles(self.f1_replicates() - other.f1_replicates())
+
+    def f1_replicates(self, language: str | None = None) -> NDArray[np.float64]:
+        """Return the mean over seeds in each bootstrap replicate. Shapes: returns (B,)."""
+        return mean_f1([run.summed(language) for run in self.runs])
+
+
+def gap_closed(federated: System, local: Sequence[System], centralised: System) -> tuple[float, Interval] | None:
+    """Return which share of the gap from mean local-only to centralised training the federation closes.
+
+    None where the gap's own 95% interval includes 0: a share of nothing says nothing.
+    """
+    start = np.mean([system.f1_replicates() for system in local], axis=0)
+    gap = centralised.f1_replicates() - start
+    low, high = percentiles(gap)
+    if low <= 0 <= high:
+        return None
+    mean = sum(system.f1() for system in local) / len(local)
+    share = (federated.f1() - mean) / (centralised.f1() - mean)
+    return share, percentiles((federated.f1_replicates() - start) / gap)
+
+
+@dataclass(frozen=True)
+class Surplus:
+    """A code of which one system found more gold mentions than the other."""
+
+    code: str
+    surplus: int  # true positives of ours minus theirs
+    support: int  # gold mentions in the judged split
+
+
+def surpluses(ours: SpanCounts, theirs: SpanCounts) -> list[Surplus]:
+    """Return the codes whose true positives differ, the largest surplus first; they add up to the difference in all."""
+    mine, other = ours.codes(), theirs.codes()
+    found = []
+    for code in sorted(mine.keys() | other.keys()):
+        difference = (mine[code].tp if code in mine else 0) - (other[code].tp if code in other else 0)
+        if difference:
+            found.append(Surplus(code, difference, (mine if code in mine else other)[code].support))
+    return sorted(found, key=lambda each: (-each.surplus, each.code))
+
+
+def surplus_statistics(found: Sequence[Surplus]) -> dict[str, dict[str, float]]:
+    """Return max, min, mean and standard deviation of the positive surpluses and of those codes' frequencies."""
+    gained = [each for each in found if each.surplus > 0]
+    columns = {"surplus": [each.surplus for each in gained], "support": [each.support for each in gained]}
+    return {name: dict(_statistics(values)) for name, values in columns.items()} if gained else {}
+
+
+def _statistics(values: Sequence[int]) -> Iterator[tuple[str, float]]:
+    yield "max", float(max(values))
+    yield "min", float(min(values))
+    yield "mean", float(np.mean(values))
+    yield "sd", float(np.std(values, ddof=1)) if len(values) > 1 else 0.0

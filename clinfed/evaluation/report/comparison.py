@@ -1,0 +1,161 @@
+"""The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clinfed.evaluation.comparison import System, gap_closed
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.record import RunRecord
+from clinfed.evaluation.report.tables import aligned, fraction
+
+ALL = "all"  # gold
+ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
+LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
+MB = 1e6  # bytes
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One finished run: its record and its test counts by (system, gold) and clinic."""
+
+    record: RunRecord
+    counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
+
+    def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
+        """Return a system's counts over all clinics, None where it was not judged."""
+        clinics = self.counts.get((system, gold))
+        return None if clinics is None else sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+
+    @property
+    def adapter(self) -> SpanCounts:
+        """Return the trained adapter's counts."""
+        return next(found for name in ADAPTERS if (found := self.merged(name)) is not None)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What is finished of a row, by seed."""
+
+    name: str
+    runs: Mapping[int, Finished]
+
+    @property
+    def system(self) -> System:
+        """Return the counts of the seeds that are finished."""
+        return System(self.name, [run.adapter for run in self.runs.values()])
+
+
+@dataclass
+class Table:
+    """The same table for the terminal, for a file, and for programs."""
+
+    text: str
+    markdown: str
+    rows: dict[str, Any] = field(default_factory=dict)
+
+
+def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
+    """Return the table of what is finished; pending runs are named below it."""
+    finished = [result for result in results if result.runs]
+    languages = sorted({language for result in finished for run in result.system.runs for language in run.languages})
+    head = ["system", "seeds", "validation", "test F1 [95% interval]", "seeds' range", *languages, "worst clinic"]
+    head += ["macro", "trainable", "train s", "docs/s", "peak MB train", "infer", "MB up", "MB down"]
+    rows = [_row(result, languages) for result in finished]
+    rows += list(_lexicon_rows(finished, languages, width=len(head)))
+    below = [
+        "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: bootstrap over "
+        "patients of that mean; validation: last round.",
+        *_gap(finished),
+    ]
+    pending = [f"{r.name} (seed {seed})" for r in results for seed in range(seeds) if seed not in r.runs]
+    below += [f"pending: {', '.join(pending)}"] if pending else []
+    text = "\n".join([*aligned([head, *rows]), "", *below])
+    bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+    return Table(text, "\n".join([*bars, "", *below]), {"systems": [_numbers(result) for result in finished]})
+
+
+def _row(result: Result, languages: Sequence[str]) -> list[str]:
+    system, runs = result.system, list(result.runs.values())
+    scores = system.by_seed()
+    validation = [each["micro"]["f1"] for run in runs if (each := run.record["rounds"][-1]["validation"])]
+    macro = [run.adapter.macro("gold_or_predicted") for run in runs]
+    probes = [run.record["probes"] for run in runs]
+
+    def mean(values: Iterable[float]) -> float:
+        found = list(values)
+        return sum(found) / len(found) if found else 0.0
+
+    return [
+        result.name,
+        str(len(runs)),
+        fraction(mean(validation)) if validation else "-",
+        f"{fraction(system.f1())} {_interval(system)}",
+        f"{fraction(min(scores))}-{fraction(max(scores))}",
+        *(fraction(system.f1(language)) for language in languages),
+        fraction(mean(worst(run) for run in runs)),
+        fraction(mean(macro)),
+        f"{probes[0]['trainable_parameters']:,.0f}",
+        f"{mean(each['training_s'] for each in probes):.0f}",
+        f"{mean(each['documents_per_s'] for each in probes):.0f}",
+        f"{mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
+        f"{mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
+    ]
+
+
+def worst(run: Finished) -> float:
+    """Return the lowest F1 of a clinic that has gold mentions."""
+    clinics = next(run.counts[name, ALL] for name in ADAPTERS if (name, ALL) in run.counts)
+    return min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
+
+
+def _lexicon_rows(finished: Sequence[Result], languages: Sequence[str], *, width: int) -> Iterable[list[str]]:
+    """Yield the lexicons' rows, from the first row whose runs have judged them."""
+    for name, key in LEXICONS.items():
+        for result in finished:
+            runs = [found for run in result.runs.values() if (found := run.merged(key)) is not None]
+            if runs:
+                system = System(name, runs)
+                cells = [name, "-", "-", f"{fraction(system.f1())} {_interval(system)}", "-"]
+                cells += [fraction(system.f1(language)) for language in languages]
+                yield [*cells, *["-"] * (width - len(cells))]
+                break
+
+
+def _gap(finished: Sequence[Result]) -> list[str]:
+    """Return what the federation closes of the gap from local-only to centralised training, where all are finished."""
+    by_name = {result.name: result.system for result in finished}
+    local = [system for name, system in by_name.items() if name.startswith("local ")]
+    if not local or not {"federated", "centralised"} <= by_name.keys():
+        return []
+    federated, centralised = by_name["federated"], by_name["centralised"]
+    if len({len(system.runs) for system in (federated, centralised, *local)}) > 1:
+        return []
+    difference, (low, high) = federated.minus(centralised)
+    lines = [f"federated minus centralised: {fraction(difference)} [{fraction(low)}, {fraction(high)}] F1, paired"]
+    closed = gap_closed(federated, local, centralised)
+    if closed is None:
+        return [*lines, "gap from mean local-only to centralised: its 95% interval includes 0; no share is stated"]
+    share, (low, high) = closed
+    return [*lines, f"share of the gap from mean local-only to centralised: {share:.0%} [{low:.0%}, {high:.0%}]"]
+
+
+def _numbers(result: Result) -> dict[str, Any]:
+    system = result.system
+    languages = sorted({language for run in system.runs for language in run.languages})
+    return {
+        "name": result.name,
+        "seeds": sorted(result.runs),
+        "micro_f1": system.f1(),
+        "interval": list(system.interval()),
+        "by_seed": system.by_seed(),
+        "by_language": {language: system.f1(language) for language in languages},
+        "adapter_sha256": {seed: run.record["adapter_sha256"] for seed, run in result.runs.items()},
+    }
+
+
+def _interval(system: System) -> str:
+    low, high = system.interval()
+    return f"[{fraction(low)}, {fraction(high)}]"

@@ -1,0 +1,87 @@
+"""`clinfed compare`: real runs of `clinfed train` on small notes, stopped and resumed, and what their table says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinfed.cli import main
+from clinfed.cli.compare import plan_rows, record_of
+from configs import load
+
+ROWS = "compare.rows=local ca,local es,centralised"
+
+
+@pytest.fixture
+def compared(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs a comparison; it gives exit code, printed lines and the JSON object."""
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str) -> tuple[int, list[str], Any]:
+        code = main(["compare", *world.overrides, *arguments, "--json"])
+        printed = capsys.readouterr()
+        return code, printed.err.splitlines(), json.loads(printed.out.splitlines()[-1])
+
+    return run
+
+
+def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
+    code, lines, _ = compared("compare.rows=centralised")
+    assert code == 0
+    assert "1 runs to do" in lines[0]
+    code, lines, _ = compared(ROWS, "--table")
+    assert lines[-2] == "pending: local ca (seed 0), local es (seed 0)"
+    code, lines, found = compared(ROWS)
+    assert "2 runs to do" in lines[0]
+    assert not [line for line in lines if line.startswith("pending")]
+    assert [(row["name"], row["seeds"]) for row in found["systems"]] == [
+        ("local ca", [0]),
+        ("local es", [0]),
+        ("centralised", [0]),
+    ]
+    header = next(line for line in lines if line.startswith("system"))
+    assert "95% interval" in header
+    assert [line for line in lines if line.startswith("lexicon, pooled ")]
+
+
+def test_a_row_that_fails_is_named_and_the_others_are_kept(compared: Any) -> None:
+    code, lines, found = compared("compare.rows=local ca", "adapter.r=0")
+    assert code == 1
+    assert "adapter.r=0: expected a rank of at least 1" in lines[1]
+    assert found["systems"] == []
+
+
+def test_the_rows_are_every_clinic_every_language_and_the_joint_ones(world: Any) -> None:
+    names = [row.name for row in plan_rows(load(world.overrides))]
+    assert names[:4] == ["local ca", "local es", "language ca", "language es"]
+    assert {"centralised", "centralised half", "federated", "centralised lexicon", "federated lexicon"} == set(
+        names[4:]
+    )
+
+
+def test_an_unknown_row_lists_the_known_ones(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", *world.overrides, "compare.rows=centralized"]) == 2
+    assert "choose from local ca, local es" in capsys.readouterr().err
+    assert main(["compare", "seed=3"]) == 2
+    assert "a comparison sets this itself" in capsys.readouterr().err
+
+
+def test_joint_training_with_one_language_removed_is_that_languages_run(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "ca.jsonl").write_text(world.site_notes("ca").read_text("utf-8"), "utf-8")
+    settings = [*world.overrides, "rounds=1"]
+    removed, chosen = tmp_path / "removed", tmp_path / "chosen"
+    assert main(["train", *settings, f"corpus.path={alone}", "partition=pooled", f"output={removed}"]) == 0
+    assert main(["train", *settings, "only.language=ca", f"output={chosen}"]) == 0
+    hashes = {json.loads(record_of(folder).read_text("utf-8"))["adapter_sha256"] for folder in (removed, chosen)}
+    assert len(hashes) == 1
+
+
+@pytest.mark.parametrize("override", ["only.clinic=fr", "only.share=0", "only.language=fr"])
+def test_impossible_choices_of_notes_are_refused(override: str, world: Any) -> None:
+    assert main(["train", *world.overrides, override]) == 2

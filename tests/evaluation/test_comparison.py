@@ -1,0 +1,70 @@
+"""Comparisons: paired by replicate, averaged over seeds, and silent about gaps that may not be there."""
+
+import numpy as np
+import pytest
+
+from clinfed.corpus.note import Span
+from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics, surpluses
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.spans import JudgedNote, count_spans
+
+NOTES = 200
+
+
+def judged(share: float, seed: int) -> SpanCounts:
+    """Return counts of a system that finds this share of one mention a note, other notes for each seed."""
+    found = np.random.default_rng(seed).random(NOTES) < share
+    notes = []
+    for number, hit in enumerate(found):
+        gold = frozenset({Span(((0, 3),), "I10")})
+        notes.append(JudgedNote(f"p{number}", "es", gold, gold if hit else frozenset()))
+    return count_spans(notes, replicates=500, seed=0)
+
+
+def system(name: str, share: float, seeds: int = 3) -> System:
+    return System(name, [judged(share, 100 * int(100 * share) + seed) for seed in range(seeds)])
+
+
+def test_the_mean_over_seeds_is_the_mean_of_their_scores() -> None:
+    one = system("one", 0.6)
+    assert one.f1() == pytest.approx(sum(run.micro().f1 for run in one.runs) / 3)
+    low, high = one.interval()
+    assert low < one.f1() < high
+
+
+def test_a_system_minus_itself_is_nothing() -> None:
+    one = system("one", 0.6)
+    assert one.minus(one) == (0.0, (0.0, 0.0))
+
+
+def test_a_difference_changes_its_sign_with_the_order() -> None:
+    strong, weak = system("strong", 0.8), system("weak", 0.4)
+    difference, (low, high) = strong.minus(weak)
+    assert 0 < low < difference < high
+    turned, (turned_low, turned_high) = weak.minus(strong)
+    assert (turned, turned_low, turned_high) == (-difference, -high, -low)
+
+
+def test_the_gap_is_closed_by_the_share_that_it_is_closed_by() -> None:
+    local, centralised = [system("a", 0.3), system("b", 0.3)], system("c", 0.9)
+    assert gap_closed(centralised, local, centralised) == (1.0, (1.0, 1.0))
+    closed = gap_closed(system("federated", 0.6), local, centralised)
+    assert closed is not None
+    share, (low, high) = closed
+    assert 0.2 < low < share < high < 0.9
+
+
+def test_no_share_is_stated_of_a_gap_that_may_be_none() -> None:
+    assert gap_closed(system("f", 0.5), [system("l", 0.51)], system("c", 0.5)) is None
+
+
+def test_surpluses_add_up_to_the_difference_of_true_positives() -> None:
+    ours = SpanCounts({("es", "I10"): Counts(5, 0, 1), ("es", "E11"): Counts(0, 1, 4), ("ca", "J45"): Counts(2, 0, 0)})
+    theirs = SpanCounts(
+        {("es", "I10"): Counts(1, 0, 5), ("es", "E11"): Counts(3, 0, 1), ("ca", "J45"): Counts(2, 0, 0)}
+    )
+    found = surpluses(ours, theirs)
+    assert [(each.code, each.surplus, each.support) for each in found] == [("I10", 4, 6), ("E11", -3, 4)]
+    assert sum(each.surplus for each in found) == ours.micro().tp - theirs.micro().tp
+    assert surplus_statistics(found)["surplus"] == {"max": 4.0, "min": 4.0, "mean": 4.0, "sd": 0.0}
+    assert surplus_statistics([]) == {}
