@@ -15,8 +15,9 @@ install: $(STAMP)  ## make .venv with everything that running needs
 run: $(STAMP)  ## train adapters across two invented clinics and print strict span F1
 	@$(BIN)/clinfed simulate
 
-test: $(TEST_STAMP)  ## install what tests need and run all tiers that need no GPU
-	$(BIN)/python -m pytest -m "not gpu"
+test: $(TEST_STAMP)  ## install what tests need and run all tiers (a tier that cannot run here says why)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest -m "simulation or deployment or gpu"
 
 check: lint  ## format, lint, types, the import table, fast tests
 	$(BIN)/python -m pytest

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,14 @@ from omegaconf.errors import OmegaConfBaseException
 from clinfed.errors import UserError
 from configs.discovery import FOLDER, PLUGINS, check_option, options, plugin_class
 from configs.overrides import absolute_paths, parse, refuse_at_site, refuse_relative_paths
-from configs.run import Central, Run
+from configs.run import Central, Only, Run
 
 __all__ = [
     "Central",
+    "Only",
     "Run",
     "absolute_paths",
+    "experiment_rows",
     "load",
     "options",
     "refuse_at_site",
@@ -36,6 +39,8 @@ __all__ = [
     "to_overrides",
     "to_yaml",
 ]
+
+SEVERAL = ("grid", "rows")  # keys of an experiment that make several runs of it, for `clinfed compare`
 
 # Values that reach Hydra as they stand; all else is quoted, so that no character of a path has a meaning there.
 LITERAL = re.compile(r"[+-]?\d+|[+-]?(\d+\.\d*|\.\d+|\d+)(e[+-]?\d+)?|true|false|null|\[.*\]", re.IGNORECASE)
@@ -85,13 +90,33 @@ def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str,
     name = values.get("experiment", "")
     if not name:
         return values
-    check_option("experiment", name)
-    recipe = OmegaConf.to_container(OmegaConf.load(folder / "experiment" / f"{name}.yaml"))
-    assert isinstance(recipe, dict)
-    preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items())
+    recipe = _recipe(name, folder)
+    preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items() if key not in SEVERAL)
     # Another option of a group has other keys: those that the experiment gave to its own option go with it.
     replaced = {group for group in _defaults() if group in values and values[group] != preset.get(group, values[group])}
     return {key: value for key, value in preset.items() if key.split(".")[0] not in replaced} | values
+
+
+def experiment_rows(name: str) -> dict[str, list[str]]:
+    """Return row -> overrides of an experiment of several runs: all of its `grid`, then its `rows`; {} of a single run.
+
+    grid: dotted key -> values, of which every combination is a row. rows: name -> overrides with blanks between.
+    """
+    recipe = _recipe(name, FOLDER)
+    rows: dict[str, list[str]] = {}
+    if grid := recipe.get("grid", {}):
+        for values in product(*grid.values()):
+            overrides = [f"{key}={value}" for key, value in zip(grid, values, strict=True)]
+            rows[" ".join(str(value) or "joint" for value in values)] = overrides
+    return rows | {str(row): str(text).split() for row, text in recipe.get("rows", {}).items()}
+
+
+def _recipe(name: str, folder: Path) -> dict[str, Any]:
+    """Return an experiment's file."""
+    check_option("experiment", name)
+    recipe = OmegaConf.to_container(OmegaConf.load(folder / "experiment" / f"{name}.yaml"))
+    assert isinstance(recipe, dict)
+    return {str(key): value for key, value in recipe.items()}
 
 
 def _defaults() -> dict[str, str]:

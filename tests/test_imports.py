@@ -18,7 +18,7 @@ TABLE = {
     "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
-    "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib"),
+    "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib jinja2 markupsafe"),
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     "clinfed.tasks": ("clinfed.corpus", "numpy", "torch transformers"),
@@ -53,7 +53,11 @@ TABLE = {
     ),
     # The one file of the coordinator that reads notes: a public test set of its own.
     "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
-    "clinfed.cli": ("clinfed configs partitions strategies server client", "numpy torch", f"{TENSORS} platformdirs"),
+    "clinfed.cli": (
+        "clinfed configs partitions strategies server client",
+        "numpy torch",
+        f"{TENSORS} platformdirs optuna yaml",
+    ),
 }
 
 

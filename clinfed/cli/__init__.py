@@ -11,6 +11,8 @@ COMMANDS = {
     "simulate": "train adapters across simulated clinics with Flower, and judge them",
     "train": "the same training in one place, over all notes, without Flower",
     "compare": "centralised, federated and local-only training in one table",
+    "sweep": "choose settings on validation notes, with the same number of trials for each row",
+    "report": "one HTML page of finished runs: verdict, tables, plots, notes",
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",

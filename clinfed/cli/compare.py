@@ -96,7 +96,10 @@ def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
 
 
 def plan_rows(run: configs.Run) -> Iterator[Row]:
-    """Yield all rows: who trains on which notes; judged are always all clinics' notes."""
+    """Yield all rows: those of the experiment, else who trains on which notes; judged are always all clinics' notes."""
+    if several := configs.experiment_rows(run.experiment) if run.experiment else {}:
+        yield from (Row(name, "train", tuple(overrides)) for name, overrides in several.items())
+        return
     from client.clinic import Simulation
 
     simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)

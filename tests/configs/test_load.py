@@ -173,3 +173,19 @@ def test_a_value_outside_its_range_is_refused(override: str) -> None:
 )
 def test_all_but_plain_key_value_is_refused(override: str) -> None:
     assert refused(override)
+
+
+def test_a_grid_has_a_row_for_every_combination_and_names_it() -> None:
+    rows = configs.experiment_rows("matrix")
+    assert len(rows) == 4 * 6 * 3
+    assert rows["mbert qlora joint"] == ["base=mbert", "adapter=qlora", "only.language="]
+    assert rows["mdeberta lokr es"] == ["base=mdeberta", "adapter=lokr", "only.language=es"]
+    assert configs.experiment_rows("codiesp") == {}
+
+
+@pytest.mark.parametrize("name", ["matrix", "rank_sweep", "languages", "matched_parameters"])
+def test_every_row_of_every_experiment_composes(name: str) -> None:
+    rows = configs.experiment_rows(name)
+    assert rows
+    for overrides in rows.values():
+        assert configs.load([f"experiment={name}", *overrides]).experiment == name

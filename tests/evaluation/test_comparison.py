@@ -1,11 +1,14 @@
 """Comparisons: paired by replicate, averaged over seeds, and silent about gaps that may not be there."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from clinfed.corpus.note import Span
 from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics, surpluses
 from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.report.comparison import Finished, Result, surplus_lines
 from clinfed.evaluation.spans import JudgedNote, count_spans
 
 NOTES = 200
@@ -68,3 +71,16 @@ def test_surpluses_add_up_to_the_difference_of_true_positives() -> None:
     assert sum(each.surplus for each in found) == ours.micro().tp - theirs.micro().tp
     assert surplus_statistics(found)["surplus"] == {"max": 4.0, "min": 4.0, "mean": 4.0, "sd": 0.0}
     assert surplus_statistics([]) == {}
+
+
+def test_the_lines_on_a_surplus_add_up() -> None:
+    record: Any = {}
+    ours = SpanCounts({("es", "I10"): Counts(5, 0, 1), ("es", "E11"): Counts(0, 1, 4)})
+    theirs = SpanCounts({("es", "I10"): Counts(1, 0, 5), ("es", "E11"): Counts(3, 0, 1)})
+    rows = [
+        Result(name, {0: Finished(record, {("federated", "all"): {"a": counts}})})
+        for name, counts in (("ours", ours), ("theirs", theirs))
+    ]
+    lines = surplus_lines(*rows)
+    assert lines[0] == "Seed 0: ours finds 4 mentions more of 1 codes and 3 less of 1 codes than theirs: 1 in all."
+    assert lines[2] == "gold mentions of these codes: max 6.00, min 6.00, mean 6.00, sd 0.00"

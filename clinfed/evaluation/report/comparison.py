@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
-from clinfed.evaluation.comparison import System, gap_closed
+from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics, surpluses
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import RunRecord
 from clinfed.evaluation.report.tables import aligned, fraction
@@ -45,6 +46,15 @@ class Result:
         """Return the counts of the seeds that are finished."""
         return System(self.name, [run.adapter for run in self.runs.values()])
 
+    @property
+    def lexicons(self) -> dict[str, System]:
+        """Return the lexicons that this row's runs have judged."""
+        found = {
+            name: [counts for run in self.runs.values() if (counts := run.merged(key)) is not None]
+            for name, key in LEXICONS.items()
+        }
+        return {name: System(name, counts) for name, counts in found.items() if counts}
+
 
 @dataclass
 class Table:
@@ -57,6 +67,17 @@ class Table:
 
 def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
     """Return the table of what is finished; pending runs are named below it."""
+    head, rows, below = comparison_rows(results)
+    pending = [f"{r.name} (seed {seed})" for r in results for seed in range(seeds) if seed not in r.runs]
+    below += [f"pending: {', '.join(pending)}"] if pending else []
+    text = "\n".join([*aligned([head, *rows]), "", *below])
+    bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+    numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": differences(results)}
+    return Table(text, "\n".join([*bars, "", *below, "", *difference_lines(results)]), numbers)
+
+
+def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return header, a row for each system that has a finished run, and the lines below."""
     finished = [result for result in results if result.runs]
     languages = sorted({language for result in finished for run in result.system.runs for language in run.languages})
     head = ["system", "seeds", "validation", "test F1 [95% interval]", "seeds' range", *languages, "worst clinic"]
@@ -68,11 +89,46 @@ def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
         "patients of that mean; validation: last round.",
         *_gap(finished),
     ]
-    pending = [f"{r.name} (seed {seed})" for r in results for seed in range(seeds) if seed not in r.runs]
-    below += [f"pending: {', '.join(pending)}"] if pending else []
-    text = "\n".join([*aligned([head, *rows]), "", *below])
-    bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
-    return Table(text, "\n".join([*bars, "", *below]), {"systems": [_numbers(result) for result in finished]})
+    return head, rows, below
+
+
+def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return F1 of each system minus each later one with its paired interval, where both have the same seeds."""
+    found = []
+    for ours, theirs in combinations([result for result in results if result.runs], 2):
+        if ours.runs.keys() == theirs.runs.keys():
+            difference, interval = ours.system.minus(theirs.system)
+            found.append({"ours": ours.name, "theirs": theirs.name, "f1": difference, "interval": list(interval)})
+    return found
+
+
+def difference_lines(results: Sequence[Result]) -> list[str]:
+    """Return the differences as lines of Markdown."""
+    lines = [
+        f"- {each['ours']} minus {each['theirs']}: {fraction(each['f1'])} "
+        f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}]"
+        for each in differences(results)
+    ]
+    return ["Paired differences of F1:", "", *lines] if lines else []
+
+
+def surplus_lines(ours: Result, theirs: Result) -> list[str]:
+    """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
+    seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
+    if seed is None:
+        return []
+    mine, other = ours.runs[seed].adapter, theirs.runs[seed].adapter
+    found = surpluses(mine, other)
+    more = [each.surplus for each in found if each.surplus > 0]
+    less = [-each.surplus for each in found if each.surplus < 0]
+    lines = [
+        f"Seed {seed}: {ours.name} finds {sum(more)} mentions more of {len(more)} codes and {sum(less)} less of "
+        f"{len(less)} codes than {theirs.name}: {sum(more) - sum(less)} in all."
+    ]
+    for name, values in surplus_statistics(found).items():
+        title = "surplus a code" if name == "surplus" else "gold mentions of these codes"
+        lines.append(f"{title}: " + ", ".join(f"{key} {value:.2f}" for key, value in values.items()))
+    return lines
 
 
 def _row(result: Result, languages: Sequence[str]) -> list[str]:
@@ -113,15 +169,12 @@ def worst(run: Finished) -> float:
 
 def _lexicon_rows(finished: Sequence[Result], languages: Sequence[str], *, width: int) -> Iterable[list[str]]:
     """Yield the lexicons' rows, from the first row whose runs have judged them."""
-    for name, key in LEXICONS.items():
-        for result in finished:
-            runs = [found for run in result.runs.values() if (found := run.merged(key)) is not None]
-            if runs:
-                system = System(name, runs)
-                cells = [name, "-", "-", f"{fraction(system.f1())} {_interval(system)}", "-"]
-                cells += [fraction(system.f1(language)) for language in languages]
-                yield [*cells, *["-"] * (width - len(cells))]
-                break
+    for name in LEXICONS:
+        system = next((result.lexicons[name] for result in finished if name in result.lexicons), None)
+        if system is not None:
+            cells = [name, "-", "-", f"{fraction(system.f1())} {_interval(system)}", "-"]
+            cells += [fraction(system.f1(language)) for language in languages]
+            yield [*cells, *["-"] * (width - len(cells))]
 
 
 def _gap(finished: Sequence[Result]) -> list[str]:

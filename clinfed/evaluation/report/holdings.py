@@ -5,11 +5,13 @@ draw(record["manifest"], "holdings.svg")
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from clinfed.errors import UserError
+from clinfed.evaluation.report.figures import new_figure, save
 
-FORMATS = (".png", ".svg")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _PANELS = (("languages", "notes by language"), ("chapters", "mentions by ICD-10 chapter"))
 _ROW_HEIGHT = 0.35  # inches a clinic
 # The keys of a panel on one row of the legend: more would be wider than the panel.
@@ -21,22 +23,18 @@ def draw(manifest: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
 
     Raises: UserError for another suffix. ImportError where matplotlib is not installed.
     """
-    target = Path(path)
-    if target.suffix not in FORMATS:
-        raise UserError(f"{target}: cannot draw a file {target.suffix or 'without suffix'}; expected .png or .svg")
-    import matplotlib as mpl
-    from matplotlib.figure import Figure  # not pyplot, which keeps global state and looks for a screen
+    save(figure_of(manifest), path)
 
-    figure = Figure(figsize=(12, 2.0 + _ROW_HEIGHT * max(1, len(manifest))), layout="constrained")
+
+def figure_of(manifest: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Return the picture."""
+    figure = new_figure(12, 2.0 + _ROW_HEIGHT * max(1, len(manifest)))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (counted, title) in zip(panels, _PANELS, strict=True):
         _stack(axes, list(manifest), shares(manifest, counted))
         axes.set_title(title)
     panels[0].invert_yaxis()  # the first clinic on top; the panels share the axis
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Without salt and date, two pictures of one manifest would differ in their bytes.
-    with mpl.rc_context({"svg.hashsalt": "clinfed"}):
-        figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else None)
+    return figure
 
 
 def shares(manifest: Mapping[str, Mapping[str, Any]], counted: str) -> dict[str, list[int]]:

@@ -1,0 +1,118 @@
+"""clinfed report RUN... -o report.html: what was compared, the verdict, tables, plots and highlighted notes.
+
+A RUN is the folder of a run or of a comparison. Notes are shown of an invented or public corpus only.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clinfed.errors import UserError
+from clinfed.evaluation import record as records
+from clinfed.evaluation.report.comparison import ADAPTERS, Finished, Result
+from clinfed.evaluation.report.highlights import pieces
+from clinfed.evaluation.report.page import Report, ShownNote, verify
+
+PUBLIC = ("synthetic", "codiesp")  # corpora whose notes anyone may see
+SHOWN_NOTES = 30
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("report", help="one HTML page of finished runs: verdict, tables, plots, notes")
+    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run or of a comparison")
+    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (report.html)")
+    parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
+    parser.add_argument(
+        "--show-notes-of-this-site",
+        action="store_true",
+        help="highlight notes of any corpus: only where the page stays with those who may read them",
+    )
+    parser.add_argument("--verify", action="store_true", help="write nothing; have all scores again from the counts")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the report, or verify the runs; return 1 where a score cannot be had again."""
+    found = gather(args.runs)
+    if args.verify:
+        return verify_all(found)
+    results = as_results(found)
+    shown = next((each for each in results if each.name == "federated"), results[0])
+    path, finished = next((path, each) for path, name, each in found if name == shown.name)
+    corpus = finished.record["config"]["options"]["corpus"]
+    notes: Sequence[ShownNote] = ()
+    if args.notes and (corpus in PUBLIC or args.show_notes_of_this_site):
+        notes = shown_notes(path, finished, args.notes)
+    sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
+    report = Report(results, sources, notes, notes_by=f"predicted by {shown.name}", corpus=corpus)
+    for file in report.write(args.output):
+        print(file)
+    return 0
+
+
+Found = tuple[Path, str, Finished]  # folder, name of the row, run
+
+
+def gather(folders: Iterable[Path]) -> list[Found]:
+    """Return all runs below the folders. Raises: UserError where there is none."""
+    found: list[Found] = []
+    for folder in folders:
+        records_below = sorted([*folder.glob("record.json"), *folder.glob("*/seed-*/*/record.json")])
+        if not records_below:
+            raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
+        for path in records_below:
+            finished = Finished(records.read(path), records.read_counts(path.with_name("counts.json")))
+            row = path.parents[2].name.replace("-", " ") if path.parents[1].name.startswith("seed-") else ""
+            found.append(
+                (path.parent, row or next(name for name in ADAPTERS if name in finished.record["test"]), finished)
+            )
+    return found
+
+
+def as_results(found: Sequence[Found]) -> list[Result]:
+    """Return the runs by row; of two runs of one row and seed the later counts."""
+    rows: dict[str, dict[int, Finished]] = {}
+    for _, name, finished in found:
+        rows.setdefault(name, {})[finished.record["seeds"]["run"]] = finished
+    return [Result(name, runs) for name, runs in rows.items()]
+
+
+def verify_all(found: Sequence[Found]) -> int:
+    """Print what each run's counts give again; return 1 where a score differs."""
+    wrong = 0
+    for path, name, finished in found:
+        different = verify(finished)
+        wrong += bool(different)
+        print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all test scores again'}")
+    return 1 if wrong else 0
+
+
+def shown_notes(folder: Path, finished: Finished, count: int) -> list[ShownNote]:
+    """Return test notes with mentions, gold and what the run's adapter predicts, by note id."""
+    from client.clinic import Simulation
+    from client.warm import Warm
+    from clinfed.adapters.folder import load_state
+    from clinfed.adapters.weights import write_state
+    from clinfed.cli.simulate import DEFAULT_CLINICS
+    from clinfed.training.predict import predict
+    from configs import to_overrides
+
+    config = {**finished.record["config"], "resume": "", "output": ""}
+    cache = Warm(to_overrides(config))
+    simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
+    shown: list[ShownNote] = []
+    for number in range(len(simulation.dealt)):
+        clinic = simulation.clinic(number, cache.run.corpus.train_fraction)
+        share = count // len(simulation.dealt) + (number < count % len(simulation.dealt))
+        notes = [note for note in clinic.split("test") if note.spans][:share]
+        if not notes:
+            continue
+        tagger = cache.tagger(len(clinic.codes))
+        write_state(tagger, load_state(folder / "adapter"))
+        few = replace(clinic, notes=notes, lexicon_from=clinic.split("train"), _splits={})
+        encoded = cache.encoded(few, "test")
+        pad_id = cache.tokenizer.pad_token_id
+        predicted = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
+        shown += [ShownNote(note.id, note.language, pieces(note, predicted[note.id])) for note in notes]
+    return shown

@@ -1,0 +1,151 @@
+"""clinfed sweep --trials 20 --row adapter=lora --row adapter=dora: choose settings on validation notes.
+
+Each row is searched for by itself, with the same number of trials; test notes are never looked at. A study is kept in
+a file and goes on where it was stopped.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import configs
+from clinfed.cli import add_overrides
+from clinfed.cli.simulate import refuse_missing_paths
+from clinfed.errors import UserError
+from clinfed.home import home
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+SPACE = Path(configs.__file__).with_name("sweep") / "default.yaml"
+
+Space = Mapping[str, Mapping[str, Any]]  # key -> {low, high, log} or {choices}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("sweep", help="choose settings on validation notes")
+    add_overrides(parser)
+    parser.add_argument("--trials", type=int, default=20, help="of each row, those of earlier calls included (20)")
+    parser.add_argument(
+        "--row", action="append", default=[], help='overrides of a row to compare, such as "adapter=dora adapter.r=8"'
+    )
+    parser.add_argument("--space", type=Path, default=SPACE, help="YAML: key: {low, high, log} or {choices}")
+    parser.add_argument("--json", action="store_true", help="last line of standard output: the rows as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Search each row and print its best trial."""
+    if args.trials < 1:
+        raise UserError(f"--trials {args.trials}: expected 1 or more")
+    overrides = configs.absolute_paths(args.overrides, Path.cwd())
+    space = read_space(args.space)
+    out = sys.stderr if args.json else sys.stdout
+    studies: dict[str, Study] = {}
+    for row in args.row or [""]:
+        own = [*overrides, *row.split()]
+        refuse_missing_paths(configs.load(own))
+        studies[row or "as given"] = search(own, space, args.trials, out)
+    rows = [summary(row, study) for row, study in studies.items()]
+    for each in rows:
+        settings = " ".join(f"{key}={value}" for key, value in each["settings"].items())
+        print(
+            f"{each['row']}: validation F1 {each['validation_f1']:.3f}, {each['trials']} trials: {settings}", file=out
+        )
+    if args.json:
+        print(json.dumps(rows), flush=True)
+    return 0
+
+
+def read_space(path: Path) -> Space:
+    """Return what may be chosen. Raises: UserError for a file that says something else."""
+    import yaml
+
+    expected = "key: {low: 1.0e-4, high: 1.0e-2, log: true} or key: {choices: [8, 16]}"
+    try:
+        space = yaml.safe_load(path.read_text(encoding="utf-8"))
+        right = all({"low", "high"} <= each.keys() or "choices" in each for each in space.values())
+    except (OSError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{path}: no search space ({type(error).__name__}); expected {expected}") from None
+    if not right:
+        raise UserError(f"{path}: a key has neither low and high nor choices; expected {expected}")
+    return dict(space)
+
+
+def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "Study":
+    """Run the trials that are missing; return the study. A setting that the overrides give is not searched."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    given = {override.split("=")[0] for override in overrides}
+    run = configs.resolved(configs.load(overrides))
+    searched = {key: each for key, each in space.items() if key not in given and _has(run, key)}
+    digest = hashlib.sha256(json.dumps([sorted(overrides), searched], sort_keys=True).encode()).hexdigest()[:12]
+    folder = home() / "sweeps"
+    folder.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        study_name=digest,
+        storage=JournalStorage(JournalFileBackend(str(folder / f"{digest}.log"))),
+        sampler=optuna.samplers.TPESampler(seed=int(digest, 16) % 2**32),
+        direction="maximize",
+        load_if_exists=True,
+    )
+
+    def objective(trial: "Trial") -> float:
+        chosen = [f"{key}={_suggest(trial, key, each)}" for key, each in searched.items()]
+        f1 = validation_f1([*overrides, *chosen])
+        print(f"trial {trial.number + 1}/{trials} | validation F1 {f1:.3f} | {' '.join(chosen)}", file=out, flush=True)
+        return f1
+
+    study.optimize(objective, n_trials=max(0, trials - len(finished(study))))
+    return study
+
+
+def validation_f1(overrides: Sequence[str]) -> float:
+    """Return the strict micro-F1 on all clinics' validation notes after training in one place."""
+    from client.warm import Warm
+    from clinfed.cli.train import gather, train_all
+    from clinfed.evaluation.record import judgement
+    from clinfed.protocol import ALL_GOLD, FEDERATED
+
+    cache = Warm(overrides)
+    learner, clinics = gather(cache)
+    state = cache.first_state(len(learner.codes))
+    done = train_all(cache, learner, clinics, state, lambda line: None)
+    scores = judgement({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
+    return scores["micro"]["f1"]
+
+
+def finished(study: "Study") -> list[Any]:
+    """Return the trials that came to their end."""
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+
+
+def summary(row: str, study: "Study") -> dict[str, Any]:
+    """Return a row's best trial, and of how many."""
+    best = study.best_trial
+    return {"row": row, "validation_f1": best.value, "trials": len(finished(study)), "settings": dict(best.params)}
+
+
+def _suggest(trial: "Trial", key: str, each: Mapping[str, Any]) -> Any:
+    if "choices" in each:
+        return trial.suggest_categorical(key, list(each["choices"]))
+    return trial.suggest_float(key, float(each["low"]), float(each["high"]), log=bool(each.get("log", False)))
+
+
+def _has(run: Mapping[str, Any], key: str) -> bool:
+    """Return whether the run has a setting of this dotted key: IA3 has no rank."""
+    value: Any = run
+    for part in key.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            return False
+        value = value[part]
+    return True

@@ -1,0 +1,43 @@
+"""Figures without a screen, saved without dates: two pictures of the same numbers have the same bytes."""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinfed.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+INK = "#000000"  # what matplotlib draws text and axes in
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return an empty figure, sizes in inches. ImportError where matplotlib is not installed."""
+    from matplotlib.figure import Figure  # not pyplot, which keeps global state and looks for a screen
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save(figure: "Figure", path: str | Path) -> None:
+    """Write PNG or SVG, by suffix. Raises: UserError for another suffix."""
+    import matplotlib as mpl
+
+    target = Path(path)
+    if target.suffix not in FORMATS:
+        raise UserError(f"{target}: cannot draw a file {target.suffix or 'without suffix'}; expected .png or .svg")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": "clinfed"}):
+        figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else None)
+
+
+def inline_svg(figure: "Figure", title: str) -> str:
+    """Return the figure as SVG for an HTML page; its ink is the page's, so that it is readable in the dark."""
+    import matplotlib as mpl
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": f"clinfed {title}"}):  # ids of two pictures on a page must differ
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :].replace(INK, "currentColor")

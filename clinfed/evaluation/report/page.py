@@ -1,0 +1,173 @@
+"""The report: one self-contained HTML file that needs no network, beside the same tables as CSV and Markdown."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from clinfed.evaluation.record import judgement
+from clinfed.evaluation.report import holdings, plots
+from clinfed.evaluation.report.comparison import Finished, Result, comparison_rows, surplus_lines
+from clinfed.evaluation.report.figures import inline_svg, save
+from clinfed.evaluation.report.highlights import Piece
+from clinfed.evaluation.report.tables import fraction
+
+TEMPLATE = Path(__file__).with_name("page.html.jinja")
+OPPONENTS = ("centralised", "lexicon, pooled", "lexicons, each clinic's own")
+
+
+@dataclass(frozen=True)
+class ShownNote:
+    """A note of a public or invented corpus, in pieces to highlight."""
+
+    id: str
+    language: str
+    pieces: Sequence[Piece]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report shows. sources: row and seed -> where that run's record is, as it may be printed."""
+
+    results: Sequence[Result]
+    sources: Mapping[tuple[str, int], str]
+    notes: Sequence[ShownNote] = ()
+    notes_by: str = ""  # whose predictions they show
+    corpus: str = ""
+    title: str = "clinfed report"
+    pictures: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, target: Path) -> list[Path]:
+        """Write the page and, beside it, its tables and pictures; return all files."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        head, rows, below = comparison_rows(self.results)
+        figures = self._figures()
+        target.write_text(self._page(head, rows, below, figures), encoding="utf-8")
+        files = [target]
+        for name, (_, figure) in figures.items():
+            for suffix in (".svg", ".png"):
+                files.append(target.with_name(f"{target.stem}-{name}{suffix}"))
+                save(figure, files[-1])
+        files.append(target.with_suffix(".csv"))
+        with files[-1].open("w", encoding="utf-8", newline="") as table:
+            csv.writer(table).writerows([head, *rows])
+        files.append(target.with_suffix(".md"))
+        bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+        files[-1].write_text("\n".join([verdict(self.results), "", *bars, "", *below]) + "\n", encoding="utf-8")
+        return files
+
+    def _page(
+        self,
+        head: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        below: Sequence[str],
+        figures: Mapping[str, tuple[str, Any]],
+    ) -> str:
+        from jinja2 import Environment
+        from markupsafe import Markup
+
+        template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
+        return template.render(
+            title=self.title,
+            verdict=verdict(self.results),
+            judged=self._judged(),
+            head=head,
+            rows=rows,
+            below=[*below, *surplus(self.results)],
+            # Our own pictures, whose texts matplotlib has escaped.
+            plots=[(title, Markup(inline_svg(figure, title))) for title, figure in figures.values()],
+            notes=self.notes,
+            notes_by=self.notes_by,
+            corpus=self.corpus,
+            sources=[self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)],
+        )
+
+    def _figures(self) -> dict[str, tuple[str, Any]]:
+        """Return name -> (title, figure); rounds are those of the federation, else of the first run."""
+        shown = next((each for each in self.results if each.name == "federated" and each.runs), None)
+        shown = shown or next(each for each in self.results if each.runs)
+        record = next(iter(shown.runs.values())).record
+        first = {result.name: next(iter(result.runs.values())).record for result in self.results if result.runs}
+        figures = {"rounds": (f"F1 after each round: {shown.name}", plots.rounds(record))}
+        figures["costs"] = (
+            "F1 against what it costs",
+            plots.costs([_cost(each) for each in self.results if each.runs]),
+        )
+        figures["labels"] = ("Mentions by ICD-10 chapter", plots.labels(record["manifest"]))
+        figures["holdings"] = ("Who holds what", holdings.figure_of(record["manifest"]))
+        figures["seconds"] = ("Seconds by phase", plots.seconds(first))
+        return figures
+
+    def _judged(self) -> str:
+        run = next(run for result in self.results for _, run in _runs(result))
+        labels = run.record["labels"]
+        return (
+            f"Strict: exact span and code, against all gold, on test notes. Labels: {labels['name']}, "
+            f"{labels['codes']:,} codes. Intervals: 95%, bootstrap over patients."
+        )
+
+    def _source(self, name: str, seed: int, run: Finished) -> list[str]:
+        record = run.record
+        machine = f"{record['machine']['name']}, {record['machine']['cores']} cores"
+        cells = [name, str(seed), record["started"], record["adapter_sha256"][:12], record["fingerprints"]["code"][:12]]
+        return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
+
+
+def verdict(results: Sequence[Result]) -> str:
+    """Return what came out in two sentences; the second has the paired differences to what a federation rivals."""
+    finished = {result.name: result for result in results if result.runs}
+    name = "federated" if "federated" in finished else next(iter(finished))
+    ours = finished[name].system
+    low, high = ours.interval()
+    seeds = len(ours.runs)
+    first = (
+        f"The {name} adapter reaches strict micro-F1 {fraction(ours.f1())} [{fraction(low)}, {fraction(high)}] on test "
+        f"({seeds} seed{'s' if seeds > 1 else ''})."
+    )
+    parts = []
+    for opponent, system in opponents(results).items():
+        if opponent == name or len(system.runs) != seeds:
+            continue
+        difference, (low, high) = ours.minus(system)
+        side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
+        gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
+        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]")
+    return f"{first} It is {'; '.join(parts)}." if parts else first
+
+
+def surplus(results: Sequence[Result]) -> list[str]:
+    """Return what the federated adapter finds more, and less, than the centralised one by code, where both ran."""
+    named = {result.name: result for result in results if result.runs}
+    if not {"federated", "centralised"} <= named.keys():
+        return []
+    return surplus_lines(named["federated"], named["centralised"])
+
+
+def opponents(results: Sequence[Result]) -> dict[str, Any]:
+    """Return the systems that a verdict names, those that were judged."""
+    found = {result.name: result.system for result in results if result.runs and result.name in OPPONENTS}
+    for result in results:
+        for name, system in result.lexicons.items():
+            found.setdefault(name, system)
+    return {name: found[name] for name in OPPONENTS if name in found}
+
+
+def verify(run: Finished) -> list[str]:
+    """Return what of a run's test scores cannot be had again from its counts, empty where all can."""
+    again = {key: judgement(clinics) for key, clinics in run.counts.items()}
+    stated = {(system, gold): each for system, golds in run.record["test"].items() for gold, each in golds.items()}
+    return [f"{system}, {gold} gold" for system, gold in stated if again.get((system, gold)) != stated[system, gold]]
+
+
+def _runs(result: Result) -> list[tuple[int, Finished]]:
+    return sorted(result.runs.items())
+
+
+def _cost(result: Result) -> dict[str, Any]:
+    record = next(iter(result.runs.values())).record
+    sent = record["bytes_up"] + record["bytes_down"]
+    trainable = record["probes"]["trainable_parameters"]
+    system = result.system
+    row = {"name": result.name, "f1": system.f1(), "interval": system.interval()}
+    return row | {"trainable": trainable, "bytes": sent}

@@ -1,0 +1,87 @@
+"""The report's plots, from run records."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from clinfed.evaluation.record import RunRecord
+from clinfed.evaluation.report.figures import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MB = 1e6  # bytes
+PHASES = ("start", "load", "train", "serialise", "aggregate", "evaluate")
+
+
+def rounds(record: RunRecord) -> "Figure":
+    """Return validation F1 after each round: all, by language and by clinic."""
+    figure = new_figure(10, 4)
+    left, right = figure.subplots(1, 2, sharey=True)
+    judged = [(entry["round"], entry["validation"]) for entry in record["rounds"] if entry["validation"]]
+    numbers = [number for number, _ in judged]
+    left.plot(numbers, [each["micro"]["f1"] for _, each in judged], marker="o", label="all")
+    for axes, key, title in ((left, "by_language", "validation F1 by language"), (right, "by_clinic", "by clinic")):
+        for name in sorted({name for _, each in judged for name in each[key]}):  # type: ignore[literal-required]
+            scores = [each[key].get(name, {}).get("f1", float("nan")) for _, each in judged]  # type: ignore[literal-required]
+            axes.plot(numbers, scores, marker=".", label=name or "no language")
+        axes.set_title(title)
+        axes.set_xlabel("round")
+        axes.set_ylim(bottom=0)
+        _finish(axes)
+    return figure
+
+
+def costs(rows: Sequence[Mapping[str, Any]]) -> "Figure":
+    """Return test F1 against trainable parameters and against bytes. rows: name, f1, interval, trainable, bytes."""
+    figure = new_figure(10, 4)
+    panels = figure.subplots(1, 2, sharey=True)
+    for axes, key, title in zip(
+        panels, ("trainable", "bytes"), ("trainable parameters", "MB sent in all"), strict=True
+    ):
+        for row in rows:
+            value = row[key] if key == "trainable" else row[key] / MB
+            low, high = row["interval"]
+            spread = [[max(0.0, row["f1"] - low)], [max(0.0, high - row["f1"])]]
+            axes.errorbar([value], [row["f1"]], yerr=spread, marker="o", capsize=3, label=row["name"])
+        axes.set_xlabel(title)
+        axes.set_xscale("log" if key == "trainable" else "symlog")
+        axes.set_ylim(bottom=0)
+        _finish(axes)
+    panels[0].set_ylabel("strict micro-F1 on test")
+    return figure
+
+
+def seconds(records: Mapping[str, RunRecord]) -> "Figure":
+    """Return each run's seconds by phase, summed over workers."""
+    figure = new_figure(10, 1.2 + 0.4 * len(records))
+    axes = figure.subplots()
+    left = [0.0] * len(records)
+    for phase in PHASES:
+        width = [float(record.get("seconds_split", {}).get(phase, 0.0)) for record in records.values()]
+        axes.barh(list(records), width, left=left, label=phase)
+        left = [before + each for before, each in zip(left, width, strict=True)]
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds, all workers")
+    _finish(axes)
+    return figure
+
+
+def labels(manifest: Mapping[str, Mapping[str, Any]]) -> "Figure":
+    """Return the mentions of each ICD-10 chapter, all clinics together."""
+    totals: dict[str, int] = {}
+    for entry in manifest.values():
+        for chapter, count in entry["chapters"].items():
+            totals[chapter] = totals.get(chapter, 0) + int(count)
+    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    figure = new_figure(10, 3)
+    axes = figure.subplots()
+    axes.bar([chapter for chapter, _ in ordered], [count for _, count in ordered])
+    axes.set_ylabel("mentions")
+    axes.set_xlabel("ICD-10 chapter")
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _finish(axes: Any) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small")

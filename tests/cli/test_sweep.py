@@ -1,0 +1,55 @@
+"""`clinfed sweep`: real trainings, chosen on validation, stopped and resumed, the same number of trials a row."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinfed.cli import main
+
+SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nadapter.r: {choices: [2, 4]}\n"
+
+
+@pytest.fixture
+def sweep(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that sweeps; it gives the printed trials and the rows."""
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    (tmp_path / "space.yaml").write_text(SPACE, "utf-8")
+    overrides = [each for each in world.overrides if not each.startswith(("adapter.r", "rounds"))]
+
+    def run(*arguments: str) -> tuple[list[str], Any]:
+        command = ["sweep", *overrides, "rounds=1", "--space", str(tmp_path / "space.yaml"), "--json", *arguments]
+        assert main(command) == 0
+        printed = capsys.readouterr()
+        trials = [line for line in printed.err.splitlines() if line.startswith("trial ")]
+        return trials, json.loads(printed.out.splitlines()[-1])
+
+    return run
+
+
+def test_a_sweep_goes_on_where_it_was_stopped(sweep: Any) -> None:
+    first, rows = sweep("--trials", "1")
+    assert len(first) == 1
+    assert rows[0]["trials"] == 1
+    second, rows = sweep("--trials", "2")
+    assert [line.split(" | ")[0] for line in second] == ["trial 2/2"]
+    assert rows[0]["trials"] == 2
+    assert set(rows[0]["settings"]) == {"training.learning_rate", "adapter.r"}
+    scores = [float(line.split(" F1 ")[1].split()[0]) for line in first + second]
+    assert rows[0]["validation_f1"] == pytest.approx(max(scores), abs=6e-4)
+    assert sweep("--trials", "2")[0] == []
+
+
+def test_each_row_gets_as_many_trials_and_only_the_settings_that_it_has(sweep: Any) -> None:
+    _, rows = sweep("--trials", "1", "--row", "adapter=ia3", "--row", "adapter=lora adapter.r=2")
+    assert [(row["row"], row["trials"], set(row["settings"])) for row in rows] == [
+        ("adapter=ia3", 1, {"training.learning_rate"}),
+        ("adapter=lora adapter.r=2", 1, {"training.learning_rate"}),
+    ]
+
+
+def test_a_space_that_says_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "space.yaml").write_text("adapter.r: {lowest: 1}\n", "utf-8")
+    assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
+    assert "neither low and high nor choices" in capsys.readouterr().err
