@@ -16,7 +16,14 @@ from clinfed.fingerprints import BUNDLED, PACKAGES, bundled_files, hash_packages
 ROOT = Path(__file__).parents[1]
 CANARY = "canarytext"
 NOTES = ("notes.jsonl", "train.json", "note.txt", "note.ann", "notes.md", "notes.yml", "notes.toml", "notes.tsv")
-DATA_FOLDERS = {"clinfed/corpus/synthetic", "configs", "configs/base", "configs/experiment", "configs/training"}
+DATA_FOLDERS = {
+    "clinfed/corpus/synthetic",
+    "configs",
+    "configs/base",
+    "configs/experiment",
+    "configs/sweep",
+    "configs/training",
+}
 FLOWER_LIMIT_BYTES = 10 * 1024 * 1024
 
 

@@ -34,7 +34,7 @@ class PretrainSettings:
     rope_theta: float = 1_000.0
     tokens_per_row: int = 64  # short rows suit short notes: attention stays cheap
     rows_per_step: int = 32
-    steps: int = 2_700
+    steps: int = 8_000
     learning_rate: float = 2e-3  # AdamW's: embeddings, norms and the vocabulary layer
     matrix_learning_rate: float = 4e-3  # Muon's: the encoder layers' matrices
     warmup: float = 0.03  # fraction of the steps

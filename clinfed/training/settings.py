@@ -8,7 +8,7 @@ class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
     local_epochs: int = 1  # passes over a clinic's notes in one round
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
     warmup: float = 0.06  # fraction of all epochs of the run
     gamma: float = 0.9  # exponential decay an epoch

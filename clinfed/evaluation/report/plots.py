@@ -84,4 +84,5 @@ def labels(manifest: Mapping[str, Mapping[str, Any]]) -> "Figure":
 
 def _finish(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize="small")
+    if axes.get_legend_handles_labels()[0]:  # a run without validation notes has no line to name
+        axes.legend(frameon=False, fontsize="small")
