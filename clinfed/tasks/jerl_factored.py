@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 class JerlFactored(Task):
     """p(B-code) = p(B) p(code): thousands of nearly always absent tags no longer compete with O at every word."""
 
-    mention_weight: float = 1.0  # of the mention loss beside the code loss
-
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout; with a lexicon, its hints' weights.
 
@@ -33,7 +31,7 @@ class JerlFactored(Task):
         return nn.ModuleDict(parts)
 
     def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return mean cross-entropy of O/B/I over words plus that of the code over mention words, in nats.
+        """Return the mean cross-entropy of the tags over words, in nats: -log p(O), or -log p(B or I) - log p(code).
 
         Shapes: hidden (N, H); tags, hints (N,) int64; returns ().
         """
@@ -41,10 +39,11 @@ class JerlFactored(Task):
 
         hidden = head["dropout"](hidden)
         inside = tags > 0
-        loss = self.mention_weight * functional.cross_entropy(self._mentions(head, hidden, hints), _kind(tags))
+        loss = functional.cross_entropy(self._mentions(head, hidden, hints), _kind(tags))
         if inside.any():
             codes = self._codes(head, hidden[inside], hints[inside])
-            loss = loss + functional.cross_entropy(codes, _code(tags[inside]))
+            # Over all words, as the mentions' loss: else a code outweighs a boundary, and boundaries fail.
+            loss = loss + functional.cross_entropy(codes, _code(tags[inside]), reduction="sum") / len(tags)
         return loss
 
     def _mentions(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
