@@ -26,6 +26,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parser.add_argument("--synthetic-seed", type=int, default=None, help="add invented notes of this seed (never 0)")
     parser.add_argument("--synthetic-patients", type=int, default=320, help="of how many invented patients")
+    parser.add_argument("--begin", type=Path, metavar="FOLDER", help="train this base of an earlier call further")
     parser.add_argument("--out", required=True, help="folder of the new base")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
@@ -34,7 +35,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Read the sources, pretrain, save; print the facts for the model card as JSON."""
-    from clinfed.training.pretrain import pretrain_base
+    from clinfed.training.pretrain import FACTS, pretrain_base
 
     sources = {name: _documents(path, sentences=False) for name, path in map(_named, args.text)}
     sources |= {name: _documents(path, sentences=True) for name, path in map(_named, args.sentences)}
@@ -42,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
         sources["synthetic"] = _invented(args.synthetic_seed, args.synthetic_patients)
     if not sources:
         raise UserError("clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
-    facts = pretrain_base(sources, _settings(args.settings), Path(args.out), device=args.device, report=_report)
+    if args.begin is not None and not (args.begin / FACTS).is_file():
+        raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
+    settings, out = _settings(args.settings), Path(args.out)
+    facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=_report)
     print(json.dumps(facts, indent=1, sort_keys=True))
     return 0
 

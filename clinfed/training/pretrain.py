@@ -20,6 +20,7 @@ from torch.nn import functional
 from clinfed.training.tokenizer import SPECIAL_TOKENS, train_tokenizer
 
 HELD_OUT_EVERY = 50  # one document of 50 is never trained on
+FACTS = "pretraining.json"  # what a base's folder says of its making
 
 
 @dataclass
@@ -210,7 +211,18 @@ def save(model: nn.Module, tokenizer, folder: Path, facts: dict[str, object]) ->
     model.half().save_pretrained(folder)
     model.float()
     tokenizer.save_pretrained(folder)
-    (folder / "pretraining.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    (folder / FACTS).write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+
+
+def load(folder: Path) -> tuple[Any, nn.Module]:
+    """Return tokenizer and model, language-modelling head included, of a base that `save` wrote."""
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    model = AutoModelForMaskedLM.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True, local_files_only=True, attn_implementation="eager"
+    )
+    return tokenizer, model
 
 
 def held_out_split(documents: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -224,14 +236,22 @@ def pretrain_base(
     settings: PretrainSettings,
     folder: Path,
     *,
+    begin: Path | None = None,
     device: str = "cpu",
     report: Callable[[int, float, float], None] = lambda step, loss, seconds: None,
 ) -> dict[str, object]:
-    """Train tokenizer and model on named sources of documents, save them, and return the facts for the model card."""
+    """Train tokenizer and model on named sources of documents, save them, and return the facts for the model card.
+
+    With `begin`, a folder that an earlier call made, its tokenizer and weights are trained further, with new optimisers;
+    the settings of the architecture are then that folder's.
+    """
     torch.set_num_threads(settings.threads)
     split = {name: held_out_split(documents) for name, documents in sources.items()}
-    tokenizer = train_tokenizer((text for train, _ in split.values() for text in train), settings.vocab_size)
-    model = build_model(settings, len(tokenizer))
+    if begin is None:
+        tokenizer = train_tokenizer((text for train, _ in split.values() for text in train), settings.vocab_size)
+        model = build_model(settings, len(tokenizer))
+    else:
+        tokenizer, model = load(begin)
     rows = torch.cat([pack(train, tokenizer, settings.tokens_per_row) for train, _ in split.values()])
     started = time.perf_counter()
     pretrain(model, rows, settings, tokenizer=tokenizer, device=device, report=report)
@@ -247,5 +267,7 @@ def pretrain_base(
         "seconds": round(seconds, 1),
         "parameters": sum(p.numel() for p in model.parameters()),
     }
+    if begin is not None:
+        facts["begun_with"] = json.loads((begin / FACTS).read_text())
     save(model.to("cpu"), tokenizer, folder, facts)
     return facts

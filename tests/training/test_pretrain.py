@@ -43,6 +43,13 @@ def test_the_saved_base_is_float16_and_loads_as_any_folder(made: tuple[Path, dic
     assert encoder(**ids).last_hidden_state.shape[-1] == 64
 
 
+def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[str, object]], tmp_path: Path):
+    settings = PretrainSettings(tokens_per_row=16, steps=1, learning_rate=0.0, matrix_learning_rate=0.0, threads=1)
+    facts = pretrain_base({"notes": TEXTS}, settings, tmp_path, begin=made[0])
+    assert facts["begun_with"] == made[1]
+    assert facts["held_out_perplexity_all"] == made[1]["held_out_perplexity_all"]  # nothing was learnt, nothing lost
+
+
 def test_one_document_of_fifty_is_held_out():
     train, held = held_out_split([str(i) for i in range(100)])
     assert held == ["0", "50"]
