@@ -6,14 +6,8 @@ import pytest
 import torch
 
 from clinfed.bases import Base, load_encoder, load_tokenizer
-from clinfed.training.pretrain import (
-    PretrainSettings,
-    held_out_split,
-    learning_rate_factor,
-    mask_tokens,
-    pack,
-    pretrain_base,
-)
+from clinfed.training.masking import held_out_split, mask_tokens, pack
+from clinfed.training.pretrain import PretrainSettings, learning_rate_factor, load, pretrain_base
 from clinfed.training.tokenizer import train_tokenizer
 
 TEXTS = [f"el pacient {i} te hipertensio arterial i diabetis mellitus tipus 2 amb bon control" for i in range(200)]
@@ -48,6 +42,20 @@ def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[s
     facts = pretrain_base({"notes": TEXTS}, settings, tmp_path, begin=made[0])
     assert facts["begun_with"] == made[1]
     assert facts["held_out_perplexity_all"] == made[1]["held_out_perplexity_all"]  # nothing was learnt, nothing lost
+
+
+def test_what_is_saved_lies_between_the_base_begun_with_and_where_training_ended(
+    made: tuple[Path, dict[str, object]], tmp_path: Path
+):
+    def weights(begun_share: float) -> torch.Tensor:
+        folder = tmp_path / str(begun_share)
+        settings = PretrainSettings(tokens_per_row=16, steps=3, begun_share=begun_share, threads=1)
+        pretrain_base({"notes": TEXTS}, settings, folder, begin=made[0])
+        return load(folder)[1].decoder.weight
+
+    begun = load(made[0])[1].decoder.weight
+    torch.testing.assert_close(weights(0.25), 0.25 * begun + 0.75 * weights(0.0), atol=2e-3, rtol=0)
+    assert not torch.allclose(weights(0.0), begun, atol=5e-3)
 
 
 def test_one_document_of_fifty_is_held_out():
