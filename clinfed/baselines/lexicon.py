@@ -19,10 +19,11 @@ LEAST_SHARE = 0.30  # annotated occurrences / all whole-word occurrences
 
 
 class Lexicon:
-    """The forms that were kept, each with its code."""
+    """The forms that were kept, each with its code and the share of its occurrences that were annotated."""
 
-    def __init__(self, codes: Mapping[str, str]) -> None:
+    def __init__(self, codes: Mapping[str, str], shares: Mapping[str, float] | None = None) -> None:
         self.codes = dict(codes)
+        self.shares = dict.fromkeys(codes, 1.0) | dict(shares or {})
         self._forms = _Forms(self.codes)
 
     @classmethod
@@ -38,22 +39,23 @@ class Lexicon:
                 if len(span.fragments) == 1 and len(form) >= SHORTEST_FORM:
                     seen[form][span.code] += 1
         occurrences = count_whole_words(seen, texts)
-        return cls(
-            {
-                form: min(codes, key=lambda code: (-codes[code], code))
-                for form, codes in sorted(seen.items())
-                if codes.total() >= LEAST_SHARE * occurrences[form]
-            }
-        )
+        # A form that is only ever annotated inside longer words has no whole-word occurrence.
+        shares = {form: min(1.0, seen[form].total() / max(1, occurrences[form])) for form in sorted(seen)}
+        kept = {form: share for form, share in shares.items() if share >= LEAST_SHARE}
+        return cls({form: min(seen[form], key=lambda code: (-seen[form][code], code)) for form in kept}, kept)
 
     def predict(self, text: str) -> list[Span]:
         """Return the leftmost-longest matches in a note's text, in order; they never overlap."""
-        spans: list[Span] = []
+        return list(self.scored(text))
+
+    def scored(self, text: str) -> dict[Span, float]:
+        """Return the same matches, each with the share of its form's occurrences that were annotated."""
+        spans: dict[Span, float] = {}
         end = 0
         for start, forms in self._forms.at(lower(text)):
             if forms and start >= end:
                 end = start + len(forms[0])
-                spans.append(Span(((start, end),), self.codes[forms[0]]))
+                spans[Span(((start, end),), self.codes[forms[0]])] = self.shares[forms[0]]
         return spans
 
 

@@ -100,3 +100,9 @@ def test_sixteen_thousand_short_notes_fit_in_one_pass():
         notes.append(Note(str(number), text, (Span(((0, 6),), "R69"), Span(((7, 20),), "I10"))))
     lexicon = Lexicon.fit(notes)
     assert len(lexicon.codes) > 10_000  # one pass over the texts, not one per form
+
+
+def test_a_match_is_scored_by_the_share_of_its_forms_occurrences_that_were_annotated():
+    text = "tos, tos y tos"
+    lexicon = Lexicon.fit([Note("1", text, (Span(((0, 3),), "R05"), Span(((5, 8),), "R05")))])
+    assert lexicon.scored("sin tos") == {Span(((4, 7),), "R05"): 2 / 3}
