@@ -10,6 +10,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.home import runs_folder
 from configs import Run
+from configs.portable import portable
 from server import checkpoints
 from strategies.base import ServerState
 
@@ -68,7 +69,8 @@ class Model:
 
     def save(self, folder: Path, state: AdapterState, results: str) -> None:
         """Write the adapter as a PEFT folder with head, label map and card."""
-        from clinfed.adapters.folder import Card, save
+        from clinfed.adapters.card import Card
+        from clinfed.adapters.folder import save, save_settings
         from clinfed.adapters.weights import write_state
 
         write_state(self.tagger, state)
@@ -82,3 +84,4 @@ class Model:
             results=f"```\n{results}\n```",
         )
         save(folder, self.tagger, codes=self.codes, card=card)
+        save_settings(folder, portable(run), self.fingerprints)

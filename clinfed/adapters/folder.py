@@ -2,11 +2,11 @@
 
 import copy
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinfed.adapters.card import Card, Contents, card_text
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import Tagger, read_state
 from clinfed.errors import UserError
@@ -18,21 +18,10 @@ ADAPTER = "adapter_model.safetensors"
 ENCODER = "model.safetensors"  # of full fine-tuning, where no PEFT folder can exist
 HEAD = "head.safetensors"
 LABELS = "labels.json"
+SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints
 CARD = "README.md"
 PEFT_PREFIX = "base_model.model."
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
-
-
-@dataclass(frozen=True)
-class Card:
-    """What the folder's readers are told. Only names that may be published: no path, no clinic, no note."""
-
-    base: str  # hub id or the base's name
-    base_revision: str
-    method: str  # "lora", "qlora", "full"
-    task: str  # "jerl", "jerl_factored"
-    license: str = ""
-    results: str = ""  # markdown, for instance the closing table
 
 
 def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> None:
@@ -53,7 +42,33 @@ def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> N
         _write_json(folder / "config.json", _model_config(tagger))
     save_file(head, folder / HEAD, {"format": "pt"})
     _write_json(folder / LABELS, {"task": card.task, "codes": list(codes)})
-    (folder / CARD).write_text(_card_text(card, state, num_codes=len(codes)), encoding="utf-8")
+    write_card(folder, card, state, num_codes=len(codes))
+
+
+def write_card(folder: Path, card: Card, state: AdapterState, *, num_codes: int) -> None:
+    """Write the folder's model card."""
+    head = {name: array.shape for name, array in _part(state, "head.").items()}
+    num_head = sum(array.size for array in _part(state, "head.").values())
+    contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256(), head)
+    (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
+
+
+def save_settings(folder: Path, settings: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
+    """Write what clinfed needs to use the folder on another machine; the caller sees to it that no path is in it."""
+    _write_json(folder / SETTINGS, {"settings": dict(settings), "fingerprints": dict(fingerprints)})
+
+
+def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return settings and fingerprints as they were saved. Raises: UserError where the file is missing or broken."""
+    path = folder / SETTINGS
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return dict(content["settings"]), {str(name): str(value) for name, value in content["fingerprints"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}); expected the settings that clinfed writes beside an "
+            "adapter; give the folder of the run, or one made by `clinfed publish`"
+        ) from None
 
 
 def load_state(folder: Path) -> AdapterState:
@@ -61,14 +76,12 @@ def load_state(folder: Path) -> AdapterState:
 
     Raises: UserError when files are missing or a pickle lies among them: opening one can run foreign code.
     """
-    from safetensors.numpy import load_file
-
     refuse_pickles(folder)
     weights = next((folder / name for name in (ADAPTER, ENCODER) if (folder / name).is_file()), None)
     if weights is None or not (folder / HEAD).is_file():
         raise UserError(f"{folder}: expected {ADAPTER} (or {ENCODER}) and {HEAD}; give a folder that clinfed wrote")
-    encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in load_file(weights).items()}
-    head = {f"head.{name}": array for name, array in load_file(folder / HEAD).items()}
+    encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in _tensors(weights).items()}
+    head = {f"head.{name}": array for name, array in _tensors(folder / HEAD).items()}
     return AdapterState({**encoder, **head})
 
 
@@ -93,6 +106,18 @@ def refuse_pickles(folder: Path) -> None:
             f"{folder}: found {found[0]}, which can run code when opened; only safetensors are loaded: "
             "convert it where you trust it, then remove it here"
         )
+
+
+def _tensors(path: Path) -> "dict[str, np.ndarray]":
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(
+            f"{path}: cannot be read ({type(error).__name__}); expected a whole safetensors file; copy the folder again"
+        ) from None
 
 
 def _part(state: AdapterState, prefix: str) -> "dict[str, np.ndarray]":
@@ -122,38 +147,3 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     path.write_text(
         json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-
-
-def _card_text(card: Card, state: AdapterState, *, num_codes: int) -> str:
-    head = sum(array.size for name, array in state.items() if name.startswith("head."))
-    revision = f" at revision {card.base_revision}" if card.base_revision else ""
-    hub = f"base_model: {card.base}\n" if "/" in card.base else ""
-    fate = "all its weights tuned and stored here" if card.method == "full" else "frozen"
-    load = (
-        'encoder = PeftModel.from_pretrained(AutoModel.from_pretrained("BASE"), "THIS_FOLDER")'
-        if card.method != "full"
-        else 'encoder = AutoModel.from_pretrained("THIS_FOLDER")'
-    )
-    return f"""---
-library_name: peft
-{hub}tags: [clinfed, icd-10, token-classification, {card.method}]
-license: {card.license or "other"}
-language: [es, ca]
----
-
-# Adapter that finds diagnoses in clinical notes and links them to ICD-10
-
-- Base: {card.base}{revision}, {fate}
-- Method: {card.method}; task: {card.task}; {num_codes:,} codes (`{LABELS}`, in the head's order)
-- Parameters: {state.num_elements - head:,} in the encoder, {head:,} in the head (`{HEAD}`)
-- SHA-256 of encoder part and head: {state.sha256()}
-- Trained by clinfed; no note is in this folder. A model trained on notes can still reveal traces of them: share it as
-  the clinics' agreement allows. It was judged on annotated text only and is not a medical device.
-
-```python
-from peft import PeftModel
-from transformers import AutoModel
-{load}
-```
-{card.results}
-"""

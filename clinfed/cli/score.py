@@ -16,25 +16,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from clinfed.corpus import intake
+from clinfed.corpus import intake, kinds
 from clinfed.corpus.files import decode_line, read_lines
 from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
-from clinfed.corpus.readers import brat, codiesp, conll, jsonl
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import Judgement, judgement
 from clinfed.evaluation.report.tables import scores_table
 from clinfed.evaluation.spans import count_spans, judged
 
-KINDS = "a file *.jsonl, *.conll or *.ann, or a folder of such, or CodiEsp's"
 _LONGEST_NOTE = 10**9  # characters: a table without texts cannot say where its notes end
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = subparsers.add_parser("score", help="strict span F1 of predicted notes against gold notes")
-    parser.add_argument("--gold", required=True, type=Path, help=f"annotated notes: {KINDS}")
+    parser.add_argument("--gold", required=True, type=Path, help=f"annotated notes: {kinds.WHAT}")
     parser.add_argument("--pred", required=True, type=Path, help="the same notes, predicted")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap behind the interval")
@@ -70,8 +68,6 @@ def _judge(gold: list[Note], predicted: dict[str, tuple[Span, ...]], *, replicat
 
 def _read(path: Path, *, skip_bad: bool) -> list[Note]:
     """Return the notes of a file or folder, whichever kind it is; what was skipped goes to standard error."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected {KINDS}")
     skipped: Counter[str] = Counter()
     notes = list(_notes(path, skip_bad, skipped))
     for reason, number in sorted(skipped.items()):
@@ -80,17 +76,12 @@ def _read(path: Path, *, skip_bad: bool) -> list[Note]:
 
 
 def _notes(path: Path, skip_bad: bool, skipped: Counter[str]) -> Iterable[Note]:
-    if path.suffix == ".tsv":
-        path = path.parent
-    if any(_has_texts(folder) for folder in (path, path / "train", path / "dev")):
-        return codiesp.read(path, skip_bad=skip_bad, skipped=skipped)
-    # BRAT first: its folders may hold a metadata.jsonl.
-    for suffix, read in ((".ann", brat.read), (".jsonl", jsonl.read), (".conll", conll.read)):
-        if path.suffix == suffix or (path.is_dir() and any(path.rglob(f"*{suffix}"))):
-            notes = read(path, skip_bad=skip_bad, skipped=skipped)
-            # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
-            return _numbered(notes) if path.suffix == ".conll" else notes
-    raise UserError(f"{path}: no notes of a known kind; expected {KINDS}")
+    kind = kinds.kind_of(path)
+    if kind == "text":
+        raise UserError(f"{path}: no notes of a known kind; expected {kinds.WHAT}")
+    notes = kinds.read(path, kind, skip_bad=skip_bad, skipped=skipped)
+    # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
+    return _numbered(notes) if path.suffix == ".conll" else notes
 
 
 def _numbered(notes: Iterable[Note]) -> Iterable[Note]:
@@ -117,7 +108,7 @@ def _predictions(path: Path, gold: Iterable[Note], predicted: Iterable[Note]) ->
 def _read_table(table: Path) -> dict[str, tuple[Span, ...]]:
     """Return the diagnoses of a CodiEsp table by document, without its texts. Raises: BadInputError at a faulty row."""
     if not table.is_file():
-        raise UserError(f"{table}: no such file; expected {KINDS}")
+        raise UserError(f"{table}: no such file; expected {kinds.WHAT}")
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     for where, line in read_lines(table):
         fields = decode_line(where, line).split("\t")

@@ -7,19 +7,21 @@ from typing import Any
 
 from clinfed.corpus import icd10, intake, labels
 from clinfed.corpus.intake import BadInputError
-from clinfed.corpus.note import Fragment, Note, Span
+from clinfed.corpus.note import Finding, Fragment, Note, Span
 from clinfed.corpus.splits import SPLITS
 
 METADATA = ("language", "patient", "clinic", "split")
+SCORE_DIGITS = 4
+PREDICTED = ("title", "score")  # of a span: written with predictions, known to the reader, and not read
 _NOTE_FIELDS = {"id", "text", "spans", *METADATA}
-_SPAN_FIELDS = {"start", "end", "fragments", "code", "label"}
+_SPAN_FIELDS = {"start", "end", "fragments", "code", "label", *PREDICTED}
 
 
 def dump(note: Note) -> str:
     """Return the note as one line without line end; what is empty is left out."""
     fields: dict[str, Any] = {"id": note.id, "text": note.text}
     fields |= metadata(note)
-    fields["spans"] = [_dump_span(span) for span in note.spans]
+    fields["spans"] = [_dump_span(span, finding) for span, finding in note.said]
     return dump_object(fields)
 
 
@@ -33,11 +35,16 @@ def metadata(note: Note) -> dict[str, str]:
     return {name: value for name in METADATA if (value := getattr(note, name))}
 
 
-def _dump_span(span: Span) -> dict[str, Any]:
-    kind = {"code" if icd10.is_code(span.code) else "label": span.code}
+def _dump_span(span: Span, finding: Finding | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"code" if icd10.is_code(span.code) else "label": span.code}
     if len(span.fragments) == 1:
-        return {"start": span.start, "end": span.end} | kind
-    return {"fragments": [list(fragment) for fragment in span.fragments]} | kind
+        fields = {"start": span.start, "end": span.end} | fields
+    else:
+        fields = {"fragments": [list(fragment) for fragment in span.fragments]} | fields
+    if finding:
+        fields |= {"title": finding.title} if finding.title else {}
+        fields["score"] = round(finding.score, SCORE_DIGITS)
+    return fields
 
 
 def parse(where: str, line: str, skipped: Counter[str]) -> Note:

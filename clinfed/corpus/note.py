@@ -28,6 +28,17 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """What is said of a predicted span beside its code.
+
+    title: the code's, "" where none is known. score: in [0, 1], how probable the tagger holds a mention of this code.
+    """
+
+    title: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """One clinical note with its annotated diagnoses (gold or predicted).
 
@@ -47,3 +58,20 @@ class Note:
     def unit(self) -> str:
         """Return what splits, partitions and the bootstrap keep together: the patient, else the note itself."""
         return self.patient or self.id
+
+    @property
+    def said(self) -> "list[tuple[Span, Finding | None]]":
+        """Return the spans with what is said of them; None of annotated ones."""
+        return [(span, None) for span in self.spans]
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedNote(Note):
+    """A note whose spans were predicted; findings: one for each of them, in the same order."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def said(self) -> "list[tuple[Span, Finding | None]]":
+        """Return the spans with what is said of them."""
+        return list(zip(self.spans, self.findings, strict=True))

@@ -1,12 +1,14 @@
 """Notes to files, in forms that their readers give back exactly; what a form cannot hold is refused."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import quote
 
 from clinfed.corpus import icd10, intake, jsonlines
-from clinfed.corpus.note import Note
+from clinfed.corpus.note import Note, PredictedNote, Span
 from clinfed.corpus.readers.brat import METADATA_FILE
 from clinfed.errors import UserError
 
@@ -16,12 +18,38 @@ _LONGEST_NAME = 255  # bytes, on the usual file systems
 def write_jsonl(notes: Iterable[Note], path: str | Path) -> None:
     """Write one line a note, in the schema of docs/formats.md; the file appears only when it is complete."""
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+    with _appearing(target) as stream:
         for number, note in enumerate(notes, 1):
             intake.check_text(f"{target}:{number}", note.text)
             stream.write(jsonlines.dump(note) + "\n")
+
+
+def write_codiesp(notes: Iterable[PredictedNote], path: str | Path) -> None:
+    """Write CodiEsp's table of mentions, five columns without the texts, and NAME.scored.tsv, which adds two.
+
+    These are the code's title and the score: readers of CodiEsp's own table know five columns only.
+    Raises: UserError for an id that a table cannot hold, or a code that has not ICD-10's form.
+    """
+    target = Path(path)
+    with _appearing(target) as table, _appearing(target.with_suffix(".scored.tsv")) as scored:
+        for note in notes:
+            if not note.id or len(note.id.split()) > 1:
+                expected = "ids without blanks; write JSONL instead"
+                raise UserError(f"{target}: an id is empty or holds blanks, which a table cannot; expected {expected}")
+            for span, finding in zip(note.spans, note.findings, strict=True):
+                code = _coded(str(target), span).lower()  # as the published tables have it
+                row = "\t".join([note.id, "DIAGNOSTICO", code, _surface(note, span), _offsets(span)])
+                table.write(f"{row}\n")
+                scored.write(f"{row}\t{finding.title}\t{finding.score:.{jsonlines.SCORE_DIGITS}f}\n")
+
+
+@contextmanager
+def _appearing(target: Path) -> Iterator[TextIO]:
+    """Give a stream whose content appears under the target's name when all of it is written."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
+        yield stream
     os.replace(unfinished, target)
 
 
@@ -59,11 +87,27 @@ def _file_name(folder: Path, id_: str) -> str:
 
 def _annotations(where: str, note: Note) -> str:
     lines = []
-    for number, span in enumerate(note.spans, 1):
-        if not icd10.is_code(span.code):
-            raise UserError(f"{where}: a mention has no ICD-10 code; expected one like E11.9; write JSONL instead")
-        offsets = ";".join(f"{start} {end}" for start, end in span.fragments)
-        surface = " ".join(note.text[start:end] for start, end in span.fragments).replace("\n", " ")
-        lines.append(f"T{number}\tDIAGNOSTICO {offsets}\t{surface}\n")
-        lines.append(f"N{number}\tReference T{number} ICD10:{span.code}\t{span.code}\n")
+    for number, (span, finding) in enumerate(note.said, 1):
+        code = _coded(where, span)
+        lines.append(f"T{number}\tDIAGNOSTICO {_offsets(span)}\t{_surface(note, span)}\n")
+        title = finding.title if finding else ""
+        lines.append(f"N{number}\tReference T{number} ICD10:{code}\t{title or code}\n")
+        if finding:
+            score = f"score {finding.score:.{jsonlines.SCORE_DIGITS}f}"
+            lines.append(f"#{number}\tAnnotatorNotes T{number}\t{score}\n")
     return "".join(lines)
+
+
+def _coded(where: str, span: Span) -> str:
+    """Return the span's code, or raise UserError where it is a label."""
+    if not icd10.is_code(span.code):
+        raise UserError(f"{where}: a mention has no ICD-10 code; expected one like E11.9; write JSONL instead")
+    return span.code
+
+
+def _offsets(span: Span) -> str:
+    return ";".join(f"{start} {end}" for start, end in span.fragments)
+
+
+def _surface(note: Note, span: Span) -> str:
+    return " ".join(note.text[start:end] for start, end in span.fragments).replace("\n", " ").replace("\t", " ")

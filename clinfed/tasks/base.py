@@ -27,10 +27,18 @@ class Task:
         raise NotImplementedError
 
     def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the predicted tags.
+        """Return the predicted tags. Shapes: as in `scored`; returns (N,) int64."""
+        return self.scored(head, hidden, windows, hints)[0]
+
+    def scored(
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+    ) -> "tuple[Tensor, Tensor]":
+        """Return the predicted tags, and how probable it is that each word is inside a mention of its tag's code.
+
+        That is p(B-code) + p(I-code), in [0, 1]; 0 at words that are tagged O.
 
         Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; hints (N,) int64,
-        the tag that a lexicon gives each word, 0 where none or unless `lexicon`; returns (N,) int64.
+        the tag that a lexicon gives each word, 0 where none or unless `lexicon`; returns (N,) int64 and (N,) float32.
         """
         raise NotImplementedError
 

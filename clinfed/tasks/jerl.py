@@ -36,9 +36,23 @@ class Jerl(Task):
 
         return functional.cross_entropy(self._logits(head, hidden, hints), tags)
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the most probable tag of each word. Shapes: hidden (N, H); windows, hints (N,); returns (N,) int64."""
-        return self._logits(head, hidden, hints).argmax(-1)
+    def scored(
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+    ) -> "tuple[Tensor, Tensor]":
+        """Return the most probable tag of each word, and the probability of its code's two tags.
+
+        Shapes: hidden (N, H); windows, hints (N,); returns (N,) int64 and (N,) float32.
+        """
+        import torch
+
+        logits = self._logits(head, hidden, hints)
+        tags = logits.argmax(-1)
+        scores = torch.zeros(tags.shape, device=tags.device)
+        inside = tags > 0  # few words: a softmax over all of them would double the largest tensor of prediction
+        begin = tags[inside] - (tags[inside] - 1) % 2
+        probabilities = logits[inside].softmax(-1)
+        scores[inside] = probabilities.gather(1, torch.stack([begin, begin + 1], 1)).sum(-1)
+        return tags, scores
 
     def _logits(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
         logits = head["tag"](head["dropout"](hidden)).float()

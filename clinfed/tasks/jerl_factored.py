@@ -58,28 +58,39 @@ class JerlFactored(Task):
             return logits
         return add_hint(logits, _code(hints).clamp(min=0), hints > 0, head["code_hint"].weight[0, 0])
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
+    def scored(
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+    ) -> "tuple[Tensor, Tensor]":
         """Return the tags of the most probable mentions; a mention's words vote on its code with log-probabilities.
 
-        Shapes: hidden (N, H); windows (N,) int64, the window of each word; hints (N,) int64; returns (N,) int64.
+        The scores are (p(B) + p(I)) p(code), where p(code) is the normalised geometric mean of the votes.
+
+        Shapes: hidden (N, H); windows (N,) int64, the window of each word; hints (N,) int64; returns (N,) int64 and
+        (N,) float32.
         """
         import torch
 
         hidden = head["dropout"](hidden)
-        mention = self._mentions(head, hidden, hints).argmax(-1)
+        mentions = self._mentions(head, hidden, hints)
+        mention = mentions.argmax(-1)
         starts = torch.ones_like(mention, dtype=torch.bool)
         starts[1:] = (mention[1:] == 1) | (mention[:-1] == 0) | (windows[1:] != windows[:-1])
         inside = mention > 0
+        scores = torch.zeros(mention.shape, device=mention.device)
         if not inside.any():
-            return mention
+            return mention, scores
         group = torch.cumsum(starts[inside], 0) - 1
-        scores = self._codes(head, hidden[inside], hints[inside]).log_softmax(-1)
-        votes = torch.zeros(int(group[-1]) + 1, scores.shape[1], device=scores.device).index_add_(0, group, scores)
+        words = self._codes(head, hidden[inside], hints[inside]).log_softmax(-1)
+        votes = torch.zeros(int(group[-1]) + 1, words.shape[1], device=words.device).index_add_(0, group, words)
+        chosen = votes.argmax(-1)
         tags = torch.zeros_like(mention)
         # An I after O begins a mention: a word inside a mention always belongs to one.
         within = torch.where(starts[inside] & ((mention[inside] == 1) | _after_outside(mention, windows)[inside]), 1, 2)
-        tags[inside] = 2 * votes.argmax(-1)[group] + within
-        return tags
+        tags[inside] = 2 * chosen[group] + within
+        mean = votes / torch.bincount(group).unsqueeze(1)  # a sum would count words as if they were independent
+        certainty = mean.softmax(-1).gather(1, chosen.unsqueeze(1))[:, 0]
+        scores[inside] = (1 - mentions[inside].softmax(-1)[:, 0]) * certainty[group]
+        return tags, scores
 
 
 def _kind(tags: "Tensor") -> "Tensor":

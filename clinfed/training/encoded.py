@@ -111,14 +111,42 @@ def _write(
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
+    rows = rows_of(notes, tokenizer, codes, window=window, stride=stride, hint=hint)
+    unfinished = folder.with_suffix(f".{os.getpid()}")
+    Dataset.from_list(rows.notes).save_to_disk(unfinished / "notes")
+    Dataset.from_list(rows.windows).save_to_disk(unfinished / "windows")
+    (unfinished / "lost.json").write_text(json.dumps(rows.lost))
+    unfinished.chmod(0o700)
+    shutil.rmtree(folder, ignore_errors=True)
+    unfinished.rename(folder)  # atomic: a killed process leaves no half-written cache
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Notes and their windows as plain rows, with the keys that Encoded lists."""
+
+    notes: list[dict[str, Any]]
+    windows: list[dict[str, Any]]
+    lost: Counter[str]
+
+
+def rows_of(
+    notes: Sequence[Note],
+    tokenizer: Any,
+    codes: Sequence[str],
+    *,
+    window: int,
+    stride: int,
+    hint: Hint = lambda note: (),
+) -> Rows:
+    """Return the notes encoded in memory, in the order given: for prediction, which reads them once."""
     code_index = {code: i for i, code in enumerate(codes)}
-    note_rows, window_rows = [], []
-    lost: Counter[str] = Counter()
+    rows = Rows([], [], Counter())
     for note in notes:
         words = words_of(note.text)
         tags, held, missing = tags_of(words, note.spans, code_index)
         hints, _, _ = tags_of(words, hint(note), code_index)
-        lost += missing
+        rows.lost.update(missing)
         for each in windows_of(
             subwords_of(tokenizer, note.text, words),
             cls_id=tokenizer.cls_token_id,
@@ -130,16 +158,10 @@ def _write(
             window_hints = [OUTSIDE] * len(each.input_ids)
             for position, word in zip(each.positions, each.words, strict=True):
                 window_tags[position], window_hints[position] = tags[word], hints[word]
-            row = {"note": len(note_rows), "input_ids": each.input_ids, "tags": window_tags, "hints": window_hints}
-            window_rows.append(row | {"words": each.words})
-        note_rows.append(_note_row(note, words, held))
-    unfinished = folder.with_suffix(f".{os.getpid()}")
-    Dataset.from_list(note_rows).save_to_disk(unfinished / "notes")
-    Dataset.from_list(window_rows).save_to_disk(unfinished / "windows")
-    (unfinished / "lost.json").write_text(json.dumps(lost))
-    unfinished.chmod(0o700)
-    shutil.rmtree(folder, ignore_errors=True)
-    unfinished.rename(folder)  # atomic: a killed process leaves no half-written cache
+            row = {"note": len(rows.notes), "input_ids": each.input_ids, "tags": window_tags, "hints": window_hints}
+            rows.windows.append(row | {"words": each.words})
+        rows.notes.append(_note_row(note, words, held))
+    return rows
 
 
 def _note_row(note: Note, words: Sequence[tuple[int, int]], held: Sequence[Span]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Prediction: encoded notes to spans."""
+"""Prediction: encoded notes to spans, and to spans with scores."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,33 +13,56 @@ from clinfed.training.model import Tagger, autocast
 from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from clinfed.tasks.base import Task
 
 PREDICTION_TOKENS = 4096  # padded tokens a batch: without gradients a larger batch only fills caches
 
 
-@torch.inference_mode()
 def predict(
-    tagger: Tagger, task: "Task", encoded: Encoded, codes: "Sequence[str]", settings: Training, *, pad_id: int
+    tagger: Tagger, task: "Task", encoded: Encoded, codes: Sequence[str], settings: Training, *, pad_id: int
 ) -> dict[str, frozenset[Span]]:
     """Return the predicted spans of each note, by note id."""
+    found = predict_rows(tagger, task, list(encoded.notes), encoded.rows, codes, settings, pad_id=pad_id)
+    return {note["id"]: frozenset(spans) for note, spans in zip(encoded.notes, found, strict=True)}
+
+
+@torch.inference_mode()
+def predict_rows(
+    tagger: Tagger,
+    task: "Task",
+    notes: Sequence[Mapping[str, Any]],
+    windows: Sequence[dict[str, Any]],
+    codes: Sequence[str],
+    settings: Training,
+    *,
+    pad_id: int,
+) -> list[dict[Span, float]]:
+    """Return each note's predicted spans, in text order, with their scores: of the first word, by Task.scored.
+
+    notes, windows: the rows of Encoded or Rows.
+    """
     torch.set_num_threads(settings.threads)
     tagger.eval()
-    tags_by_note: list[list[int]] = [[OUTSIDE] * len(starts) for starts in encoded.notes["starts"]]
-    plan = plan_batches(encoded.lengths, batch_notes=0, batch_tokens=PREDICTION_TOKENS)
-    for batch in batches_of(encoded.rows, plan, pad_id):
+    tags = [[OUTSIDE] * len(note["starts"]) for note in notes]
+    scores = [[0.0] * len(note["starts"]) for note in notes]
+    plan = plan_batches([len(row["input_ids"]) for row in windows], batch_notes=0, batch_tokens=PREDICTION_TOKENS)
+    for batch in batches_of(windows, plan, pad_id):
         batch = batch.to(settings.device)
         with autocast(settings.device, settings.bf16):
             hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-            windows = batch.judged.nonzero()[:, 0]
-            tags = iter(task.tag(tagger.head, hidden, windows, batch.hints[batch.judged]).tolist())
+            window_of = batch.judged.nonzero()[:, 0]
+            judged = task.scored(tagger.head, hidden, window_of, batch.hints[batch.judged])
+        words = zip(*(each.tolist() for each in judged), strict=True)
         for row in batch.rows:
-            note_tags = tags_by_note[encoded.rows[row]["note"]]
-            for word in encoded.rows[row]["words"]:
-                note_tags[word] = next(tags)
-    return {
-        note["id"]: frozenset(spans_of(list(zip(note["starts"], note["ends"], strict=True)), tags, codes))
-        for note, tags in zip(encoded.notes, tags_by_note, strict=True)
-    }
+            note = windows[row]["note"]
+            for word in windows[row]["words"]:
+                tags[note][word], scores[note][word] = next(words)
+    return [_scored_spans(*each, codes) for each in zip(notes, tags, scores, strict=True)]
+
+
+def _scored_spans(
+    note: Mapping[str, Any], tags: Sequence[int], scores: Sequence[float], codes: Sequence[str]
+) -> dict[Span, float]:
+    score_at = dict(zip(note["starts"], scores, strict=True))
+    words = list(zip(note["starts"], note["ends"], strict=True))
+    return {span: score_at[span.start] for span in spans_of(words, tags, codes)}

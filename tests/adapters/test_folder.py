@@ -12,8 +12,9 @@ from torch import nn
 from transformers import AutoModel
 
 from clinfed.adapters.base import Adapter
+from clinfed.adapters.card import Card
 from clinfed.adapters.dora import Dora
-from clinfed.adapters.folder import Card, load_labels, load_state, save
+from clinfed.adapters.folder import load_labels, load_state, save
 from clinfed.adapters.full import Full
 from clinfed.adapters.ia3 import Ia3
 from clinfed.adapters.loha import Loha

@@ -33,7 +33,7 @@ def test_id_and_text_are_enough_and_null_is_absent(tmp_path: Path) -> None:
 
 def test_unknown_fields_and_repeated_mentions_are_counted(tmp_path: Path) -> None:
     span = {"start": 3, "end": 6, "code": "R05"}
-    corpus = Jsonl(path=str(jsonl_file(tmp_path, GOOD | {"age": 7, "spans": [span, span | {"score": 0.5}]})))
+    corpus = Jsonl(path=str(jsonl_file(tmp_path, GOOD | {"age": 7, "spans": [span, span | {"weight": 0.5}]})))
     assert [note.spans for note in corpus.notes()] == [(Span(((3, 6),), "R05"),)]
     assert corpus.skipped == {"unknown field (ignored)": 2, "repeated mention (merged)": 1}
     list(corpus.notes())

@@ -33,23 +33,26 @@ class Brat(FileCorpus):
         return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 
 
-def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:
+def read(
+    path: str | Path, *, annotated: bool = True, skip_bad: bool = False, skipped: Counter[str] | None = None
+) -> Iterator[Note]:
     """Yield the notes of a pair of files (either's path), or of all pairs below a folder, streaming.
 
+    annotated: False reads the texts alone, whatever stands beside them.
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(given_path(path, PAIRS), counts), skip_bad=skip_bad, skipped=counts)
+    return intake.sift(_candidates(given_path(path, PAIRS), counts, annotated), skip_bad=skip_bad, skipped=counts)
 
 
-def _candidates(path: Path, skipped: Counter[str]) -> Iterator[Candidate]:
+def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[Candidate]:
     text_path = path.with_suffix(".txt") if path.suffix == ".ann" and path.is_file() else path
     root, texts = find_files(text_path, ".txt", PAIRS)
     metadata = _Metadata(root / METADATA_FILE)
     for text in texts:
         id_ = unquote(text.relative_to(root).with_suffix("").as_posix())
-        yield f"{text}:1", partial(_note, text, id_, metadata, skipped)
-    if path.is_dir():
+        yield f"{text}:1", partial(_note if annotated else _text, text, id_, metadata, skipped)
+    if annotated and path.is_dir():
         for annotations in sorted(set(root.rglob("*.ann")) - {text.with_suffix(".ann") for text in texts}):
             yield f"{annotations}:1", partial(_orphan, f"{annotations}:1")
 
@@ -67,6 +70,10 @@ def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) ->
     note = Note(id_, text, spans, **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
+
+
+def _text(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) -> Note:
+    return Note(id_, read_text(file), **metadata.of(id_))
 
 
 def _orphan(where: str) -> Note:
