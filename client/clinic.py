@@ -24,7 +24,7 @@ class Clinic:
     """One clinic's notes, sorted by id, and the codes that all sides share.
 
     name: "" where the node got no notes: it sits out. pooled_train: the training notes of all clinics, which only a
-    simulated clinic can see; None at a site. lexicon_from: the notes that a lexicon as an input of the tagger is made
+    simulated clinic can see; None at a site. lexicon_from: the notes that the lexicon beside the tagger is made
     from; None takes the clinic's own training notes.
     """
 

@@ -118,6 +118,12 @@ class Warm:
             self._lexicons[name] = Lexicon.fit(notes)
         return self._lexicons[name]
 
+    def own_lexicon(self, clinic: Clinic) -> Lexicon:
+        """Return the lexicon that a clinic joins with the model: of its own training notes, or of lexicon_from."""
+        if clinic.lexicon_from is None:
+            return self.lexicon(clinic.name, clinic.split("train"))
+        return self.lexicon("lexicon_from", clinic.lexicon_from)
+
     @contextmanager
     def loading(self) -> Iterator[None]:
         """Add the seconds inside to load_s."""

@@ -1,7 +1,7 @@
 """A clinic's work, without Flower: local training and strict judgement. The plain loop uses the same functions."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,12 +9,14 @@ from client.clinic import Clinic
 from client.warm import Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.probes.memory import peak_memory
 
 if TYPE_CHECKING:
+    from clinfed.training.encoded import Encoded
     from clinfed.training.local import TrainResult
 
 REPLICATES = 1000  # bootstrap, in the closing judgement only
@@ -79,27 +81,46 @@ def round_epochs(warm: Warm, number: int) -> tuple[range, int]:
 
 
 def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> Judgement:
-    """Return the strict counts of the adapter on one split; at the closing also those of the lexicons, with replicates.
+    """Return the strict counts of the adapter on one split; at the closing also of lexicons and join, with replicates.
 
     A simulated clinic sees all training notes and so can judge the pooled lexicon on its share; a site cannot.
     """
     from clinfed.adapters.weights import write_state
-    from clinfed.training.predict import predict
 
     tagger = warm.tagger(len(clinic.codes))
     encoded = warm.encoded(clinic, split)
     notes = clinic.split(split)
     started = time.perf_counter()
     write_state(tagger, state)
-    settings, pad_id = warm.run.training, warm.tokenizer.pad_token_id
-    with peak_memory(settings.device) as peak:
-        predicted = predict(tagger, warm.run.task, encoded, clinic.codes, settings, pad_id=pad_id)
+    with peak_memory(warm.run.training.device) as peak:
+        predicted = _predicted(warm, clinic, encoded)
     counts = _against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes)
+        joined = _joined(warm, clinic, notes, predicted)
+        counts |= _against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
+
+
+def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> dict[str, dict[Span, float]]:
+    """Return the spans that the model finds, with scores, by note id."""
+    from clinfed.training.predict import predict
+
+    tagger, pad_id = warm.tagger(len(clinic.codes)), warm.tokenizer.pad_token_id
+    return predict(tagger, warm.run.task, encoded, clinic.codes, warm.run.training, pad_id=pad_id)
+
+
+def _joined(
+    warm: Warm, clinic: Clinic, notes: Sequence[Note], predicted: Mapping[str, Mapping[Span, float]]
+) -> dict[str, frozenset[Span]]:
+    """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
+    lexicon = warm.own_lexicon(clinic)
+    unseen = clinic.split("validation")
+    found = _predicted(warm, clinic, warm.encoded(clinic, "validation")) if unseen else {}
+    join = Join.fit((note.spans, found[note.id], lexicon.scored(note.text)) for note in unseen)
+    return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
 def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:
@@ -119,7 +140,7 @@ def _against_both(
     clinic: Clinic,
     system: str,
     notes: Sequence[Note],
-    predicted: Mapping[str, Sequence[Span] | frozenset[Span]],
+    predicted: Mapping[str, Collection[Span]],
     *,
     closing: bool,
 ) -> protocol.Judged:

@@ -34,6 +34,7 @@ TENSOR_KIND = "clinfed.tensor"  # Flower's `stype`: the bytes are those of clinf
 FEDERATED = "federated"
 CLINIC_LEXICONS = "clinic_lexicons"  # each clinic's own lexicon, counts merged
 POOLED_LEXICON = "pooled_lexicon"  # which no real federation may hold
+JOINED = "joined"  # the adapter's spans joined with each clinic's own lexicon, which stays there
 ALL_GOLD = "all"
 REPRESENTABLE_GOLD = "representable"
 

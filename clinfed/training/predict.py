@@ -20,10 +20,10 @@ PREDICTION_TOKENS = 4096  # padded tokens a batch: without gradients a larger ba
 
 def predict(
     tagger: Tagger, task: "Task", encoded: Encoded, codes: Sequence[str], settings: Training, *, pad_id: int
-) -> dict[str, frozenset[Span]]:
-    """Return the predicted spans of each note, by note id."""
+) -> dict[str, dict[Span, float]]:
+    """Return the predicted spans of each note with their scores, by note id."""
     found = predict_rows(tagger, task, list(encoded.notes), encoded.rows, codes, settings, pad_id=pad_id)
-    return {note["id"]: frozenset(spans) for note, spans in zip(encoded.notes, found, strict=True)}
+    return {note["id"]: spans for note, spans in zip(encoded.notes, found, strict=True)}
 
 
 @torch.inference_mode()

@@ -7,6 +7,7 @@ from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
 SYSTEMS = {
     "federated": "federated adapter",
     "centralised": "centralised adapter",
+    "joined": "adapter joined with lexicon",
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
 }
