@@ -12,6 +12,7 @@ COMMANDS = {
     "train": "the same training in one place, over all notes, without Flower",
     "compare": "centralised, federated and local-only training in one table",
     "sweep": "choose settings on validation notes, with the same number of trials for each row",
+    "predict": "find diagnoses in notes with a trained adapter",
     "report": "one HTML page of finished runs: verdict, tables, plots, notes",
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
