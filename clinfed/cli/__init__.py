@@ -13,6 +13,8 @@ COMMANDS = {
     "compare": "centralised, federated and local-only training in one table",
     "sweep": "choose settings on validation notes, with the same number of trials for each row",
     "predict": "find diagnoses in notes with a trained adapter",
+    "publish": "a run's adapter as a folder for others, with card and audit file",
+    "adapt": "train a global adapter further on a site's own notes",
     "report": "one HTML page of finished runs: verdict, tables, plots, notes",
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
