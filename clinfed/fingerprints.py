@@ -121,17 +121,28 @@ def of_run(run: "Run", codes: Sequence[str], shapes: Mapping[str, object]) -> di
     shapes: AdapterState.shapes of the first state.
     """
     from clinfed.adapters.codec import WIRE_VERSION
-    from clinfed.bases import fingerprint, tokenizer_fingerprint
 
     quantization = run.adapter.quantization()
+    use = of_use(run, codes)
     return {
         "wire": str(WIRE_VERSION),
         "code": code(),
-        "base": fingerprint(run.base),
+        "base": use["base"],
         "quantisation": _hashed(quantization.to_dict()) if quantization else "none",
+        "tokenizer": use["tokenizer"],
+        "labels": use["labels"],
+        "adapter": _hashed(shapes),
+    }
+
+
+def of_use(run: "Run", codes: Sequence[str]) -> dict[str, str]:
+    """Return the fingerprints of what a trained adapter depends on wherever it is used."""
+    from clinfed.bases import fingerprint, tokenizer_fingerprint
+
+    return {
+        "base": fingerprint(run.base),
         "tokenizer": tokenizer_fingerprint(run.base),
         "labels": _hashed(list(codes)),
-        "adapter": _hashed(shapes),
     }
 
 

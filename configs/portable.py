@@ -1,4 +1,4 @@
-"""What an adapter takes along of its run: base, adapter method, task and training settings, without a local path."""
+"""What an adapter takes along of its run: base, adapter method, task, case and training settings, no local path."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,6 +16,7 @@ def portable(run: Run) -> dict[str, Any]:
     settings = {group: values[group] for group in GROUPS}
     settings["base"]["path"] = run.base.path if run.base.is_hub else ""
     settings["training"]["device"] = "cpu"
+    settings["corpus"] = {"lowercase": run.corpus.lowercase}
     return {**settings, "options": {group: run.options[group] for group in GROUPS}}
 
 
@@ -27,6 +28,7 @@ def unpack(settings: Mapping[str, Any], *, base_path: str = "") -> list[str]:
     try:
         values = {group: dict(settings[group]) for group in GROUPS}
         options = {group: str(settings["options"][group]) for group in GROUPS}
+        values["corpus"] = {"lowercase": bool(settings["corpus"]["lowercase"])}
         base = values["base"]
         if base_path:  # sizes that stand in the base's file are checked by its fingerprint instead
             values["base"] = {key: base[key] for key in ("name", "license")} | {"path": base_path}

@@ -56,7 +56,7 @@ TABLE = {
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",
-        f"{TENSORS} platformdirs optuna yaml",
+        f"{TENSORS} platformdirs optuna tqdm yaml",
     ),
 }
 

@@ -94,9 +94,7 @@ def _encoder_code(card: Card) -> str:
         encoder = f"base = AutoModel.from_pretrained(BASE, {options})\n"
         encoder += "encoder = PeftModel.from_pretrained(base, FOLDER).eval()"
     tokenizer = "tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)"
-    return (
-        f'{imports}\nBASE, FOLDER = "..., a folder or hub id", "this folder"\n{NF4 * quantised}{encoder}\n{tokenizer}'
-    )
+    return f'{imports}\nBASE, FOLDER, text = "its folder or hub id", "this folder", "a note"\n{NF4 * quantised}{encoder}\n{tokenizer}'
 
 
 def _head_code(contents: Contents) -> str:
@@ -111,7 +109,6 @@ def _head_code(contents: Contents) -> str:
         logits += f"    code = {layer('code')}  # the codes in the order of labels.json"
     return rf"""import re
 from safetensors.torch import load_file
-text = "..."
 head = load_file(f"{{FOLDER}}/head.safetensors")
 words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
 encoding = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, return_tensors="pt")

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -131,7 +131,7 @@ class Rows:
 
 
 def rows_of(
-    notes: Sequence[Note],
+    notes: Iterable[Note],
     tokenizer: Any,
     codes: Sequence[str],
     *,

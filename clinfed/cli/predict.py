@@ -1,0 +1,233 @@
+"""clinfed predict --adapter RUN_OR_FOLDER --notes FILES --out OUT: find the diagnoses of notes, with codes and scores.
+
+    clinfed predict --adapter runs/20261121T114255-ca24befd --notes notes.jsonl --out found.jsonl
+
+Notes are read, tagged and written a chunk at a time, so that memory does not grow with their number. A mention's score
+is the probability, at its first word, that this word is inside a mention of this code; see docs/using.md.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.corpus import kinds, titles
+from clinfed.corpus.casing import cased
+from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+from clinfed.errors import UserError
+
+if TYPE_CHECKING:
+    from clinfed.training.model import Tagger
+
+CHUNK_NOTES = 512  # read, sorted by length and tagged together
+WRITERS = {"jsonl": write_jsonl, "brat": write_brat, "codiesp": write_codiesp}
+SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", "": "brat"}
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("predict", help="find diagnoses in notes with a trained adapter")
+    add_adapter(parser)
+    add_notes(parser)
+    parser.add_argument("--out", required=True, type=Path, help="file or folder that is not there yet")
+    parser.add_argument("--to", choices=WRITERS, help="by default seen from OUT: *.jsonl, *.tsv (CodiEsp), else BRAT")
+    parser.add_argument("--titles", type=Path, help=f"titles of codes: {titles.EXPECTED}")
+    parser.add_argument(
+        "--lexicon", type=Path, help="annotated notes of this site, for adapters with task.lexicon=true"
+    )
+    parser.add_argument("--min-score", type=float, default=0.0, help="leave out mentions below this score, in [0, 1]")
+    parser.add_argument(
+        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="by default one for each core"
+    )
+    parser.add_argument("--json", action="store_true", help="last line of standard output: the summary as JSON")
+
+
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that uses a trained adapter takes."""
+    parser.add_argument("--adapter", required=True, type=Path, metavar="RUN_OR_FOLDER", help="a run, or its adapter")
+    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+
+
+def add_notes(parser: argparse.ArgumentParser) -> None:
+    """Add which notes are read, and how."""
+    parser.add_argument("--notes", required=True, type=Path, metavar="FILES", help=f"{kinds.WHAT}, or *.txt")
+    parser.add_argument("--format", choices=kinds.KINDS, help="by default seen from the path; text: *.txt alone")
+    parser.add_argument("--skip-bad", action="store_true", help="count bad notes and go on")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Predict and write; the summary goes to standard output, the progress bar to standard error."""
+    to = args.to or SUFFIXES.get(args.out.suffix, "brat")
+    if args.out.exists():
+        raise UserError(f"{args.out}: exists already; expected a new file or folder; name another, or remove it")
+    kind = args.format or kinds.kind_of(args.notes)
+    named = titles.from_file(args.titles) if args.titles else None
+    started = time.perf_counter()
+    predictor = Predictor.load(
+        open_adapter(args.adapter, base_path=args.base),
+        named=named,
+        lexicon=args.lexicon,
+        device=args.device,
+        threads=args.threads,
+        min_score=args.min_score,
+    )
+    load_s = time.perf_counter() - started
+    skipped: Counter[str] = Counter()
+    started = time.perf_counter()
+    notes = kinds.read(args.notes, kind, skip_bad=args.skip_bad, skipped=skipped)
+    found = Found()
+    WRITERS[to](found.counted(shown(predictor.predict(notes), kinds.count(args.notes, kind))), args.out)
+    summary = found.summary(time.perf_counter() - started, load_s, skipped)
+    summary |= {"format": to, "out": str(args.out), "adapter_sha256": predictor.adapted.state.sha256()}
+    print(text_of(summary, skipped), file=sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps(summary, ensure_ascii=False))
+    return 0
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A loaded adapter that gives notes their diagnoses."""
+
+    adapted: Adapted
+    tagger: "Tagger"
+    tokenizer: Any
+    named: titles.Titles
+    hint: Callable[[Note], Sequence[Span]]
+    min_score: float
+
+    @classmethod
+    def load(
+        cls,
+        adapted: Adapted,
+        *,
+        named: titles.Titles | None = None,
+        lexicon: Path | None = None,
+        device: str = "cpu",
+        threads: int = 1,
+        min_score: float = 0.0,
+    ) -> "Predictor":
+        """Return the adapter on its base. named: titles; None takes what is known. lexicon: notes to make one from."""
+        from clinfed.bases import load_tokenizer
+
+        if threads < 1:
+            raise UserError(f"--threads {threads}: expected 1 or more")
+        hint = hints_of(adapted, lexicon)
+        training = replace(adapted.run.training, device=checked_device(device), threads=threads)
+        adapted = replace(adapted, run=replace(adapted.run, training=training))
+        tokenizer = load_tokenizer(adapted.run.base)
+        return cls(adapted, adapted.tagger(), tokenizer, named or titles.known(adapted.codes), hint, min_score)
+
+    def predict(self, notes: Iterable[Note]) -> Iterator[PredictedNote]:
+        """Yield the notes in their order with what was found; only a chunk of them is held in memory."""
+        rest = iter(notes)
+        while chunk := list(itertools.islice(rest, CHUNK_NOTES)):
+            yield from self._chunk(chunk)
+
+    def _chunk(self, notes: Sequence[Note]) -> Iterator[PredictedNote]:
+        from clinfed.training.encoded import rows_of
+        from clinfed.training.predict import predict_rows
+
+        run, codes = self.adapted.run, self.adapted.codes
+        window, stride = run.training.window, run.training.stride
+        bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
+        rows = rows_of(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
+        pad_id = self.tokenizer.pad_token_id
+        found = predict_rows(self.tagger, run.task, rows.notes, rows.windows, codes, run.training, pad_id=pad_id)
+        for note, scores in zip(notes, found, strict=True):
+            kept = {span: score for span, score in scores.items() if score >= self.min_score}
+            findings = tuple(Finding(self.named(span.code, note.language), score) for span, score in kept.items())
+            metadata = (note.language, note.patient, note.clinic, note.split)
+            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, findings)
+
+
+def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequence[Span]]:
+    """Return what the site's lexicon finds in a note. Raises: UserError where one is needed and none is given."""
+    if not adapted.run.task.lexicon:
+        if lexicon:
+            raise UserError("--lexicon: this adapter was trained without one (task.lexicon=false); leave it out")
+        return lambda note: ()
+    if lexicon is None:
+        raise UserError(
+            f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), and scores are not what was "
+            "measured without; give annotated notes of this site with --lexicon FILES"
+        )
+    from clinfed.baselines.hints import Hints
+
+    notes = kinds.read(lexicon, kinds.kind_of(lexicon), skip_bad=False, skipped=Counter())
+    return Hints(list(notes)).of
+
+
+def checked_device(device: str) -> str:
+    """Return the device. Raises: UserError where the machine has none of that name."""
+    import torch
+
+    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
+        raise UserError(f"--device {device}: not on this machine; expected cpu, or cuda where there is a GPU")
+    return device
+
+
+def shown(notes: Iterable[PredictedNote], total: int | None) -> Iterator[PredictedNote]:
+    """Yield the notes while a bar moves on standard error, if that is a terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(notes, total=total, unit=" notes", disable=None, file=sys.stderr))
+
+
+@dataclass
+class Found:
+    """Counts what passes by."""
+
+    notes: int = 0
+    empty: int = 0
+    mentions: int = 0
+    untitled: int = 0
+    codes: set[str] = field(default_factory=set)
+
+    def counted(self, notes: Iterable[PredictedNote]) -> Iterator[PredictedNote]:
+        """Yield the notes, counting."""
+        for note in notes:
+            self.notes += 1
+            self.empty += not note.spans
+            self.mentions += len(note.spans)
+            self.untitled += sum(not finding.title for finding in note.findings)
+            self.codes |= {span.code for span in note.spans}
+            yield note
+
+    def summary(self, seconds: float, load_s: float, skipped: Counter[str]) -> dict[str, Any]:
+        """Return the counts and the pace, from the first note read to the last one written."""
+        return {
+            "notes": self.notes,
+            "notes_without_mention": self.empty,
+            "mentions": self.mentions,
+            "mentions_without_title": self.untitled,
+            "codes": len(self.codes),
+            "skipped": dict(sorted(skipped.items())),
+            "seconds": seconds,
+            "load_s": load_s,
+            "documents_per_s": self.notes / seconds,
+        }
+
+
+def text_of(summary: dict[str, Any], skipped: Counter[str]) -> str:
+    """Return the summary for people."""
+    lines = [
+        f"{summary['notes']:,} notes, {summary['mentions']:,} mentions of {summary['codes']:,} codes; "
+        f"{summary['notes_without_mention']:,} notes without any",
+        f"{summary['documents_per_s']:.1f} documents/s: {summary['seconds']:.1f} s, after {summary['load_s']:.1f} s of "
+        "loading base and adapter",
+    ]
+    if summary["mentions_without_title"]:
+        lines.append(f"{summary['mentions_without_title']:,} mentions whose code has no title; give --titles FILE")
+    lines += [f"{reason}: {number}" for reason, number in sorted(skipped.items())]
+    return "\n".join([*lines, f"written: {summary['out']}"])

@@ -1,0 +1,92 @@
+"""clinfed publish RUN -o FOLDER: a run's adapter as others may have it, with card and audit file, without local paths.
+
+    clinfed publish runs/20261121T114255-ca24befd -o diagnoses-es-ca
+
+The folder is loaded by transformers and peft alone; docs/load_published.py shows it whole.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+from clinfed.adapters import folder as folders
+from clinfed.adapters.card import Card
+from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.errors import UserError
+from clinfed.evaluation import publication
+from configs.portable import portable
+
+AUDIT = "audit.json"
+COPIED = (folders.ADAPTER, "adapter_config.json", folders.ENCODER, "config.json", folders.HEAD, folders.LABELS)
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("publish", help="a run's adapter as a folder for others, with card and audit file")
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder that is not there yet"
+    )
+    parser.add_argument("--license", default="", help="of the adapter, as the clinics agreed; by default the base's")
+    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
+    parser.add_argument("--base-at", default="", metavar="WORDS", help="where readers find the base, if not on the hub")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the folder; raises UserError where the run is not whole or the folder is there already."""
+    if args.output.exists():
+        raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
+    adapted = open_adapter(args.run, base_path=args.base)
+    if adapted.record is None:
+        raise UserError(f"{args.run}: no record.json beside its adapter; expected the folder of a run; give that")
+    publish(adapted, args.output, license_=args.license, where=args.base_at)
+    for file in sorted(args.output.iterdir()):
+        print(file)
+    return 0
+
+
+def publish(adapted: Adapted, folder: Path, *, license_: str = "", where: str = "") -> None:
+    """Write adapter, head, label map, settings, card and audit file into a new folder."""
+    assert adapted.record is not None, "only a run can be published"
+    folder.mkdir(parents=True)
+    for name in COPIED:
+        if (adapted.folder / name).is_file():
+            shutil.copyfile(adapted.folder / name, folder / name)
+    folders.save_settings(folder, portable(adapted.run), adapted.fingerprints)
+    folders.write_card(folder, card_of(adapted, license_, where), adapted.state, num_codes=len(adapted.codes))
+    audit = publication.audit(adapted.record) | {"files": hashes(folder)}
+    (folder / AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def card_of(adapted: Adapted, license_: str, where: str) -> Card:
+    """Return what the card says of a run."""
+    run, record = adapted.run, adapted.record
+    assert record is not None, "only a run can be published"
+    return Card(
+        base=run.base.public_name,
+        base_revision=run.base.revision,
+        method=record["config"]["options"]["adapter"],
+        task=record["config"]["options"]["task"],
+        license=license_ or run.base.license,
+        results=publication.card_sections(record),
+        languages=publication.languages(record),
+        base_sha256=adapted.fingerprints["base"],
+        where=where or whereabouts(adapted),
+    )
+
+
+def whereabouts(adapted: Adapted) -> str:
+    """Return where others find the base."""
+    base = adapted.run.base
+    if base.is_hub:
+        return f"https://huggingface.co/{base.path}"
+    if adapted.run.options["base"] == "tiny":
+        return "folder clinfed_tiny of clinfed"
+    return "not public; ask whoever gave you this folder, and compare the fingerprint"
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    """Return the SHA-256 of each file, by name."""
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
