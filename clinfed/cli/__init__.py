@@ -17,6 +17,7 @@ COMMANDS = {
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
     "pretrain": "make the embedded base anew",
+    "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",
 }
 
 
