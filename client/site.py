@@ -69,7 +69,8 @@ def of_node(node_config: NodeConfig) -> Site:
     """
     try:
         if "settings" not in node_config:
-            return Site(**{key: str(node_config[key]) for key in INLINE if key in node_config})
+            given: dict[str, Any] = {key: str(node_config[key]) for key in INLINE if key in node_config}
+            return Site(**given)
         if twice := [key for key in INLINE if key in node_config]:
             raise UserError(f"node_config: settings and {twice[0]} are both given; {twice[0]} belongs into the file")
         return read(Path(str(node_config["settings"])))
@@ -98,9 +99,8 @@ def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any
     """Return the value as Site holds it."""
     if key not in kinds:
         near = difflib.get_close_matches(key, kinds, n=1)
-        raise UserError(
-            f"{path}: {key} is no setting; {f'did you mean {near[0]}?' if near else f'known: {chr(32).join(kinds)}'}"
-        )
+        instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
+        raise UserError(f"{path}: {key} is no setting; {instead}")
     if kinds[key] is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
     # bool is an int to Python, but no number here.

@@ -45,7 +45,7 @@ class Warm:
         self._tagger: Tagger | None = None
 
     def clinic(self, node_config: NodeConfig) -> Clinic:
-        """Return the node's clinic; its notes are read once. Raises: RefusedError where a site does not allow the run."""
+        """Return the node's clinic; notes are read once. Raises: RefusedError where a site does not allow the run."""
         with self.loading():
             if PARTITION in node_config:
                 simulation = self.simulation(int(node_config[PARTITIONS]))

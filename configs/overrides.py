@@ -42,7 +42,7 @@ def refuse_relative_paths(overrides: Sequence[str]) -> None:
 
 
 def refuse_at_site(overrides: Sequence[str]) -> None:
-    """Raise RefusedError for settings that no run decides at a real site: which notes it reads, and where a base lies."""
+    """Raise RefusedError for what no run decides at a real site: which notes it reads, and where a base lies."""
     for key, value in parse(overrides).items():
         if key.startswith("corpus."):
             raise RefusedError(

@@ -80,10 +80,9 @@ def _embedded_folder() -> Path:
 
 
 def _named_folder(name: str) -> Path:
-    # The name comes over the network: it must not lead out of the folder.
-    folder = bases_folder() / name
-    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):  # it comes over the network, and must not lead elsewhere
         raise UserError(f"base.name={name!r}: expected letters, digits, '.', '_' and '-'; give the folder's bare name")
+    folder = bases_folder() / name
     if not (folder / "config.json").is_file():
         raise UserError(
             f"base.name={name}: no config.json in {folder}; copy the model folder there (config.json, "
