@@ -55,6 +55,8 @@ TABLE = {
     ),
     # The one file of the coordinator that reads notes: a public test set of its own.
     "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
+    "clinfed.deploy": ("", "cryptography", "jinja2"),
+    "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",

@@ -19,7 +19,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
     app = actions.add_parser("app", help="what run.sh calls: write the Flower app as it is installed here")
-    app.add_argument("folder", type=Path, help="where to; an earlier app there is replaced")
+    app.add_argument("folder", type=Path, help="a new folder")
 
 
 def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -101,10 +101,8 @@ def _gate(args: argparse.Namespace) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
-    import shutil
-
     from clinfed.cli.launch import stage
 
-    shutil.rmtree(args.folder, ignore_errors=True)
+    folders.refuse_filled(args.folder, "give a new one: all that lies there would travel to every site")
     stage(args.folder)
     return 0

@@ -53,7 +53,7 @@ class Authority:
         certificate.write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
 
     def certify(self, host: str, now: datetime | None = None) -> tuple[ec.EllipticCurvePrivateKey, x509.Certificate]:
-        """Return a new key and certificate of the server at a host, good for LOCAL as well; never past the authority."""
+        """Return a new key and certificate of the server at a host and at LOCAL; it ends before the authority does."""
         key = ec.generate_private_key(ec.SECP384R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host[:64])])  # 64: X.520's bound
         now = now or datetime.now(UTC)

@@ -23,11 +23,11 @@ FOLDER_MODE, PROGRAM_MODE, SETTINGS_MODE = 0o700, 0o755, 0o600
 
 def init(folder: Path, plan: Plan) -> None:
     """Write all folders below a new one. Raises: UserError where it exists: keys are never overwritten unasked."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{folder}: exists already, and its keys may be in use; give another folder with -o, replace single keys "
-            f"with `clinfed deploy renew`, or remove {folder} yourself if nobody has got a part of it"
-        )
+    refuse_filled(
+        folder,
+        "its keys may be in use: give another folder with -o, replace single keys with `clinfed deploy renew`, or "
+        "remove it yourself if nobody has got a part of it",
+    )
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(FOLDER_MODE)
     coordinator = _new_folder(folder / COORDINATOR)
@@ -64,6 +64,12 @@ def renew_server(folder: Path) -> Path:
     authority = Authority.read(coordinator / "ca.key", coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
     return coordinator / "server.crt"
+
+
+def refuse_filled(folder: Path, remedy: str) -> None:
+    """Raise UserError where a folder exists and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists already and is not empty; {remedy}")
 
 
 def _write_site(folder: Path, plan: Plan, site: str) -> None:

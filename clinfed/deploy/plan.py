@@ -31,8 +31,8 @@ class Plan:
         for site in self.sites:
             if not SITE_NAME.fullmatch(site) or site == COORDINATOR:
                 raise UserError(
-                    f"--sites: {site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40, and "
-                    f"not {COORDINATOR!r}"
+                    f"--sites: {site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40 of "
+                    f"them, and not {COORDINATOR!r}"
                 )
         if not self.sites or len(set(self.sites)) < len(self.sites):
             raise UserError(f"--sites: {','.join(self.sites)!r} has no or two equal names; name each site once")

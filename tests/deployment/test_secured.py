@@ -2,19 +2,26 @@
 
 import json
 import os
+import shutil
 import ssl
 import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
 from clinfed.cli import main, reaper
 from clinfed.cli.launch import free_ports
@@ -79,14 +86,17 @@ class Federation:
             threading.Event().wait(0.1)
 
     def is_healthy(self, port: int) -> bool:
-        context = ssl.create_default_context(cafile=self.coordinator / "ca.crt")
-        opener = urllib.request.build_opener(
-            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
-        )
         try:
-            return bool(opener.open(f"https://127.0.0.1:{port}/health", timeout=5).status == 200)
-        except OSError:
+            return httpx.get(f"https://127.0.0.1:{port}/health", **self.trust()).status_code == 200
+        except httpx.TransportError:
             return False
+
+    def post(self, port: int, path: str, content: bytes) -> int:
+        return httpx.post(f"https://127.0.0.1:{port}{path}", content=content, **self.trust()).status_code
+
+    def trust(self) -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=self.coordinator / "ca.crt")
+        return {"verify": context, "trust_env": False, "timeout": 30}
 
     def stop(self) -> None:
         reaper.stop(self.mark)
@@ -115,3 +125,85 @@ def federation(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield federation
     finally:
         federation.stop()
+
+
+@pytest.fixture(scope="module")
+def intruders(federation: Federation) -> Federation:
+    """Return the federation after four others have tried to get in, each until its SuperNode gave up."""
+    for name in ("stranger", "twin", "misled", "plain"):
+        folder = federation.folder / name
+        shutil.copytree(federation.folder / "es", folder, ignore=shutil.ignore_patterns("flower", "state"))
+        for made in ("flower", "state"):
+            (folder / made).mkdir()
+    write_site_keys(federation.folder / "stranger" / "es.key", federation.folder / "stranger" / "es.pub")
+    other = Authority.make("another federation")
+    other.write(federation.folder / "other.key", federation.folder / "misled" / "ca.crt")
+    script = federation.folder / "plain" / "supernode.sh"
+    secured = "--root-certificates ca.crt"
+    keyed = "--auth-supernode-private-key es.key"
+    text = script.read_text("utf-8")
+    assert secured in text
+    assert keyed in text
+    script.write_text(text.replace(secured, "--insecure").replace(keyed, "--max-retries 1"), "utf-8")
+    for name in ("stranger", "twin", "misled", "plain"):
+        federation.start(name, federation.folder / name / "supernode.sh")
+    for name in ("stranger", "twin", "misled", "plain"):
+        federation.processes[name].wait(LIMIT_S)
+    return federation
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("stranger", "Failed to activate SuperNode"),  # its key is not registered
+        ("twin", "Failed to activate SuperNode"),  # it has the key of es, which is online
+        ("misled", "SSL/TLS handshake error"),  # its authority has not signed the server's certificate
+        ("plain", "Failed to initialize the connection"),  # it speaks plain HTTP
+    ],
+)
+def test_an_intruder_gets_nothing(intruders: Federation, name: str, reason: str) -> None:
+    assert intruders.processes[name].returncode != 0
+    assert reason in intruders.log(name)
+    assert "SuperNode ID" not in intruders.log(name)
+
+
+def test_only_the_registered_sites_are_nodes(intruders: Federation) -> None:
+    assert list(intruders.nodes().values()) == ["online", "online"]
+
+
+@pytest.mark.parametrize(
+    "path", ["control/start-run", "control/register-node", "control/list-runs", "runtime/acquire-task"]
+)
+def test_the_door_for_sites_leads_neither_to_control_nor_to_the_runtime(federation: Federation, path: str) -> None:
+    assert federation.post(federation.control, f"/v1/{path}", b"") != 404, "it is there"
+    assert federation.post(federation.gate, f"/v1/{path}", b"") == 404
+
+
+def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
+    own = ec.generate_private_key(ec.SECP384R1())
+    theirs = load_ssh_public_key((federation.folder / "es" / "es.pub").read_bytes())
+    assert isinstance(theirs, ec.EllipticCurvePublicKey)
+    address, authority = f"127.0.0.1:{federation.gate}", (federation.coordinator / "ca.crt").read_bytes()
+    signer = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(own, theirs)]
+    with FleetHttpClient.from_server_address(address, False, authority, signer) as client:
+        request = ActivateNodeRequest(public_key=public_key_to_bytes(theirs), heartbeat_interval=30)
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            client.ActivateNode(request)
+
+
+def test_a_run_finishes_at_both_sites(federation: Federation, world: Any) -> None:
+    printed = federation.type("run.sh", *world.site_overrides, "rounds=1")
+    found = list((federation.coordinator / "state").glob("runs/*/record.json"))
+    assert len(found) == 1, printed
+    assert set(records.read(found[0])["manifest"]) == set(SITES)
+
+
+def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a_new_key(
+    federation: Federation,
+) -> None:
+    assert "unregistered" in federation.type("unregister.sh", "ca")
+    federation.processes["ca"].wait(LIMIT_S)  # its SuperNode ends; a service would try on, in vain
+    assert main(["deploy", "renew", "ca", "-o", str(federation.folder)]) == 0
+    assert "ca: registered as node" in federation.type("register.sh", "ca")
+    federation.start("ca", federation.folder / "ca" / "supernode.sh")
+    federation.wait(lambda: "SuperNode ID" in federation.log("ca"), "ca")
