@@ -94,7 +94,7 @@ def read_site(run: Run, site: Site) -> Clinic:
     """
     corpus = site_corpus(site, run.corpus)
     notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
-    codes = corpus.codes() if site.labels else run.corpus.codes()
+    codes = site_codes(site, run.corpus)
     # The path may name a patient, and the clinic's name travels.
     name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
     skipped = dict(getattr(corpus, "skipped", {}))
@@ -113,3 +113,14 @@ def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:
         skip_bad=site.skip_bad or run_corpus.skip_bad,
         train_fraction=run_corpus.train_fraction,
     )
+
+
+def site_codes(site: Site, run_corpus: Corpus) -> list[str]:
+    """Return the list of codes that all sides share: the site's copy, else the public one of the run's corpus."""
+    try:
+        return site_corpus(site, run_corpus).codes() if site.labels else run_corpus.codes()
+    except UserError:
+        if site.labels:
+            raise
+        found = f"{site.where}: labels is missing, and corpus={type(run_corpus).__name__.lower()} has no public list"
+        raise UserError(f'{found} of codes; give the one that all sites share: labels = "/path/codes.json"') from None

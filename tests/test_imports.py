@@ -46,7 +46,14 @@ TABLE = {
         "hydra omegaconf",
         "",
     ),
+    "clinfed.checks": (
+        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.training.device",
+        "",
+        "torch bitsandbytes packaging cryptography",
+    ),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
+    # Asks the coordinator in Flower's own words.
+    "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
         "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
         "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.refusals clinfed.home",
