@@ -11,6 +11,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from flwr.app.error import Error
 from flwr.clientapp import ClientApp
 
+from client import permission
 from client.clinic import Clinic
 from client.warm import WORKER, Warm, warm
 from clinfed import fingerprints, protocol
@@ -45,14 +46,15 @@ def evaluate(message: Message, context: Context) -> Message:
 def answered(failure: protocol.Failure, work: Work, message: Message, context: Context) -> Message:
     """Return the work's answer, or the failure's code with the exception's class; its text stays in a file here.
 
-    Stock Flower would send the text, and a text may quote a note.
+    Stock Flower would send the text, and a text may quote a note. Code that the site has not allowed ends here.
     """
     try:
+        permission.admit_code(context.node_config)
         return Message(work(message, context), reply_to=message)
     except Exception as error:
         with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
             _keep_detail(failure)
-        return Message(Error(int(failure), type(error).__name__), reply_to=message)
+        return Message(Error(*permission.said(error, failure)), reply_to=message)
 
 
 def _keep_detail(failure: protocol.Failure) -> None:

@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from client.site import Site
 from clinfed.corpus.language import with_languages
 from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
@@ -13,10 +13,6 @@ from clinfed.errors import UserError
 from configs import Run
 from configs.discovery import plugin_class
 from partitions.base import deal, describe
-
-PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
-
-NodeConfig = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True)
@@ -91,33 +87,40 @@ class Simulation:
         return self._clinics[number]
 
 
-def read_site(run: Run, node_config: NodeConfig) -> Clinic:
-    """Return a real clinic, from its node_config: notes="/path", and optionally name, format and labels.
+def read_site(run: Run, site: Site) -> Clinic:
+    """Return a real clinic, from its own settings.
 
     What the run says of a place of notes is never looked at: the clinic's disk is its own affair.
     """
-    path = str(node_config.get("notes", ""))
-    if not Path(path).is_absolute():
-        raise UserError('node_config: notes is missing or not absolute; start the SuperNode with notes="/path"')
-    labels = str(node_config.get("labels", ""))
-    corpus = _site_corpus(run.corpus, str(node_config.get("format", "jsonl")), path, labels)
+    corpus = site_corpus(site, run.corpus)
     notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
-    codes = corpus.codes() if labels else run.corpus.codes()
+    codes = site_codes(site, run.corpus)
     # The path may name a patient, and the clinic's name travels.
-    name = str(node_config.get("name", "")) or f"site-{hashlib.sha256(path.encode()).hexdigest()[:8]}"
+    name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
     skipped = dict(getattr(corpus, "skipped", {}))
     return Clinic(name, notes, tuple(codes), run.corpus.train_fraction, skipped=skipped)
 
 
-def _site_corpus(run_corpus: Corpus, form: str, path: str, labels: str) -> Corpus:
+def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:
     """Return the reader of the site's format with the run's way of reading (case, slice) and the site's own paths."""
-    reader = plugin_class("corpus", form)()
+    reader = plugin_class("corpus", site.format)()
     assert isinstance(reader, Corpus)
     return replace(
         reader,
-        path=path,
-        labels=labels,
+        path=site.notes,
+        labels=site.labels,
         lowercase=run_corpus.lowercase,
-        skip_bad=run_corpus.skip_bad,
+        skip_bad=site.skip_bad or run_corpus.skip_bad,
         train_fraction=run_corpus.train_fraction,
     )
+
+
+def site_codes(site: Site, run_corpus: Corpus) -> list[str]:
+    """Return the list of codes that all sides share: the site's copy, else the public one of the run's corpus."""
+    try:
+        return site_corpus(site, run_corpus).codes() if site.labels else run_corpus.codes()
+    except UserError:
+        if site.labels:
+            raise
+        found = f"{site.where}: labels is missing, and corpus={type(run_corpus).__name__.lower()} has no public list"
+        raise UserError(f'{found} of codes; give the one that all sites share: labels = "/path/codes.json"') from None

@@ -10,13 +10,15 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from client.clinic import PARTITION, PARTITIONS, Clinic, NodeConfig, Simulation, read_site
+from client.clinic import Clinic, Simulation, read_site
+from client.permission import admit_run
+from client.site import PARTITION, PARTITIONS, NodeConfig, Site, of_node
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note
 from clinfed.home import clinic_folder
-from configs import Run, load, refuse_at_site, refuse_relative_paths
+from configs import Run, load, refuse_relative_paths
 
 if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
@@ -35,7 +37,7 @@ class Warm:
         self.base_loads = 0
         self.load_s = 0.0
         self._simulations: dict[int, Simulation] = {}
-        self._sites: dict[str, Clinic] = {}
+        self._sites: dict[Site, Clinic] = {}
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._hints: dict[str, Hints] = {}
@@ -43,16 +45,18 @@ class Warm:
         self._tagger: Tagger | None = None
 
     def clinic(self, node_config: NodeConfig) -> Clinic:
-        """Return the node's clinic; its notes are read once. Raises: UserError, also for corpus.* at a real site."""
+        """Return the node's clinic; notes are read once. Raises: RefusedError where a site does not allow the run."""
         with self.loading():
             if PARTITION in node_config:
                 simulation = self.simulation(int(node_config[PARTITIONS]))
                 return simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction)
-            refuse_at_site(self.overrides)
-            key = str(sorted(node_config.items()))
-            if key not in self._sites:
-                self._sites[key] = read_site(self.run, node_config)
-            return self._sites[key]
+            site = of_node(node_config)
+            admit_run(site, self.overrides, self.run)
+            if site.device and self._tagger is None:  # a model that is warm stays where it is
+                self.run.training.device = site.device
+            if site not in self._sites:
+                self._sites[site] = read_site(self.run, site)
+            return self._sites[site]
 
     def simulation(self, num_nodes: int) -> Simulation:
         """Return all notes, dealt over so many simulated nodes."""

@@ -1,4 +1,4 @@
-"""Where clinfed keeps what it writes: run records, and what is private to the clinics of this machine."""
+"""Where clinfed keeps things: run records, bases by name, and what is private to the clinics of this machine."""
 
 import os
 from pathlib import Path
@@ -24,6 +24,12 @@ def runs_folder() -> Path:
     folder = home() / "runs"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def bases_folder() -> Path:
+    """Return where each side keeps bases under the names that a run may ask for: $CLINFED_BASES, else home()/bases."""
+    given = os.environ.get("CLINFED_BASES", "")
+    return Path(given).expanduser().absolute() if given else home() / "bases"
 
 
 def clinic_folder(name: str) -> Path:

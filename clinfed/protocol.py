@@ -40,11 +40,15 @@ REPRESENTABLE_GOLD = "representable"
 
 
 class Failure(IntEnum):
-    """What a clinic says when something went wrong: this code and the exception's class, never its text."""
+    """What a clinic says when something went wrong: this code and the exception's class, never its text.
+
+    With REFUSED it names one of its settings instead of a class (clinfed/refusals.py).
+    """
 
     HELLO = 101
     TRAIN = 102
     EVALUATE = 103
+    REFUSED = 104
 
 
 Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts

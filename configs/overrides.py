@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from clinfed.errors import UserError
+from clinfed.refusals import RefusedError
 
 KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -41,12 +42,19 @@ def refuse_relative_paths(overrides: Sequence[str]) -> None:
 
 
 def refuse_at_site(overrides: Sequence[str]) -> None:
-    """Raise UserError for corpus.* settings: a clinic's notes are its own affair, set in its node_config."""
+    """Raise RefusedError for what no run decides at a real site: which notes it reads, and where a base lies."""
     for key, value in parse(overrides).items():
         if key.startswith("corpus."):
-            raise UserError(
-                f"{key}={value}: a clinic reads its own notes, and no run may say which; leave {key} out and start "
-                "the SuperNode with --node-config 'notes=\"/path/to/notes\"'"
+            raise RefusedError(
+                "corpus",
+                f"{key}={value}: a clinic reads its own notes, and no run may say which; leave {key} out, notes are "
+                "named in the site's own settings (docs/sites.md)",
+            )
+        if key in ("base.path", "base.revision"):
+            raise RefusedError(
+                "base",
+                f"{key}={value}: no run may say which files a clinic loads; leave {key} out and choose a base by name: "
+                "an option of base=, or base=local base.name=NAME for the folder $CLINFED_BASES/NAME of every side",
             )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 from flwr.common.constant import ErrorCode
 
-from clinfed import protocol
+from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import DTYPE, WIRE_VERSION, WireError, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
@@ -60,6 +60,8 @@ def failure(who: str, code: int, reason: str | None) -> str:
     """
     if code in FLOWER_CODES:
         return f"{who}: {FLOWER_CODES[code]} (Flower's code {code}); look at that machine, then start the run again"
+    if code == protocol.Failure.REFUSED and reason in refusals.REMEDIES:
+        return refusals.to_coordinator(who, reason, code=fingerprints.code())
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"

@@ -104,13 +104,14 @@ class World:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Return notes of 32 patients in two languages, with canaries, on disk; one more note has a broken label."""
     folder = tmp_path_factory.mktemp("world")
     (folder / "notes").mkdir()
-    common = ("base=path", f"base.path={folder / 'base'}", "rounds=2", "adapter.r=4", "training.batch_notes=8")
+    common = ("rounds=2", "adapter.r=4", "training.batch_notes=8")
+    path, name = ("base=path", f"base.path={folder / 'base'}"), ("base=local", "base.name=base")
     corpus = (f"corpus.path={folder / 'notes'}", f"corpus.labels={folder / 'codes.json'}", "corpus.skip_bad=true")
-    world = World(folder, ("corpus=jsonl", *corpus, *common), ("corpus=jsonl", *common))
+    world = World(folder, ("corpus=jsonl", *corpus, *path, *common), ("corpus=jsonl", *name, *common))
     texts = []
     for number, language in enumerate(("ca", "es")):
         rows = [row for patient in range(16) for row in _patient(language, 2 * patient + number)]
@@ -121,7 +122,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     (folder / "notes" / "canaryfile-broken.jsonl").write_text(json.dumps(broken) + "\n", "utf-8")
     world.labels.write_text(json.dumps(sorted(set(DIAGNOSES["es"].values()))), "utf-8")
     _small_base(folder / "base", texts)
-    return world
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINFED_BASES", str(folder))  # processes that a test starts inherit it
+        yield world
 
 
 def _patient(language: str, number: int) -> Iterator[dict[str, object]]:

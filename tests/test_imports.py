@@ -14,6 +14,7 @@ TENSORS = "torch transformers tokenizers peft bitsandbytes accelerate safetensor
 TABLE = {
     "clinfed.errors": ("", "", ""),
     "clinfed.home": ("", "", "platformdirs"),
+    "clinfed.refusals": ("", "", ""),
     "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
     "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
@@ -22,7 +23,7 @@ TABLE = {
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     "clinfed.tasks": ("clinfed.corpus", "numpy", "torch transformers"),
-    "clinfed.bases": ("", "numpy", TENSORS),
+    "clinfed.bases": ("clinfed.home", "numpy", TENSORS),
     "clinfed.adapters": ("clinfed.bases", "numpy", TENSORS),
     "clinfed.adapters.state": ("", "numpy", ""),
     "clinfed.adapters.update": ("clinfed.adapters.state", "numpy", ""),
@@ -40,19 +41,29 @@ TABLE = {
     ),
     "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
     "configs": (
-        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings partitions strategies",
+        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings clinfed.refusals "
+        "partitions strategies",
         "hydra omegaconf",
         "",
     ),
+    "clinfed.checks": (
+        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.training.device",
+        "",
+        "torch bitsandbytes packaging cryptography",
+    ),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
+    # Asks the coordinator in Flower's own words.
+    "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
         "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
-        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.home",
+        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.refusals clinfed.home",
         "flwr numpy safetensors",
         "torch",
     ),
     # The one file of the coordinator that reads notes: a public test set of its own.
     "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
+    "clinfed.deploy": ("", "cryptography", "jinja2"),
+    "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.errors import UserError
+from clinfed.home import bases_folder
 
 # What a base needs: sizes, weights and tokenizer. Weights in pickle form are never fetched.
 FILES = ["config.json", "model*.safetensors", "model.safetensors.index.json"]
@@ -19,14 +20,18 @@ TOKENIZER_FILES = [
     "merges.txt",
     "*.model",
 ]
+EMBEDDED = "tiny"
 
 
 @dataclass
 class Base:
-    """A frozen encoder: the embedded tiny one (path empty), a local folder, or a hub id at a pinned revision."""
+    """A frozen encoder: a local folder, a hub id at a pinned revision, or (path empty) one that its name alone finds.
 
-    name: str = "tiny"
-    path: str = ""  # absolute folder or hub id "owner/name"; empty means the embedded base
+    The name tiny is the embedded base; any other is a folder that each side keeps for itself (clinfed.home).
+    """
+
+    name: str = EMBEDDED
+    path: str = ""  # absolute folder or hub id "owner/name"; empty: found by name
     revision: str = ""  # full commit of a hub id: a branch name could change between two clinics
     license: str = ""
     config: dict[str, Any] = field(
@@ -51,7 +56,7 @@ class Base:
         Raises: UserError naming what is missing and what to do offline.
         """
         if not self.path:
-            return _embedded_folder()
+            return _embedded_folder() if self.name == EMBEDDED else _named_folder(self.name)
         if self.is_hub:
             return _hub_folder(self.path, self.revision)
         path = Path(self.path)
@@ -70,6 +75,18 @@ def _embedded_folder() -> Path:
         raise UserError(
             "base=tiny: the package clinfed_tiny is missing or holds no config.json; "
             "install clinfed from its checkout (pip install .), or choose base=path base.path=/your/model"
+        )
+    return folder
+
+
+def _named_folder(name: str) -> Path:
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):  # it comes over the network, and must not lead elsewhere
+        raise UserError(f"base.name={name!r}: expected letters, digits, '.', '_' and '-'; give the folder's bare name")
+    folder = bases_folder() / name
+    if not (folder / "config.json").is_file():
+        raise UserError(
+            f"base.name={name}: no config.json in {folder}; copy the model folder there (config.json, "
+            "model.safetensors, tokenizer.json), or set CLINFED_BASES to the folder that holds it"
         )
     return folder
 

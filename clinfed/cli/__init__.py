@@ -19,7 +19,9 @@ COMMANDS = {
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
+    "check": "say whether this site is ready to join, and what to do if it is not",
     "pretrain": "make the embedded base anew",
+    "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",
 }
 
 

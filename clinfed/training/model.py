@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from clinfed.bases import load_encoder
 from clinfed.training.determinism import seed_everything
+from clinfed.training.device import refuse_absent
 
 if TYPE_CHECKING:
     from clinfed.adapters.base import Adapter
@@ -33,8 +34,9 @@ class Tagger(nn.Module):
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:
     """Return a tagger whose adapter and head are new, drawn from the seed: the same on every side.
 
-    The base is drawn from nothing: its bytes are those of its files.
+    The base is drawn from nothing: its bytes are those of its files. Raises: UserError for a GPU that is not there.
     """
+    refuse_absent(device)
     encoder = load_encoder(base, quantization=adapter.quantization(), device=device)
     hidden_size = encoder.config.hidden_size
     seed_everything("first state", seed)

@@ -131,3 +131,29 @@ def test_the_fingerprint_sees_one_changed_weight_and_not_the_place(small_base: M
 def test_local_paths_are_never_public(tmp_path: Path) -> None:
     assert Base(name="path", path=str(tmp_path)).public_name == "path"
     assert Base(name="mbert", path="some/model").public_name == "some/model"
+
+
+def test_a_base_is_found_by_its_name_in_the_sides_own_folder(
+    small_base: MakeBase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINFED_BASES", str(tmp_path))
+    there = saved(small_base(), tmp_path / "ours")
+    named = Base(name="ours")
+    assert named.folder() == tmp_path / "ours"
+    assert fingerprint(named) == fingerprint(there) != fingerprint(Base())
+
+
+def test_a_name_without_a_folder_says_where_it_was_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINFED_BASES", str(tmp_path))
+    with pytest.raises(UserError, match=rf"base.name=ours: no config.json in {tmp_path}/ours"):
+        Base(name="ours").folder()
+
+
+@pytest.mark.parametrize("name", ["../ours", "/ours", "..", ".hidden", "a/b", ""])
+def test_a_name_leads_nowhere_else(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINFED_BASES", str(tmp_path / "bases"))
+    for folder in (tmp_path / "ours", tmp_path, tmp_path / "bases", tmp_path / "bases" / ".hidden"):
+        folder.mkdir(exist_ok=True, parents=True)
+        (folder / "config.json").touch()
+    with pytest.raises(UserError, match="expected letters"):
+        Base(name=name).folder()

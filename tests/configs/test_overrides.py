@@ -44,7 +44,7 @@ def test_what_is_made_absolute_is_not_refused() -> None:
 
 @pytest.mark.parametrize("override", ["corpus.path=/notes", "corpus.train_fraction=0.5", "corpus.seed=1"])
 def test_a_site_refuses_to_be_told_about_its_notes(override: str) -> None:
-    with pytest.raises(UserError, match=r"node-config"):
+    with pytest.raises(UserError, match=r"site's own settings"):
         refuse_at_site(["rounds=3", override])
 
 

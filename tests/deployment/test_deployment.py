@@ -124,7 +124,7 @@ def test_two_real_sites_end_with_the_simulations_adapter(deployment: Deployment,
 def test_sites_refuse_a_run_that_says_which_notes_to_read(deployment: Deployment, world: Any) -> None:
     overrides = " ".join([*world.overrides, "clinics=2"])  # with corpus.path
     printed = deployment.run(f"overrides='{overrides}'")
-    assert "hello failed with UserError (code 101)" in printed
+    assert "the site's own settings refuse this run: corpus; leave corpus.* out" in printed
     [detail] = (deployment.folder / "ca" / "home" / "clinic" / "errors").iterdir()
     assert "a clinic reads its own notes" in detail.read_text("utf-8")
 

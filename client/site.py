@@ -1,0 +1,109 @@
+"""A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from clinfed.errors import UserError
+from clinfed.refusals import RefusedError
+from configs import options
+
+PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
+
+NodeConfig = Mapping[str, str | int | float | bool]
+
+QUANTISATIONS = ("any", "none", "nf4")
+INLINE = ("notes", "name", "format", "labels")  # what node_config may say without a settings file
+EXPECTED = {str: "a text in quotes", int: "a whole number from 0", bool: "true or false", tuple: "a list of texts"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a site holds and what it allows. A key that is left out sets no limit, but allowed_code of a file.
+
+    None as a list allows all; an empty list allows nothing.
+    """
+
+    notes: str = ""  # file or folder, absolute
+    name: str = ""  # the clinic's name in records and seeds; "": one made from a hash of the path of notes
+    format: str = "jsonl"
+    labels: str = ""  # the site's copy of the list of codes that all sides share, absolute; "": the corpus' public one
+    skip_bad: bool = False  # leave faulty notes out and count them, instead of refusing to start
+    device: str = ""  # the site's choice, for all runs: cpu, cuda or cuda:N; "": the run's
+    batch_notes: int = 0  # cap on windows of 256 sub-words in a batch; 0: none
+    quantisation: str = "any"  # of the base in memory: "none" (float32), "nf4" (4 bits), or as the run asks
+    rank_cap: int = 0  # cap on adapter.r; full fine-tuning is above every cap; 0: none
+    allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
+    allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
+    small_cell_threshold: int = 0  # counts below it would have to stay here: there is no such rule yet
+    file: str = ""  # where this stands, for messages; "" is node_config
+
+    def __post_init__(self) -> None:
+        if not Path(self.notes).is_absolute():
+            found = f"notes is {self.notes!r}, expected an absolute path" if self.notes else "notes is missing"
+            raise UserError(f'{self.where}: {found}; give the file or folder of this site: notes = "/path/notes.jsonl"')
+        if self.labels and not Path(self.labels).is_absolute():
+            raise UserError(f"{self.where}: labels is {self.labels!r}, expected an absolute path; give it in full")
+        if self.format not in (forms := [form for form in options("corpus") if form != "synthetic"]):
+            raise UserError(f"{self.where}: format is {self.format!r}, expected one of {', '.join(forms)}; correct it")
+        if self.quantisation not in QUANTISATIONS:
+            expected = ", ".join(QUANTISATIONS)
+            raise UserError(f"{self.where}: quantisation is {self.quantisation!r}, expected one of {expected}")
+        kind, _, number = self.device.partition(":")
+        if kind not in ("", "cpu", "cuda") or (":" in self.device and not (kind == "cuda" and number.isdecimal())):
+            raise UserError(f"{self.where}: device is {self.device!r}, expected cpu, cuda or cuda:0")
+
+    @property
+    def where(self) -> str:
+        """Return where a user finds these settings."""
+        return self.file or "node_config"
+
+
+def of_node(node_config: NodeConfig) -> Site:
+    """Return the settings of a real node: those of the file that settings= names, else the node_config's own keys.
+
+    Raises: RefusedError("settings") where they are not right: without settings nothing runs.
+    """
+    try:
+        if "settings" not in node_config:
+            given: dict[str, Any] = {key: str(node_config[key]) for key in INLINE if key in node_config}
+            return Site(**given)
+        if twice := [key for key in INLINE if key in node_config]:
+            raise UserError(f"node_config: settings and {twice[0]} are both given; {twice[0]} belongs into the file")
+        return read(Path(str(node_config["settings"])))
+    except UserError as error:
+        raise RefusedError("settings", str(error)) from None
+
+
+def read(path: Path) -> Site:
+    """Return the settings of a file. Raises: UserError naming the key, what was found and what was expected."""
+    if not path.is_absolute():
+        raise UserError(f"settings={path}: expected an absolute path; a SuperNode runs in a folder of its own")
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        place = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
+        raise UserError(f"{path}: cannot be read as TOML ({type(error).__name__}{place}); correct the file") from None
+    kinds = {field.name: type(field.default) for field in fields(Site) if field.name != "file"}
+    kinds |= {"allowed_code": tuple, "allowed_experiments": tuple}
+    checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
+    if "allowed_code" not in checked:
+        raise UserError(f"{path}: allowed_code is missing; list the code that may run here, or [] to allow none yet")
+    return Site(**checked, file=str(path))
+
+
+def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any:
+    """Return the value as Site holds it."""
+    if key not in kinds:
+        near = difflib.get_close_matches(key, kinds, n=1)
+        instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
+        raise UserError(f"{path}: {key} is no setting; {instead}")
+    if kinds[key] is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
+        return tuple(value)
+    # bool is an int to Python, but no number here.
+    if type(value) is not kinds[key] or (type(value) is int and value < 0):
+        raise UserError(f"{path}: {key} is {value!r}, expected {EXPECTED[kinds[key]]}; correct the file")
+    return value

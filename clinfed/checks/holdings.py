@@ -1,0 +1,106 @@
+"""What the site holds: base and notes. Codes and reasons are counted here, and no word of a note is named."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from clinfed.bases import Base, fingerprint, load_tokenizer, tokenizer_fingerprint
+from clinfed.checks.finding import Finding, failed
+from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.language import EXPECTED, with_languages
+from clinfed.corpus.note import Note
+from clinfed.corpus.source import Corpus
+from clinfed.corpus.splits import SPLITS, split_of
+from clinfed.tasks.bio import representable
+
+OUTSIDE = "code outside the label map"  # as clinfed/tasks/bio.py counts it
+MANY_LOST = 0.05  # of all mentions; CodiEsp, with its many overlaps, loses more
+SHOWN = 16  # of a fingerprint's digits, as in messages of a run
+
+
+def base(chosen: Base, expected: str) -> list[Finding]:
+    """Return whether the run's base and its tokenizer are here. expected: the base's fingerprint, or how it begins."""
+    found = fingerprint(chosen)
+    load_tokenizer(chosen)
+    row = f"{chosen.public_name} is here, fingerprint {found}; its tokenizer's {tokenizer_fingerprint(chosen)[:SHOWN]}"
+    if not expected:
+        return [Finding("base", "ok", row, "compare with the coordinator's: `clinfed check` there prints it, too")]
+    if not found.startswith(expected):
+        wrong = f"{chosen.folder()} has the fingerprint {found[:SHOWN]}, expected {expected[:SHOWN]}"
+        return [Finding("base", "fail", wrong, "copy config.json and model*.safetensors from the coordinator again")]
+    return [Finding("base", "ok", row + ", as expected")]
+
+
+def labels(path: str, codes: Sequence[str]) -> Finding:
+    """Return how many codes the shared list has."""
+    return Finding("labels", "ok", f"{len(codes)} codes in {path or 'the public list of the corpus'}")
+
+
+def notes(corpus: Corpus, codes: Sequence[str]) -> list[Finding]:
+    """Return how many notes can be read, in which languages, and what of them tags can hold."""
+    careful = replace(corpus, skip_bad=True)  # one fault does not hide the others
+    held = list(with_languages(careful.notes()))
+    skipped: Mapping[str, int] = getattr(careful, "skipped", {})
+    rows = [_amount(held, corpus.path)]
+    if skipped:
+        rows.append(_faults(corpus, skipped))
+    rows.append(_languages(held))
+    return rows + _mentions(held, codes) if codes else rows
+
+
+def _amount(held: Sequence[Note], path: str) -> Finding:
+    splits = Counter(split_of(note) for note in held)
+    found = f"{len(held)} in {Path(path)}: " + ", ".join(f"{splits[split]} {split}" for split in SPLITS)
+    if not splits["train"]:
+        return Finding("notes", "fail", f"{found}", "a site without training notes has no part in a run: add some")
+    if not splits["validation"] or not splits["test"]:
+        return Finding("notes", "warn", found, "none to judge the model on: more patients, or an official split, help")
+    return Finding("notes", "ok", found)
+
+
+def _faults(corpus: Corpus, skipped: Mapping[str, int]) -> Finding:
+    """Return what reading left out or merged, and the first fault, which would end a run unless skip_bad."""
+    by_reason = _listed(skipped)
+    try:
+        for _ in replace(corpus, skip_bad=False).notes():
+            pass
+    except BadInputError as fault:
+        first = failed("notes", fault).found
+        found = f"left out, by reason: {by_reason}; first fault: {first}"
+        if corpus.skip_bad:
+            return Finding("faults", "warn", found, "correct the file, so that these notes can take part")
+        remedy = "correct the file, or set skip_bad = true to leave such notes out; else no run starts here"
+        return Finding("faults", "fail", found, remedy)
+    return Finding("faults", "ok", f"no faulty note; left out or merged, by reason: {by_reason}")
+
+
+def _languages(held: Sequence[Note]) -> Finding:
+    counts = Counter(note.language or "unknown" for note in held)
+    found = _listed(counts)
+    if others := sum(count for language, count in counts.items() if language not in EXPECTED):
+        remedy = 'leave those notes out, or write "language" beside each where identification is wrong'
+        return Finding("languages", "warn", f"{found}: {others} neither Catalan nor Spanish", remedy)
+    return Finding("languages", "ok", found)
+
+
+def _mentions(held: Sequence[Note], codes: Sequence[str]) -> list[Finding]:
+    total = sum(len(note.spans) for note in held)
+    _, lost = representable(held, codes)
+    outside = lost.pop(OUTSIDE, 0)
+    unknown = {span.code for note in held for span in note.spans} - set(codes)
+    rows = [Finding("codes", "ok", f"all {total} mentions have codes of the shared list")]
+    if outside:
+        found = f"{outside} of {total} mentions have codes outside the shared list ({len(unknown)} different ones)"
+        remedy = "they are not learnt, and count as missed: correct the codes, or have the list extended for all sites"
+        rows = [Finding("codes", "warn", found, remedy)]
+    if not lost:
+        return [*rows, Finding("spans", "ok", "tags can hold all other mentions")]
+    share = lost.total() / total
+    found = f"tags cannot hold {lost.total()} of {total} mentions ({share:.1%}): {_listed(lost)}"
+    many = share > MANY_LOST
+    return [*rows, Finding("spans", "warn" if many else "ok", found, "look at the annotation rules" if many else "")]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))

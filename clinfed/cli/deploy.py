@@ -1,0 +1,108 @@
+"""clinfed deploy: folders for a coordinator and its sites, renewal of keys, and what the coordinator's scripts call."""
+
+import argparse
+from pathlib import Path
+
+from clinfed.deploy import folders
+from clinfed.deploy.plan import COORDINATOR, Plan
+from clinfed.errors import UserError
+
+DEFAULT_FOLDER = Path("federation")
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command."""
+    parser = subparsers.add_parser("deploy", help="folders with certificates, keys and scripts for real sites")
+    actions = parser.add_subparsers(dest="action", metavar="action", required=True)
+    _add_init(actions)
+    _add_renew(actions)
+    gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
+    gate.add_argument("folder", type=Path, help="the coordinator's folder")
+    app = actions.add_parser("app", help="what run.sh calls: write the Flower app as it is installed here")
+    app.add_argument("folder", type=Path, help="a new folder")
+
+
+def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser(
+        "init",
+        help="write a folder for the coordinator and one for each site",
+        description="Write certificates, keys, start scripts, systemd units, compose files and a README for each side.",
+    )
+    parser.add_argument("--sites", required=True, help="names with commas between: north,south,coast")
+    parser.add_argument("--host", required=True, help="name or IP address at which sites reach the coordinator")
+    parser.add_argument("--port", type=int, default=Plan.port, help="the one port that is open to sites (%(default)s)")
+    parser.add_argument(
+        "--control-port", type=int, default=Plan.control_port, help="the SuperLink's, on loopback only (%(default)s)"
+    )
+    parser.add_argument(
+        "--place", default=Plan.place, help="where each machine will keep its folder, for systemd (%(default)s)"
+    )
+    _add_folder(parser)
+
+
+def _add_renew(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    parser = actions.add_parser("renew", help="replace one site's keys, or the server's key and certificate")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("site", nargs="?", help="whose key pair is replaced")
+    what.add_argument("--server", action="store_true", help="a new server certificate of the same authority")
+    _add_folder(parser)
+
+
+def _add_folder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        help=f"the folder that holds {COORDINATOR}/ (%(default)s)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the action."""
+    return int({"init": _init, "renew": _renew, "gate": _gate, "app": _app}[args.action](args))
+
+
+def _init(args: argparse.Namespace) -> int:
+    from clinfed import fingerprints
+
+    sites = tuple(name.strip() for name in args.sites.split(","))
+    plan = Plan(sites, args.host, args.port, args.control_port, args.place, fingerprints.code())
+    folders.init(args.output, plan)
+    print(f"{args.output}/{COORDINATOR}: for the machine {plan.host}; it alone keeps ca.key")
+    for site in plan.sites:
+        print(f"{args.output}/{site}: for {site}, by a safe way; delete it here once it is there")
+    print("each README.md has the commands")
+    return 0
+
+
+def _renew(args: argparse.Namespace) -> int:
+    if args.server:
+        print(f"{folders.renew_server(args.output)}: new; sites keep their ca.crt. At the coordinator, now:")
+        print("  sudo systemctl restart clinfed-superlink clinfed-gate")
+        return 0
+    key, site = folders.renew_site(args.output, args.site), args.site
+    print(f"{key}: new; the old key stays good until the first of these. In {args.output}/{COORDINATOR}, now:")
+    print(f"  ./unregister.sh {site}\n  ./register.sh {site}")
+    print(f"then carry {site}.key to {site} by a safe way, delete it here, and there:")
+    print(f"  sudo systemctl restart clinfed-{site}")
+    return 0
+
+
+def _gate(args: argparse.Namespace) -> int:
+    from clinfed.deploy.gate import serve
+
+    plan = Plan.read(args.folder / folders.PLAN)
+    if missing := [name for name in ("server.crt", "server.key", "ca.crt") if not (args.folder / name).is_file()]:
+        raise UserError(f"{args.folder / missing[0]}: no such file; `clinfed deploy renew --server` writes a new one")
+    serve(args.folder, listen=plan.listen, port=plan.port, link_port=plan.control_port)
+    return 0
+
+
+def _app(args: argparse.Namespace) -> int:
+    from clinfed.cli.launch import stage
+
+    folders.refuse_filled(args.folder, "give a new one: all that lies there would travel to every site")
+    stage(args.folder)
+    return 0

@@ -1,0 +1,107 @@
+"""Writes what a federation is deployed from: one folder for the coordinator and one for each site.
+
+    FOLDER/coordinator/   the authority, the server certificate, public keys of sites, scripts, units, README
+    FOLDER/north/         ca.crt, the site's own key pair, site.toml, script, unit, README
+
+A private key lies in the folder of the one who uses it and nowhere else.
+"""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from clinfed.deploy.certificates import Authority, write_server, write_site_keys
+from clinfed.deploy.plan import COORDINATOR, Plan
+from clinfed.errors import UserError
+
+TEMPLATES = Path(__file__).with_name("templates")
+PLAN = "deployment.json"
+PRIVATE_FOLDERS = ("flower", "state")  # what Flower and clinfed write at run time
+FOLDER_MODE, PROGRAM_MODE, SETTINGS_MODE = 0o700, 0o755, 0o600
+
+
+def init(folder: Path, plan: Plan) -> None:
+    """Write all folders below a new one. Raises: UserError where it exists: keys are never overwritten unasked."""
+    refuse_filled(
+        folder,
+        "its keys may be in use: give another folder with -o, replace single keys with `clinfed deploy renew`, or "
+        "remove it yourself if nobody has got a part of it",
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(FOLDER_MODE)
+    coordinator = _new_folder(folder / COORDINATOR)
+    (coordinator / "sites").mkdir()
+    authority = Authority.make(f"clinfed federation at {plan.host}")
+    authority.write(coordinator / "ca.key", coordinator / "ca.crt")
+    write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
+    plan.write(coordinator / PLAN)
+    _render("coordinator", coordinator, {"plan": plan, "number": len(plan.sites)})
+    for site in plan.sites:
+        _write_site(folder, plan, site)
+
+
+def renew_site(folder: Path, site: str) -> Path:
+    """Replace a site's key pair, in the coordinator's folder and in the site's; return the new private key's path.
+
+    The site's folder is made where it has gone: it belongs on the site's machine.
+    """
+    plan = Plan.read(folder / COORDINATOR / PLAN)
+    if site not in plan.sites:
+        raise UserError(f"{site!r} is no site of {folder}; its sites: {', '.join(plan.sites)}")
+    own = folder / site
+    own.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    _write_keys(folder, site)
+    return own / f"{site}.key"
+
+
+def renew_server(folder: Path) -> Path:
+    """Replace the server's key and certificate, signed by the same authority; return the certificate's path."""
+    coordinator = folder / COORDINATOR
+    plan = Plan.read(coordinator / PLAN)
+    if not (coordinator / "ca.key").is_file():
+        raise UserError(f"{coordinator}/ca.key: no such file; put the authority's key back for as long as this takes")
+    authority = Authority.read(coordinator / "ca.key", coordinator / "ca.crt")
+    write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
+    return coordinator / "server.crt"
+
+
+def refuse_filled(folder: Path, remedy: str) -> None:
+    """Raise UserError where a folder exists and is not empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UserError(f"{folder}: exists already and is not empty; {remedy}")
+
+
+def _write_site(folder: Path, plan: Plan, site: str) -> None:
+    own = _new_folder(folder / site)
+    shutil.copyfile(folder / COORDINATOR / "ca.crt", own / "ca.crt")
+    _write_keys(folder, site)
+    _render("site", own, {"plan": plan, "site": site})
+
+
+def _write_keys(folder: Path, site: str) -> None:
+    own = folder / site
+    write_site_keys(own / f"{site}.key", own / f"{site}.pub")
+    shutil.copyfile(own / f"{site}.pub", folder / COORDINATOR / "sites" / f"{site}.pub")
+
+
+def _new_folder(path: Path) -> Path:
+    path.mkdir(mode=FOLDER_MODE)
+    for name in PRIVATE_FOLDERS:
+        (path / name).mkdir(mode=FOLDER_MODE)
+    return path
+
+
+def _render(role: str, target: Path, values: Mapping[str, Any]) -> None:
+    """Write each template of a role; its name is the file's, with NAME for the site and .jinja left out."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True, trim_blocks=True
+    )
+    for path in sorted((TEMPLATES / role).rglob("*.jinja")):
+        template = environment.get_template(path.relative_to(TEMPLATES).as_posix())
+        relative = path.relative_to(TEMPLATES / role).with_suffix("")
+        file = target / relative.with_name(relative.name.replace("NAME", str(values.get("site", ""))))
+        file.write_text(template.render(values), "utf-8")
+        file.chmod(PROGRAM_MODE if file.suffix == ".sh" else SETTINGS_MODE)

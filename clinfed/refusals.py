@@ -1,0 +1,33 @@
+"""What a site refuses by its own settings: the one exception for it, and what each side is told.
+
+To the coordinator goes the setting's name only, out of the fixed list here; the reason stays at the site.
+"""
+
+from clinfed.errors import UserError
+
+# setting of the site, or one of two rules that hold at every site -> what the coordinator can do about it
+REMEDIES = {
+    "settings": "they cannot be read; its engineer runs `clinfed check --settings site.toml` there",
+    "allowed_code": "this code is not on its list; its engineer reads the code and adds {code} to allowed_code",
+    "allowed_experiments": "run an experiment of its list, without more overrides, or have its engineer add this one",
+    "rank_cap": "lower adapter.r (adapter=full is above every cap), or have its engineer raise the cap",
+    "quantisation": "adapter=qlora holds the base in 4 bits, no other does; take the other, or have its engineer agree",
+    "batch_notes": "lower training.batch_notes, batch_tokens or window, or have its engineer raise the cap",
+    "device": "leave training.device out: each site computes on its own device",
+    "small_cell_threshold": "this version cannot hold small counts back, so its engineer lets nothing run there",
+    "corpus": "leave corpus.* out: a site reads its own notes",
+    "base": "leave base.path and base.revision out: name a base that each site has (docs/sites.md)",
+}
+
+
+class RefusedError(UserError):
+    """The site does not do what a run asks. setting: the name in REMEDIES, all that leaves the site."""
+
+    def __init__(self, setting: str, message: str) -> None:
+        super().__init__(message)
+        self.setting = setting
+
+
+def to_coordinator(who: str, setting: str, *, code: str) -> str:
+    """Return the coordinator's line on a refusal. code: the fingerprint of the code that runs here."""
+    return f"{who}: the site's own settings refuse this run: {setting}; {REMEDIES[setting].format(code=code)}"

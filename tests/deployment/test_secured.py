@@ -1,0 +1,209 @@
+"""What `clinfed deploy init` writes, started on loopback by its own scripts: TLS on, registered keys only."""
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from flwr.proto.fleet_pb2 import ActivateNodeRequest
+from flwr.supercore.interceptors.http.runtime_version import RuntimeVersionHttpInterceptor
+from flwr.supercore.primitives.asymmetric import public_key_to_bytes
+from flwr.supernode.fleet_http_client import FleetHttpClient
+from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
+
+from clinfed.cli import main, reaper
+from clinfed.cli.launch import free_ports
+from clinfed.deploy.certificates import Authority, write_site_keys
+from clinfed.evaluation import record as records
+
+pytestmark = pytest.mark.deployment
+
+SITES = ("ca", "es")
+LIMIT_S = 600.0  # for one step; seconds on an idle machine
+
+
+class Federation:
+    """A coordinator and its sites on this machine, each in the folder that was written for it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.coordinator = folder / "coordinator"
+        self.mark = uuid.uuid4().hex
+        self.gate, self.control = free_ports(2)
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        ports = ["--port", str(self.gate), "--control-port", str(self.control)]
+        names = ["--sites", ",".join(SITES), "--host", "127.0.0.1", "--place", str(folder)]
+        assert main(["deploy", "init", *names, *ports, "-o", str(folder)]) == 0
+
+    def environment(self) -> dict[str, str]:
+        node_port = str(free_ports(1)[0])
+        return {**os.environ, reaper.VARIABLE: self.mark, "CLINFED_VENV": sys.prefix, "CLINFED_NODE_PORT": node_port}
+
+    def start(self, name: str, *command: str | Path) -> None:
+        """Start a script or command; what it prints goes to NAME.log beside the folders."""
+        with (self.folder / f"{name}.log").open("wb") as log:
+            self.processes[name] = subprocess.Popen(
+                [str(each) for each in command],
+                env=self.environment(),
+                cwd=self.folder,  # no script may depend on where it is started
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self, name: str) -> str:
+        return (self.folder / f"{name}.log").read_text("utf-8", errors="replace")
+
+    def type(self, *command: str) -> str:
+        """Run a script of the coordinator to its end; return what it printed."""
+        arguments = [str(self.coordinator / command[0]), *command[1:]]
+        done = subprocess.run(
+            arguments, env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=LIMIT_S
+        )
+        return done.stdout + done.stderr
+
+    def nodes(self) -> dict[str, str]:
+        """Return node id -> status, as the coordinator sees them."""
+        printed = self.type("flwr.sh", "supernode", "list", "--format", "json")
+        return {node["node-id"]: node["status"] for node in json.loads(printed)["nodes"]}
+
+    def wait(self, until: Callable[[], bool], name: str) -> None:
+        deadline = time.monotonic() + LIMIT_S
+        while not until():
+            assert time.monotonic() < deadline, self.log(name)
+            threading.Event().wait(0.1)
+
+    def is_healthy(self, port: int) -> bool:
+        try:
+            return httpx.get(f"https://127.0.0.1:{port}/health", **self.trust()).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def post(self, port: int, path: str, content: bytes) -> int:
+        return httpx.post(f"https://127.0.0.1:{port}{path}", content=content, **self.trust()).status_code
+
+    def trust(self) -> dict[str, Any]:
+        context = ssl.create_default_context(cafile=self.coordinator / "ca.crt")
+        return {"verify": context, "trust_env": False, "timeout": 30}
+
+    def stop(self) -> None:
+        reaper.stop(self.mark)
+        for process in self.processes.values():
+            process.wait()
+
+
+@pytest.fixture(scope="module")
+def federation(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
+    """Return a federation whose two sites are registered and online."""
+    federation = Federation(tmp_path_factory.mktemp("f") / "federation")
+    for site in SITES:
+        settings = federation.folder / site / "site.toml"
+        text = settings.read_text("utf-8").replace('"/data/notes"', f'"{world.site_notes(site)}"')
+        settings.write_text(text.replace('# labels = "/data/codes.json"', f'labels = "{world.labels}"'), "utf-8")
+    (federation.coordinator / "codes.json").write_bytes(world.labels.read_bytes())
+    try:
+        for name, port in (("superlink", federation.control), ("gate", federation.gate)):
+            federation.start(name, federation.coordinator / f"{name}.sh")
+            federation.wait(lambda port=port: federation.is_healthy(port), name)
+        assert federation.type("register.sh").count("registered as node") == len(SITES)
+        for site in SITES:
+            federation.start(site, federation.folder / site / "supernode.sh")
+        for site in SITES:
+            federation.wait(lambda site=site: "SuperNode ID" in federation.log(site), site)
+        yield federation
+    finally:
+        federation.stop()
+
+
+@pytest.fixture(scope="module")
+def intruders(federation: Federation) -> Federation:
+    """Return the federation after four others have tried to get in, each until its SuperNode gave up."""
+    for name in ("stranger", "twin", "misled", "plain"):
+        folder = federation.folder / name
+        shutil.copytree(federation.folder / "es", folder, ignore=shutil.ignore_patterns("flower", "state"))
+        for made in ("flower", "state"):
+            (folder / made).mkdir()
+    write_site_keys(federation.folder / "stranger" / "es.key", federation.folder / "stranger" / "es.pub")
+    other = Authority.make("another federation")
+    other.write(federation.folder / "other.key", federation.folder / "misled" / "ca.crt")
+    script = federation.folder / "plain" / "supernode.sh"
+    secured = "--root-certificates ca.crt"
+    keyed = "--auth-supernode-private-key es.key"
+    text = script.read_text("utf-8")
+    assert secured in text
+    assert keyed in text
+    script.write_text(text.replace(secured, "--insecure").replace(keyed, "--max-retries 1"), "utf-8")
+    for name in ("stranger", "twin", "misled", "plain"):
+        federation.start(name, federation.folder / name / "supernode.sh")
+    for name in ("stranger", "twin", "misled", "plain"):
+        federation.processes[name].wait(LIMIT_S)
+    return federation
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("stranger", "Failed to activate SuperNode"),  # its key is not registered
+        ("twin", "Failed to activate SuperNode"),  # it has the key of es, which is online
+        ("misled", "SSL/TLS handshake error"),  # its authority has not signed the server's certificate
+        ("plain", "Failed to initialize the connection"),  # it speaks plain HTTP
+    ],
+)
+def test_an_intruder_gets_nothing(intruders: Federation, name: str, reason: str) -> None:
+    assert intruders.processes[name].returncode != 0
+    assert reason in intruders.log(name)
+    assert "SuperNode ID" not in intruders.log(name)
+
+
+def test_only_the_registered_sites_are_nodes(intruders: Federation) -> None:
+    assert list(intruders.nodes().values()) == ["online", "online"]
+
+
+@pytest.mark.parametrize(
+    "path", ["control/start-run", "control/register-node", "control/list-runs", "runtime/acquire-task"]
+)
+def test_the_door_for_sites_leads_neither_to_control_nor_to_the_runtime(federation: Federation, path: str) -> None:
+    assert federation.post(federation.control, f"/v1/{path}", b"") != 404, "it is there"
+    assert federation.post(federation.gate, f"/v1/{path}", b"") == 404
+
+
+def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
+    own = ec.generate_private_key(ec.SECP384R1())
+    theirs = load_ssh_public_key((federation.folder / "es" / "es.pub").read_bytes())
+    assert isinstance(theirs, ec.EllipticCurvePublicKey)
+    address, authority = f"127.0.0.1:{federation.gate}", (federation.coordinator / "ca.crt").read_bytes()
+    signer = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(own, theirs)]
+    with FleetHttpClient.from_server_address(address, False, authority, signer) as client:
+        request = ActivateNodeRequest(public_key=public_key_to_bytes(theirs), heartbeat_interval=30)
+        with pytest.raises(httpx.HTTPStatusError, match="401"):
+            client.ActivateNode(request)
+
+
+def test_a_run_finishes_at_both_sites(federation: Federation, world: Any) -> None:
+    printed = federation.type("run.sh", *world.site_overrides, "rounds=1")
+    found = list((federation.coordinator / "state").glob("runs/*/record.json"))
+    assert len(found) == 1, printed
+    assert set(records.read(found[0])["manifest"]) == set(SITES)
+
+
+def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a_new_key(
+    federation: Federation,
+) -> None:
+    assert "unregistered" in federation.type("unregister.sh", "ca")
+    federation.processes["ca"].wait(LIMIT_S)  # its SuperNode ends; a service would try on, in vain
+    assert main(["deploy", "renew", "ca", "-o", str(federation.folder)]) == 0
+    assert "ca: registered as node" in federation.type("register.sh", "ca")
+    federation.start("ca", federation.folder / "ca" / "supernode.sh")
+    federation.wait(lambda: "SuperNode ID" in federation.log("ca"), "ca")
