@@ -2,7 +2,7 @@
 
 import shlex
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from flwr.app import Context
@@ -19,7 +19,7 @@ from server.central import PublicSet
 from server.exchange import Exchange
 from server.federation import Federation, gather
 from server.model import Model, new_run_folder
-from server.progress import say, say_error, say_record
+from server.progress import say, say_error, say_record, say_refused
 from server.recording import Recorder
 from server.rounds import Round, run_rounds
 from strategies.base import ServerState
@@ -46,7 +46,7 @@ def coordinate(grid: Grid, context: Context) -> None:
     fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
     folder = new_run_folder(run)
     model = Model(run)
-    exchange = Exchange(grid, code=fingerprints.code(), deadline_s=DEADLINE_S)
+    exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=DEADLINE_S)
     say("clinics load base and notes")
     federation = gather(exchange, run, expected=model.build)
     recorder = Recorder(run, model.codes, model.fingerprints)
@@ -66,6 +66,7 @@ def coordinate(grid: Grid, context: Context) -> None:
 
     def show(done: Round) -> None:
         entry = recorder.add_round(done)
+        say_refused(f"round {done.number}", done.refused)
         if done.number in public_judged:
             entry["public"] = public_judged[done.number]
         say(round_line(entry) + (f" | public {entry['public']['micro']['f1']:.3f}" if "public" in entry else ""))
@@ -73,9 +74,12 @@ def coordinate(grid: Grid, context: Context) -> None:
     server = run_rounds(exchange, federation, run, model.start(), keep, show)
     say("judging on test")
     seats = federation.with_notes("test")
-    closing = exchange.evaluate(seats, server.adapter, server.round, split="test", closing=True)
+    refused: list[protocol.Refused] = []
+    closing = exchange.evaluate(seats, server.adapter, server.round, refused, split="test", closing=True)
+    say_refused("test", refused)
     seconds = time.perf_counter() - started
     record = recorder.finish(closing, server.adapter, federation, system=protocol.FEDERATED, seconds=seconds)
+    record["test_refused"] = [asdict(each) for each in refused]
     records.write_counts(folder / "counts.json", recorder.counts)
     write_down(folder, record, model, server)
 

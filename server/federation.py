@@ -41,12 +41,12 @@ def gather(exchange: Exchange, run: Run, *, expected: Callable[[], tuple[Adapter
     Raises: UserError where a node is missing, fails, or runs something else.
     """
     nodes = _await_nodes(exchange, max(1, run.clinics))
-    message_ids = exchange.ask_hello(nodes)
+    asked = exchange.ask_hello(nodes)
     _, ours = expected()
-    answers = dict(exchange.read_hello(nodes, message_ids))
+    answers = dict(exchange.read_hello(asked))
     simulated = max(int(answer.report["nodes"]) for answer in answers.values())
     late = [node for node in _await_nodes(exchange, simulated) if node not in answers]
-    answers |= dict(exchange.read_hello(late, exchange.ask_hello(late)))
+    answers |= dict(exchange.read_hello(exchange.ask_hello(late)))
     for node, answer in answers.items():
         _check(node, answer, ours)
     return _seated(answers)
@@ -96,7 +96,7 @@ def _seated(answers: Mapping[int, Answer]) -> Federation:
                 lost.setdefault(split, {}).setdefault(reason, 0)
                 lost[split][reason] += count
     return Federation(
-        seats=tuple(Seat(clinic, node) for clinic, node, _ in seated),
+        seats=tuple(Seat(clinic, node, answer.report) for clinic, node, answer in seated),
         notes=notes,
         manifest={clinic: read_json(answer, "manifest") for clinic, _, answer in seated},
         lost=lost,

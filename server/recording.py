@@ -65,6 +65,7 @@ class Recorder:
             "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
             "loss": sum(a.report["loss"] * a.report["num_examples"] for a in done.trained) / notes,
             "validation": records.judgement(_named(done.validated, *FEDERATED_ALL)) if done.validated else None,
+            "refused": [{"clinic": each.clinic, "reason": each.reason} for each in done.refused],
             "aggregate_s": done.aggregate_s,
             "seconds": done.seconds,
             "overhead_s": done.overhead_s,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from clinfed.adapters.update import AdapterUpdate
-from clinfed.protocol import Answer
+from clinfed.protocol import Answer, Refused
 from configs import Run
 from server.exchange import Exchange, Seat
 from server.federation import Federation
@@ -26,6 +26,7 @@ class Round:
     aggregate_s: float
     seconds: float  # wall clock
     overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
+    refused: list[Refused] = field(default_factory=list)  # left out of its training, or of its judgement
 
 
 def run_rounds(
@@ -50,30 +51,34 @@ def run_rounds(
         started = time.perf_counter()
         trained: list[Answer] = []
         validated: list[Answer] = []
+        refused: list[Refused] = []
         judging = () if shown is None else validators  # what the first round is sent was never trained
-        updates = Waiting(exchange.train(trainers, server.adapter, number, trained, validated, judging=judging))
+        updates = Waiting(
+            exchange.train(trainers, server.adapter, number, trained, validated, refused, judging=judging)
+        )
         before, server = server, run.strategy.aggregate(server, updates)
         aggregate_s = time.perf_counter() - started - updates.waited_s
         keep(server)
         if shown is not None:
-            validated += validate(exchange, others, before)
+            validated += validate(exchange, others, before, shown.refused)
             show(replace(shown, validated=in_order(validated)))
         seconds = time.perf_counter() - started
-        shown = Round(number, trained, [], aggregate_s, seconds, seconds - busiest([*trained, *validated]))
+        overhead_s = seconds - busiest([*trained, *validated])
+        shown = Round(number, trained, [], aggregate_s, seconds, overhead_s, refused)
     if shown is not None:
         started = time.perf_counter()
-        validated = validate(exchange, validators, server)
+        validated = validate(exchange, validators, server, shown.refused)
         seconds = time.perf_counter() - started
         overhead_s = shown.overhead_s + seconds - busiest(validated)
         show(replace(shown, validated=validated, seconds=shown.seconds + seconds, overhead_s=overhead_s))
     return server
 
 
-def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState) -> list[Answer]:
-    """Let clinics judge a state on their validation notes, without training."""
+def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused]) -> list[Answer]:
+    """Let clinics judge a state on their validation notes, without training; refused gets those left out."""
     if not seats:
         return []
-    return exchange.evaluate(seats, server.adapter, server.round, split="validation", closing=False)
+    return exchange.evaluate(seats, server.adapter, server.round, refused, split="validation", closing=False)
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

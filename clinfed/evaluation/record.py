@@ -62,6 +62,13 @@ class ClinicRound(TypedDict):
     tokens: NotRequired[int]
 
 
+class Refusal(TypedDict):
+    """A clinic whose answer was left out, and why; reason: a fixed phrase (docs/quarantine.md)."""
+
+    clinic: str
+    reason: str
+
+
 class RoundRecord(TypedDict):
     """One round; loss is the clinics' mean, weighted by notes."""
 
@@ -69,6 +76,7 @@ class RoundRecord(TypedDict):
     clinics: dict[str, ClinicRound]
     loss: float
     validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes
+    refused: NotRequired[list[Refusal]]  # left out of the round's training, or of its validation alone
     aggregate_s: float
     seconds: float  # wall clock of the round
     overhead_s: NotRequired[float]  # of these, beyond the busiest worker's training and judging
@@ -106,6 +114,7 @@ class RunRecord(TypedDict):
     chosen_round: int  # whose adapter is judged on test
     chosen_by: str  # "last round" or "best validation micro-F1"
     test: dict[str, dict[str, Judgement]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
+    test_refused: NotRequired[list[Refusal]]  # left out of the test
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
     probes: dict[str, float]  # trainable_parameters, training_s, documents_per_s, {training,inference}_peak_bytes, ...
     seconds_split: NotRequired[dict[str, float]]  # "start", "load", "train", "serialise", "aggregate", "evaluate"
