@@ -11,6 +11,7 @@ from clinfed.errors import UserError
 from clinfed.protocol import Answer
 from configs import Run
 from server.exchange import Exchange, Seat
+from server.quarantine import is_manifest, is_tallies, is_tally
 from server.replies import read_json
 
 NODES_LIMIT_S = 120.0  # for all SuperNodes to be online; simulated ones are there at once
@@ -91,16 +92,16 @@ def _seated(answers: Mapping[int, Answer]) -> Federation:
         raise UserError("no clinic holds a training note; look at corpus.path, and at corpus.train_fraction")
     lost: dict[str, dict[str, int]] = {}
     for _, _, answer in seated:
-        for split, reasons in read_json(answer, "lost").items():
+        for split, reasons in read_json(answer, "lost", is_tallies).items():
             for reason, count in reasons.items():
                 lost.setdefault(split, {}).setdefault(reason, 0)
                 lost[split][reason] += count
     return Federation(
         seats=tuple(Seat(clinic, node, answer.report) for clinic, node, answer in seated),
         notes=notes,
-        manifest={clinic: read_json(answer, "manifest") for clinic, _, answer in seated},
+        manifest={clinic: read_json(answer, "manifest", is_manifest) for clinic, _, answer in seated},
         lost=lost,
-        skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in seated},
+        skipped={clinic: read_json(answer, "skipped", is_tally) for clinic, _, answer in seated},
         sitting_out=len(answers) - len(seated),
         workers={str(answer.identity["worker"]): int(answer.report["base_loads"]) for answer in answers.values()},
     )

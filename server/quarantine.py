@@ -20,6 +20,8 @@ from clinfed.evaluation.counts import OTHER, SpanCounts
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
 LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
 WORKER = re.compile(r"[0-9a-f]{32}")
+HASHED = re.compile(r"[0-9a-f]{16}")
+LONGEST_NAME = 80  # characters of a reason, a language or a chapter in a hello
 LANGUAGE = re.compile(r"([a-z]{2})?")
 
 
@@ -80,6 +82,29 @@ def _plausible(name: str, value: object) -> bool:
     # bool is an int to Python, but no count.
     kinds = (int, float) if name.endswith("_s") else (int,)
     return type(value) in kinds and math.isfinite(value) and 0 <= value <= LARGEST_FIGURE
+
+
+def is_tally(value: object) -> bool:
+    """Return whether JSON is counts by short name."""
+    return isinstance(value, dict) and all(
+        len(name) <= LONGEST_NAME and name.isprintable() and _plausible(name, count) for name, count in value.items()
+    )
+
+
+def is_tallies(value: object) -> bool:
+    """Return whether JSON is counts by two short names."""
+    return isinstance(value, dict) and is_tally(dict.fromkeys(value, 0)) and all(map(is_tally, value.values()))
+
+
+def is_manifest(value: object) -> bool:
+    """Return whether JSON is what partitions.base.describe makes, or nothing at all."""
+    if not isinstance(value, dict):
+        return False
+    patients = value.get("patients", [])
+    counts = {name: each for name, each in value.items() if name in ("notes", "mentions")}
+    tallies = {name: each for name, each in value.items() if name not in ("notes", "mentions", "patients")}
+    hashed = isinstance(patients, list) and all(isinstance(each, str) and HASHED.fullmatch(each) for each in patients)
+    return hashed and is_tally(counts) and is_tallies(tallies)
 
 
 def check_examples(num_examples: object, registered: int) -> None:

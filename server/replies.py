@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -89,15 +89,16 @@ def failure(error: Error) -> str:
     return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
 
 
-def read_json(answer: Answer, key: str) -> Any:
-    """Return what a clinic sent as JSON text, {} where it sent none. Raises: UserError for other text."""
+def read_json(answer: Answer, key: str, valid: Callable[[Any], bool]) -> Any:
+    """Return what a clinic sent as JSON text, {} where it sent none. Raises: UserError unless it is valid."""
     text = answer.identity.get(key, "")
     try:
-        if not isinstance(text, str) or len(text) > HELLO_TEXT:
-            raise ValueError
-        return json.loads(text or "{}")
+        value = json.loads(text or "{}") if isinstance(text, str) and len(text) <= HELLO_TEXT else None
     except (ValueError, RecursionError):
-        raise UserError(f"clinic {answer.clinic}: {key} in its hello is not JSON; start that clinic again") from None
+        value = None
+    if not valid(value):
+        raise UserError(f"clinic {answer.clinic}: {key} in its hello is not built as agreed; start that clinic again")
+    return value
 
 
 def _record(content: RecordDict, name: str, kind: type) -> Mapping[str, Any]:

@@ -1,6 +1,8 @@
 """A federation inside the test's own process: Flower's messages and our apps, but no SuperLink, no Ray."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,16 @@ from flwr.supercore.task_identity import TaskIdentity
 
 import client.warm
 from client.app import app as client_app
+from clinfed import fingerprints, protocol
+from clinfed.adapters.state import AdapterState
+from clinfed.protocol import Answer, Refused
+from configs import Run, load
+from server.exchange import Exchange
+from server.federation import Federation, gather
+from server.model import Model
+from strategies.base import ServerState
 
-Tamper = Callable[[str, Message], Message]  # (kind of question, reply) -> what arrives
+Tamper = Callable[[str, Message], Message | None]  # (kind of question, reply) -> what arrives, if anything does
 
 
 class LocalGrid(Grid):
@@ -48,12 +58,13 @@ class LocalGrid(Grid):
             node = {"partition-id": number, "num-partitions": self.num_nodes}
             context = Context(1, message.metadata.dst_node_id, node, RecordDict(), self.run_config)
             reply = client_app(message, context)
-            self.replies[message_id] = self.tamper(message.metadata.message_type, reply)
+            if (arriving := self.tamper(message.metadata.message_type, reply)) is not None:
+                self.replies[message_id] = arriving
         self.sent += messages
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        pulled = [self.replies.pop(message_id) for message_id in message_ids]
+        pulled = [self.replies.pop(message_id) for message_id in message_ids if message_id in self.replies]
         self.received += pulled
         return pulled
 
@@ -88,3 +99,87 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLocally:
         return records.read(folder / "record.json") | {"folder": folder}, grid
 
     return run
+
+
+class RecordedGrid(LocalGrid):
+    """Answers with what honest clinics once said, changed by `tamper`, with the nonce of the question at hand."""
+
+    def __init__(self, recorded: dict[tuple[str, int], RecordDict], tamper: Tamper) -> None:
+        super().__init__(len({node for _, node in recorded}), {}, tamper)
+        self.recorded = recorded
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        messages = list(messages)
+        for number, message in enumerate(messages, len(self.sent)):
+            message.metadata.__dict__["_message_id"] = f"m{number}"
+            question = message.content[protocol.QUESTION]
+            kind = message.metadata.message_type
+            content = deepcopy(self.recorded[kind, message.metadata.dst_node_id])
+            content[protocol.IDENTITY]["nonce"] = question["nonce"]
+            if (reply := self.tamper(kind, Message(content, reply_to=message))) is not None:
+                self.replies[f"m{number}"] = reply
+        self.sent += messages
+        return [f"m{number}" for number in range(len(self.sent) - len(messages), len(self.sent))]
+
+
+@dataclass
+class Outcome:
+    """What came of one exchange."""
+
+    server: ServerState
+    trained: list[Answer] = field(default_factory=list)
+    validated: list[Answer] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+
+@dataclass
+class Table:
+    """Five clinics whose honest answers to a hello, to a second round and to the closing are known."""
+
+    run: Run
+    model: Model
+    state: AdapterState  # what the clinics were sent
+    recorded: dict[tuple[str, int], RecordDict]
+
+    def exchange(self, tamper: Tamper, deadline_s: float = 60.0) -> tuple[Exchange, Federation]:
+        """Return an exchange with the clinics, whose replies are changed by tamper, and who they say they are."""
+        grid = RecordedGrid(self.recorded, tamper)
+        exchange = Exchange(grid, self.run, codes=self.model.codes, code=fingerprints.code(), deadline_s=deadline_s)
+        return exchange, gather(exchange, self.run, expected=lambda: (self.state, self.model.fingerprints))
+
+    def train(self, tamper: Tamper, *, only: Sequence[str] | None = None, deadline_s: float = 60.0) -> Outcome:
+        """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
+        exchange, federation = self.exchange(tamper, deadline_s)
+        asked = [seat for seat in federation.with_notes("train") if only is None or seat.clinic in only]
+        done = Outcome(ServerState(self.state, {}, 1))
+        lists = (done.trained, done.validated, done.refused)
+        updates = exchange.train(asked, self.state, 2, *lists, judging=federation.with_notes("validation"))
+        done.server = self.run.strategy.aggregate(done.server, updates)
+        return done
+
+
+@pytest.fixture(scope="session")
+def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
+    """Return five clinics' recorded answers; each clinic has really trained and judged, once."""
+    overrides = [*world.overrides, "partition=quantity", "partition.power=0.7"]
+    run = load(overrides)
+    config = {"overrides": " ".join(overrides)}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("task_id", "run_id", "node_id"):
+            patch.setattr(TaskIdentity, f"_{name}", 1)
+        patch.setenv("CLINFED_HOME", str(tmp_path_factory.mktemp("table")))
+        patch.setattr(client.warm, "_warm", None)
+        model = Model(run)
+        state, _ = model.build()
+        grid = LocalGrid(5, config)
+        exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
+        federation = gather(exchange, run, expected=model.build)
+        judging, refused = federation.with_notes("validation"), []
+        list(exchange.train(federation.with_notes("train"), state, 2, [], [], refused, judging=judging))
+        exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True)
+        assert refused == []
+        recorded = {
+            (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
+        }
+        yield Table(run, model, state, recorded)
+        patch.setattr(client.warm, "_warm", None)
