@@ -33,6 +33,8 @@ SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.002
 # Of an answer beside its tensors: counts of 29,000 codes in two languages with replicates take 12 MB.
 ENVELOPE_BYTES = 32 * 2**20
 
+COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of a judgement
+
 
 @dataclass(frozen=True)
 class Seat:
@@ -91,14 +93,15 @@ class Exchange:
         accepted = 0
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
-                content, answer = self._reply(seat, message_id, asked)
+                names = (protocol.ADAPTER, *(COUNTED if seat in judging else ()))
+                content, answer = self._reply(seat, message_id, asked, *names)
                 judged = self._judged(seat, content, answer) if seat in judging else None
                 update = self._update(seat, content, answer, state, number, judges=seat in judging)
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
             accepted += 1
-            answer.traffic.tensors_down, answer.traffic.tensors_up = state.num_bytes, update.state.num_bytes
+            answer.traffic = Traffic(update.state.num_bytes, state.num_bytes, _size(content), asked.size_bytes)
             trained.append(without_judgement(answer))
             validated += [judged] if judged else []
             yield update
@@ -122,13 +125,13 @@ class Exchange:
         answers = []
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
-                content, answer = self._reply(seat, message_id, asked)
+                content, answer = self._reply(seat, message_id, asked, *COUNTED)
                 quarantine.check_report(answer.report, protocol.EVALUATE_REPORT)
                 answer.counts = self._counts(seat, content, split, closing=closing)
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
-            answer.traffic.tensors_down = state.num_bytes
+            answer.traffic = Traffic(0, state.num_bytes, _size(content), asked.size_bytes)
             answers.append(answer)
         _require(len(answers), asked, refused)
         return answers
@@ -198,13 +201,15 @@ class Exchange:
         until = time.monotonic() + self._deadline_s
         return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, _size(record))
 
-    def _reply(self, seat: Seat, message_id: str, asked: "Asked") -> tuple[RecordDict, Answer]:
-        """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError."""
+    def _reply(self, seat: Seat, message_id: str, asked: "Asked", *names: str) -> tuple[RecordDict, Answer]:
+        """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
+
+        names: the records that it must hold beside identity and report.
+        """
         reply = self._wait(message_id, asked)
         if reply.has_error():
             raise BadAnswerError(failure(reply.error))
-        size = _size(reply.content)
-        answer = to_answer(reply.content, Traffic(message_down=asked.size_bytes, message_up=size))
+        answer = to_answer(reply.content, names)
         # A hello's seat has no name yet.
         quarantine.check_identity(answer.identity, clinic=seat.clinic or None, code=self._code, nonce=asked.nonce)
         return reply.content, answer

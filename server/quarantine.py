@@ -21,7 +21,7 @@ LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million
 LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
 WORKER = re.compile(r"[0-9a-f]{32}")
 HASHED = re.compile(r"[0-9a-f]{16}")
-LONGEST_NAME = 80  # characters of a reason, a language or a chapter in a hello
+LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
 LANGUAGE = re.compile(r"([a-z]{2})?")
 
 
@@ -65,8 +65,10 @@ def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str
     # In a hello the fingerprints tell more of it.
     if clinic is not None and (identity.get("wire") != WIRE_VERSION or identity.get("code") != code):
         raise BadAnswerError(Reason.OTHER_CODE)
-    worker = identity.get("worker")
+    name, worker = identity.get("clinic"), identity.get("worker")
     if not isinstance(worker, str) or not WORKER.fullmatch(worker):
+        raise BadAnswerError(Reason.MALFORMED)
+    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
         raise BadAnswerError(Reason.MALFORMED)
 
 

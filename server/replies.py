@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
-from clinfed.protocol import Answer, Traffic
+from clinfed.protocol import Answer
 from server.quarantine import BadAnswerError, Reason, check_tensors
 
 # What Flower itself says of a clinic; its reasons hold an exception's text, so only its codes are used.
@@ -37,11 +37,13 @@ def to_record(state: AdapterState) -> ArrayRecord:
     return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
 
 
-def to_answer(content: RecordDict, traffic: Traffic) -> Answer:
-    """Return who answers and what it reports, not checked yet. Raises: BadAnswerError where a record is missing."""
+def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
+    """Return who answers and what it reports, not checked yet. Raises: BadAnswerError unless it has these records."""
+    if content.keys() != {protocol.IDENTITY, protocol.REPORT, *names}:
+        raise BadAnswerError(Reason.MALFORMED)
     identity = dict(_record(content, protocol.IDENTITY, ConfigRecord))
     report: dict[str, Any] = dict(_record(content, protocol.REPORT, MetricRecord))
-    return Answer(str(identity.get("clinic", ""))[:100], identity, report, traffic)
+    return Answer(str(identity.get("clinic", "")), identity, report)
 
 
 def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:

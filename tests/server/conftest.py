@@ -132,28 +132,32 @@ class Outcome:
     refused: list[Refused] = field(default_factory=list)
 
 
-@dataclass
+@dataclass(repr=False)  # hypothesis would print all of it
 class Table:
     """Five clinics whose honest answers to a hello, to a second round and to the closing are known."""
 
     run: Run
     model: Model
     state: AdapterState  # what the clinics were sent
+    federation: Federation
     recorded: dict[tuple[str, int], RecordDict]
 
-    def exchange(self, tamper: Tamper, deadline_s: float = 60.0) -> tuple[Exchange, Federation]:
-        """Return an exchange with the clinics, whose replies are changed by tamper, and who they say they are."""
+    def exchange(self, tamper: Tamper, deadline_s: float = 60.0) -> Exchange:
+        """Return an exchange with the clinics, whose replies are changed by tamper."""
         grid = RecordedGrid(self.recorded, tamper)
-        exchange = Exchange(grid, self.run, codes=self.model.codes, code=fingerprints.code(), deadline_s=deadline_s)
-        return exchange, gather(exchange, self.run, expected=lambda: (self.state, self.model.fingerprints))
+        return Exchange(grid, self.run, codes=self.model.codes, code=fingerprints.code(), deadline_s=deadline_s)
+
+    def gather(self, tamper: Tamper) -> Federation:
+        """Return who takes part where hellos are changed by tamper."""
+        return gather(self.exchange(tamper), self.run, expected=lambda: (self.state, self.model.fingerprints))
 
     def train(self, tamper: Tamper, *, only: Sequence[str] | None = None, deadline_s: float = 60.0) -> Outcome:
         """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
-        exchange, federation = self.exchange(tamper, deadline_s)
-        asked = [seat for seat in federation.with_notes("train") if only is None or seat.clinic in only]
+        asked = [seat for seat in self.federation.with_notes("train") if only is None or seat.clinic in only]
         done = Outcome(ServerState(self.state, {}, 1))
         lists = (done.trained, done.validated, done.refused)
-        updates = exchange.train(asked, self.state, 2, *lists, judging=federation.with_notes("validation"))
+        judging = self.federation.with_notes("validation")
+        updates = self.exchange(tamper, deadline_s).train(asked, self.state, 2, *lists, judging=judging)
         done.server = self.run.strategy.aggregate(done.server, updates)
         return done
 
@@ -181,5 +185,5 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         recorded = {
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
         }
-        yield Table(run, model, state, recorded)
+        yield Table(run, model, state, federation, recorded)
         patch.setattr(client.warm, "_warm", None)

@@ -239,11 +239,11 @@ def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None
         for name, record in seen[0].items():
             content[name] = record
 
-    exchange, federation = table.exchange(lie(repeat))
-    seats = federation.with_notes("train")
+    exchange = table.exchange(lie(repeat))
+    seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
     refused: list[Refused] = []
     for number in (1, 2):
-        list(exchange.train(seats, table.state, number, [], [], refused, judging=federation.with_notes("validation")))
+        list(exchange.train(seats, table.state, number, [], [], refused, judging=judging))
     assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
 
 
@@ -316,7 +316,7 @@ def test_a_clinic_with_another_fingerprint_is_refused_before_training(table: Any
     with pytest.raises(
         UserError, match=f"clinic {LIAR}: fingerprint of {name} is f{{16}}, the server's is "
     ) as refusal:
-        table.exchange(lie(other, kinds=("query.hello",)))
+        table.gather(lie(other, kinds=("query.hello",)))
     assert "\n" not in str(refusal.value)
 
 
@@ -341,6 +341,8 @@ def hello(record: str, name: str, value: object) -> Change:
         hello(IDENTITY, "skipped", "1" * 10_000),
         hello(IDENTITY, "lost", '{"train": 1}'),
         hello(IDENTITY, "worker", "canarytext"),
+        hello(IDENTITY, "clinic", "canary\ntext"),
+        hello(IDENTITY, "clinic", 3),
         hello(IDENTITY, "manifest", '{"notes": {"canarytext": 1}}'),
         hello(IDENTITY, "manifest", '{"patients": ["canarytext"]}'),
         hello(IDENTITY, "skipped", '{"a\\nb": 1}'),
@@ -349,6 +351,6 @@ def hello(record: str, name: str, value: object) -> Change:
 )
 def test_a_malformed_hello_ends_in_one_line_before_anything_is_trained(table: Any, attack: Change) -> None:
     with pytest.raises(UserError) as refusal:
-        table.exchange(lie(attack, kinds=("query.hello",)))
+        table.gather(lie(attack, kinds=("query.hello",)))
     assert "\n" not in str(refusal.value)
     assert "canary" not in str(refusal.value)
