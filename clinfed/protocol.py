@@ -70,6 +70,14 @@ class Answer:
     counts: Judged = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A clinic that is left out of one exchange, and why. reason: a fixed phrase of ours, never text from the wire."""
+
+    clinic: str
+    reason: str
+
+
 def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
     """Return the judgements as integer arrays and as lists of codes and languages, one name a line."""
     arrays: dict[str, NDArray[np.int64]] = {}

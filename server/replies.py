@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app.error import Error
 from flwr.common.constant import ErrorCode
 
 from clinfed import protocol
@@ -53,17 +54,18 @@ def to_update(clinic: str, content: RecordDict, report: Mapping[str, Any], *, ex
     return AdapterUpdate(clinic, state, num_examples)
 
 
-def failure(who: str, code: int, reason: str | None) -> str:
-    """Return one line on a failed answer: its code and, where it is nothing more, the exception's class.
+def failure(error: Error) -> str:
+    """Return why a failed clinic has no answer: its code and, where it is nothing more, the exception's class.
 
     A reason that Flower itself has written may hold the exception's text, and so a note's words: it is not repeated.
     """
+    code, reason = error.code, error.reason
     if code in FLOWER_CODES:
-        return f"{who}: {FLOWER_CODES[code]} (Flower's code {code}); look at that machine, then start the run again"
+        return f"{FLOWER_CODES[code]} (Flower's code {code}); look at that machine"
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"
-    return f"{who}: {step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
+    return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
 
 
 def _check_shapes(tensors: Sequence[WireTensor], expected: AdapterState) -> None:
