@@ -12,17 +12,23 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.warm
 from client.app import app as client_app
 
-Tamper = Callable[[str, Message], Message]  # (kind of question, reply) -> what arrives
+Tamper = Callable[[str, Message], Message | None]  # (kind of question, reply) -> what arrives; None: nothing ever
+Watch = Callable[["LocalGrid", Message], None]  # (grid, question): called before it is answered
 
 
 class LocalGrid(Grid):
-    """Answers each question at once, in this process; nodes answer in reverse order, as a network might."""
+    """Answers each question at once, in this process; nodes answer in reverse order, as a network might.
 
-    def __init__(self, num_nodes: int, run_config: dict[str, Any], tamper: Tamper | None = None) -> None:
+    nodes: those that are connected; the clinic of node 101 comes back as 201, 301, ...
+    """
+
+    def __init__(self, num_nodes: int, run_config: dict[str, Any], tamper: Tamper | None, watch: Watch | None) -> None:
         self.num_nodes = num_nodes
         self.run_config = run_config
         self.tamper = tamper or (lambda kind, reply: reply)
-        self.replies: dict[str, Message] = {}
+        self.watch = watch or (lambda grid, message: None)
+        self.nodes = [100 + number for number in range(num_nodes)]
+        self.replies: dict[str, Message | None] = {}
         self.sent: list[Message] = []
         self.received: list[Message] = []
 
@@ -37,14 +43,15 @@ class LocalGrid(Grid):
         raise NotImplementedError
 
     def get_node_ids(self) -> list[int]:
-        return [100 + number for number in range(self.num_nodes)]
+        return list(self.nodes)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         messages = list(messages)
         ids = [f"m{len(self.sent) + number}" for number in range(len(messages))]
         for message_id, message in reversed(list(zip(ids, messages, strict=True))):
             message.metadata.__dict__["_message_id"] = message_id
-            number = message.metadata.dst_node_id - 100
+            self.watch(self, message)
+            number = message.metadata.dst_node_id % 100
             node = {"partition-id": number, "num-partitions": self.num_nodes}
             context = Context(1, message.metadata.dst_node_id, node, RecordDict(), self.run_config)
             reply = client_app(message, context)
@@ -53,9 +60,9 @@ class LocalGrid(Grid):
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        pulled = [self.replies.pop(message_id) for message_id in message_ids]
-        self.received += pulled
-        return pulled
+        pulled = [self.replies[message_id] for message_id in message_ids]
+        self.received += [reply for reply in pulled if reply is not None]
+        return [reply for reply in pulled if reply is not None]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         raise NotImplementedError
@@ -76,15 +83,22 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLocally:
     monkeypatch.chdir(tmp_path)
 
     def run(
-        overrides: Sequence[str], *, nodes: int = 2, tamper: Tamper | None = None, output: Path | None = None
+        overrides: Sequence[str],
+        *,
+        nodes: int = 2,
+        tamper: Tamper | None = None,
+        watch: Watch | None = None,
+        first: Sequence[int] = (),
+        output: Path | None = None,
     ) -> tuple[Any, LocalGrid]:
         monkeypatch.setattr(client.warm, "_warm", None)
         output = output or tmp_path / "output"
         config = {"overrides": " ".join([*overrides, f"output={output}"])}
-        grid = LocalGrid(nodes, config, tamper)
-        before = set(output.glob("*")) if output.exists() else set()
+        grid = LocalGrid(nodes, config, tamper, watch)
+        grid.nodes = list(first) or grid.nodes
+        before = set(output.glob("*/record.json"))
         coordinate(grid, Context(1, 1, {}, RecordDict(), config))
-        [folder] = set(output.glob("*")) - before
-        return records.read(folder / "record.json") | {"folder": folder}, grid
+        [path] = set(output.glob("*/record.json")) - before
+        return records.read(path) | {"folder": path.parent}, grid
 
     return run

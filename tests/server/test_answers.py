@@ -145,7 +145,8 @@ def test_a_clinic_with_another_fingerprint_is_refused_before_training(run_locall
 
 def test_a_lost_site_is_named_without_flowers_own_words(run_locally: Any, world: Any) -> None:
     def tamper(kind: str, reply: Message) -> Message:
-        return Message(Error(5, "Node Unavailable: canarytext"), reply_to=reply) if kind == "evaluate" else reply
+        return Message(Error(5, "Node Unavailable: canarytext"), reply_to=reply) if kind == "train" else reply
 
-    with pytest.raises(UserError, match=r"^clinic ca: its SuperNode is gone \(Flower's code 5\); look at that machine"):
+    with pytest.raises(UserError, match="quorum is 1: clinic ca: its SuperNode is gone") as refusal:
         run_locally(world.overrides, tamper=tamper)
+    assert "canarytext" not in str(refusal.value)
