@@ -26,10 +26,20 @@ from configs import Run
 from server import quarantine
 from server.inbox import pull
 from server.quarantine import BadAnswerError, Reason
-from server.replies import failure, judgement_of, to_answer, to_counts, to_record, to_state, without_judgement
+from server.replies import (
+    check_hello,
+    failure,
+    judgement_of,
+    to_answer,
+    to_counts,
+    to_record,
+    to_state,
+    without_judgement,
+)
 
 # A five-hundredth of the time already waited, inside these limits: quick in a simulation, gentle over a network.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.002
+GONE = "its SuperNode is not connected"
 # Of an answer beside its tensors: counts of 29,000 codes in two languages with replicates take 12 MB.
 ENVELOPE_BYTES = 32 * 2**20
 
@@ -49,11 +59,12 @@ class Exchange:
     """Asks all clinics the same question and yields their answers in the order of clinic names."""
 
     def __init__(self, grid: Grid, run: Run, *, codes: Collection[str], code: str, deadline_s: float) -> None:
+        """deadline_s: for all answers of one question; may be set anew between two questions."""
         self._grid = grid
         self._run = run
         self._codes = frozenset(codes)  # all that a real site may name in its counts
         self._code = code
-        self._deadline_s = deadline_s
+        self.deadline_s = deadline_s
 
     def nodes(self) -> list[int]:
         """Return the nodes that are online."""
@@ -63,15 +74,19 @@ class Exchange:
         """Send a hello to nodes whose clinics are not known yet; returns what to read the answers by."""
         return self._send([Seat("", node) for node in nodes], protocol.HELLO, {}, 0)
 
-    def read_hello(self, asked: "Asked") -> Iterator[tuple[int, Answer]]:
-        """Yield each node with its answer. Raises: UserError for an answer that cannot be used."""
+    def read_hello(self, asked: "Asked", *, wait: bool = True) -> Iterator[tuple[int, Answer | str]]:
+        """Yield each node with its answer, or with why there is none; without wait, of those that have come.
+
+        An answer is read once. A node that is silent until the deadline is yielded with that as its reason.
+        """
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
-                _, answer = self._reply(seat, message_id, asked)
-                quarantine.check_report(answer.report, protocol.HELLO_REPORT)
+                if (reply := self._reply(message_id, asked, wait=wait)) is not None:
+                    _, answer = self._identified(seat, reply, asked)
+                    check_hello(answer)
+                    yield seat.node, answer
             except BadAnswerError as bad:
-                raise UserError(f"node {seat.node}: {bad.reason}; start the run again without it") from None
-            yield seat.node, answer
+                yield seat.node, bad.reason
 
     def train(
         self,
@@ -87,25 +102,22 @@ class Exchange:
         """Send the state to all clinics; yield their updates in order, and append what they report to `trained`.
 
         judging: the clinics that first judge the state on their validation notes; `validated` gets their counts.
-        refused: gets the clinics whose answers cannot be used. Raises: UserError where no answer can.
+        refused: gets the clinics whose answers cannot be used.
         """
         asked = self._ask(seats, protocol.TRAIN, number, state, split="validation" if judging else "")
-        accepted = 0
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
                 names = (protocol.ADAPTER, *(COUNTED if seat in judging else ()))
-                content, answer = self._reply(seat, message_id, asked, *names)
+                content, answer = self._identified(seat, self._reply(message_id, asked), asked, *names)
                 judged = self._judged(seat, content, answer) if seat in judging else None
                 update = self._update(seat, content, answer, state, number, judges=seat in judging)
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
-            accepted += 1
             answer.traffic = Traffic(update.state.num_bytes, state.num_bytes, _size(content), asked.size_bytes)
             trained.append(without_judgement(answer))
             validated += [judged] if judged else []
             yield update
-        _require(accepted, asked, refused)
 
     def evaluate(
         self,
@@ -119,13 +131,13 @@ class Exchange:
     ) -> list[Answer]:
         """Let all clinics judge the state on one split; return the counts of those whose answers can be used.
 
-        refused: gets the others. Raises: UserError where no answer can be used.
+        refused: gets the others.
         """
         asked = self._ask(seats, protocol.EVALUATE, number, state, split=split, closing=closing)
         answers = []
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
-                content, answer = self._reply(seat, message_id, asked, *COUNTED)
+                content, answer = self._identified(seat, self._reply(message_id, asked), asked, *COUNTED)
                 quarantine.check_report(answer.report, protocol.EVALUATE_REPORT)
                 answer.counts = self._counts(seat, content, split, closing=closing)
             except BadAnswerError as bad:
@@ -133,7 +145,6 @@ class Exchange:
                 continue
             answer.traffic = Traffic(0, state.num_bytes, _size(content), asked.size_bytes)
             answers.append(answer)
-        _require(len(answers), asked, refused)
         return answers
 
     def _update(
@@ -194,36 +205,41 @@ class Exchange:
         record = RecordDict({protocol.QUESTION: ConfigRecord(asked), **content})
         messages = [Message(record, seat.node, kind, group_id=str(number)) for seat in seats]
         message_ids = list(self._grid.push_messages(messages))
-        if len(message_ids) != len(seats) or not all(message_ids):
+        if len(message_ids) != len(seats):
             raise UserError(f"Flower took {len(message_ids)} of {len(seats)} messages; look into the SuperLink's log")
         tensors = content.get(protocol.ADAPTER, {})
         limit_bytes = ENVELOPE_BYTES + sum(len(array.data) for array in tensors.values())
-        until = time.monotonic() + self._deadline_s
+        until = time.monotonic() + self.deadline_s
         return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, _size(record))
 
-    def _reply(self, seat: Seat, message_id: str, asked: "Asked", *names: str) -> tuple[RecordDict, Answer]:
+    def _identified(self, seat: Seat, reply: Message | None, asked: "Asked", *names: str) -> tuple[RecordDict, Answer]:
         """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
 
-        names: the records that it must hold beside identity and report.
+        names: of the records beside identity and report.
         """
-        reply = self._wait(message_id, asked)
-        if reply.has_error():
-            raise BadAnswerError(failure(reply.error))
+        assert reply is not None  # it was waited for
         answer = to_answer(reply.content, names)
         # A hello's seat has no name yet.
         quarantine.check_identity(answer.identity, clinic=seat.clinic or None, code=self._code, nonce=asked.nonce)
         return reply.content, answer
 
-    def _wait(self, message_id: str, asked: "Asked") -> Message:
-        """Return the reply. Raises: BadAnswerError for one that is too large or late."""
+    def _reply(self, message_id: str | None, asked: "Asked", *, wait: bool = True) -> Message | None:
+        """Return the reply, None where it has not come yet and is not waited for. Raises: BadAnswerError."""
+        if not message_id:  # Flower knows no such node any more
+            raise BadAnswerError(GONE)
         started = time.monotonic()
         while True:
             reply = pull(self._grid, message_id, limit_bytes=asked.limit_bytes, until=asked.until)
+            if reply is not None and reply.has_error():
+                raise BadAnswerError(failure(reply.error))
             if reply is not None:
                 return reply
             if (now := time.monotonic()) > asked.until:
                 raise BadAnswerError(Reason.LATE)
-            time.sleep(min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, PAUSE_SHARE * (now - started))))
+            if not wait:
+                return None
+            pause_s = min(LONGEST_PAUSE_S, max(SHORTEST_PAUSE_S, PAUSE_SHARE * (now - started)))
+            time.sleep(min(pause_s, asked.until - now + SHORTEST_PAUSE_S))
 
 
 @dataclass(frozen=True)
@@ -231,18 +247,11 @@ class Asked:
     """A question that is on its way: to whom, and what an answer must obey."""
 
     seats: tuple[Seat, ...]
-    message_ids: tuple[str, ...]
+    message_ids: tuple[str | None, ...]  # None or "": of a node that Flower does not know any more
     nonce: str
     until: float  # monotonic time
     limit_bytes: int  # of an answer, inflated
     size_bytes: int  # of the question
-
-
-def _require(accepted: int, asked: Asked, refused: Sequence[Refused]) -> None:
-    """Raise UserError where clinics were asked and no answer can be used."""
-    if asked.seats and not accepted:
-        reasons = "; ".join(f"clinic {each.clinic}: {each.reason}" for each in refused[-len(asked.seats) :])
-        raise UserError(f"no clinic's answer can be used: {reasons}")
 
 
 def _size(content: RecordDict) -> int:

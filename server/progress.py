@@ -20,7 +20,7 @@ def say_error(error: Exception) -> None:
 
 
 def say_refused(what: str, refused: Iterable[Refused]) -> None:
-    """Print a line for each clinic whose answer was left out."""
+    """Print a line for each clinic that was left out."""
     for each in refused:
         say(f"{what} | clinic {each.clinic} left out: {each.reason}")
 

@@ -28,7 +28,7 @@ LANGUAGE = re.compile(r"([a-z]{2})?")
 class Reason(StrEnum):
     """Why an answer is left out: all there is, in the words of the run record."""
 
-    LATE = "no answer before the deadline"
+    LATE = "no answer in time"
     LOST = "its answer was lost on the way"
     OVERSIZED = "its answer is larger than any honest one"
     MALFORMED = "its answer is not built as agreed"

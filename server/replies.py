@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,16 @@ from numpy.typing import NDArray
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
-from clinfed.errors import UserError
 from clinfed.protocol import Answer
-from server.quarantine import BadAnswerError, Reason, check_tensors
+from server.quarantine import (
+    BadAnswerError,
+    Reason,
+    check_report,
+    check_tensors,
+    is_manifest,
+    is_tallies,
+    is_tally,
+)
 
 # What Flower itself says of a clinic; its reasons hold an exception's text, so only its codes are used.
 FLOWER_CODES = {
@@ -91,16 +98,22 @@ def failure(error: Error) -> str:
     return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
 
 
-def read_json(answer: Answer, key: str, valid: Callable[[Any], bool]) -> Any:
-    """Return what a clinic sent as JSON text, {} where it sent none. Raises: UserError unless it is valid."""
-    text = answer.identity.get(key, "")
-    try:
-        value = json.loads(text or "{}") if isinstance(text, str) and len(text) <= HELLO_TEXT else None
-    except (ValueError, RecursionError):
-        value = None
-    if not valid(value):
-        raise UserError(f"clinic {answer.clinic}: {key} in its hello is not built as agreed; start that clinic again")
-    return value
+def check_hello(answer: Answer) -> None:
+    """Refuse a hello whose figures or counts are not built as agreed. Raises: BadAnswerError."""
+    check_report(answer.report, protocol.HELLO_REPORT)
+    for key, valid in (("manifest", is_manifest), ("lost", is_tallies), ("skipped", is_tally)):
+        text = answer.identity.get(key, "")
+        try:
+            good = isinstance(text, str) and len(text) <= HELLO_TEXT and valid(read_json(answer, key))
+        except (ValueError, RecursionError):  # no JSON
+            good = False
+        if not good:
+            raise BadAnswerError(Reason.MALFORMED)
+
+
+def read_json(answer: Answer, key: str) -> Any:
+    """Return what a clinic sent as JSON text, {} where it sent none."""
+    return json.loads(str(answer.identity.get(key, "")) or "{}")
 
 
 def _record(content: RecordDict, name: str, kind: type) -> Mapping[str, Any]:

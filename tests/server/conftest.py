@@ -17,22 +17,29 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
+from server.door import Door
 from server.exchange import Exchange
-from server.federation import Federation, gather
+from server.federation import Federation
 from server.model import Model
 from strategies.base import ServerState
 
-Tamper = Callable[[str, Message], Message | None]  # (kind of question, reply) -> what arrives, if anything does
+Tamper = Callable[[str, Message], Message | None]  # (kind of question, reply) -> what arrives; None: nothing ever
+Watch = Callable[["LocalGrid", Message], None]  # (grid, question): called before it is answered
 
 
 class LocalGrid(Grid):
-    """Answers each question at once, in this process; nodes answer in reverse order, as a network might."""
+    """Answers each question at once, in this process; nodes answer in reverse order, as a network might.
 
-    def __init__(self, num_nodes: int, run_config: dict[str, Any], tamper: Tamper | None = None) -> None:
+    nodes: those that are connected; the clinic of node 101 comes back as 201, 301, ...
+    """
+
+    def __init__(self, num_nodes: int, run_config: dict[str, Any], tamper: Tamper | None, watch: Watch | None) -> None:
         self.num_nodes = num_nodes
         self.run_config = run_config
         self.tamper = tamper or (lambda kind, reply: reply)
-        self.replies: dict[str, Message] = {}
+        self.watch = watch or (lambda grid, message: None)
+        self.nodes = [100 + number for number in range(num_nodes)]
+        self.replies: dict[str, Message | None] = {}
         self.sent: list[Message] = []
         self.received: list[Message] = []
 
@@ -47,26 +54,26 @@ class LocalGrid(Grid):
         raise NotImplementedError
 
     def get_node_ids(self) -> list[int]:
-        return [100 + number for number in range(self.num_nodes)]
+        return list(self.nodes)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         messages = list(messages)
         ids = [f"m{len(self.sent) + number}" for number in range(len(messages))]
         for message_id, message in reversed(list(zip(ids, messages, strict=True))):
             message.metadata.__dict__["_message_id"] = message_id
-            number = message.metadata.dst_node_id - 100
+            self.watch(self, message)
+            number = message.metadata.dst_node_id % 100
             node = {"partition-id": number, "num-partitions": self.num_nodes}
             context = Context(1, message.metadata.dst_node_id, node, RecordDict(), self.run_config)
             reply = client_app(message, context)
-            if (arriving := self.tamper(message.metadata.message_type, reply)) is not None:
-                self.replies[message_id] = arriving
+            self.replies[message_id] = self.tamper(message.metadata.message_type, reply)
         self.sent += messages
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        pulled = [self.replies.pop(message_id) for message_id in message_ids if message_id in self.replies]
-        self.received += pulled
-        return pulled
+        pulled = [self.replies[message_id] for message_id in message_ids]
+        self.received += [reply for reply in pulled if reply is not None]
+        return [reply for reply in pulled if reply is not None]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
         raise NotImplementedError
@@ -87,16 +94,23 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunLocally:
     monkeypatch.chdir(tmp_path)
 
     def run(
-        overrides: Sequence[str], *, nodes: int = 2, tamper: Tamper | None = None, output: Path | None = None
+        overrides: Sequence[str],
+        *,
+        nodes: int = 2,
+        tamper: Tamper | None = None,
+        watch: Watch | None = None,
+        first: Sequence[int] = (),
+        output: Path | None = None,
     ) -> tuple[Any, LocalGrid]:
         monkeypatch.setattr(client.warm, "_warm", None)
         output = output or tmp_path / "output"
         config = {"overrides": " ".join([*overrides, f"output={output}"])}
-        grid = LocalGrid(nodes, config, tamper)
-        before = set(output.glob("*")) if output.exists() else set()
+        grid = LocalGrid(nodes, config, tamper, watch)
+        grid.nodes = list(first) or grid.nodes
+        before = set(output.glob("*/record.json"))
         coordinate(grid, Context(1, 1, {}, RecordDict(), config))
-        [folder] = set(output.glob("*")) - before
-        return records.read(folder / "record.json") | {"folder": folder}, grid
+        [path] = set(output.glob("*/record.json")) - before
+        return records.read(path) | {"folder": path.parent}, grid
 
     return run
 
@@ -105,7 +119,7 @@ class RecordedGrid(LocalGrid):
     """Answers with what honest clinics once said, changed by `tamper`, with the nonce of the question at hand."""
 
     def __init__(self, recorded: dict[tuple[str, int], RecordDict], tamper: Tamper) -> None:
-        super().__init__(len({node for _, node in recorded}), {}, tamper)
+        super().__init__(len({node for _, node in recorded}), {}, tamper, None)
         self.recorded = recorded
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
@@ -116,8 +130,7 @@ class RecordedGrid(LocalGrid):
             kind = message.metadata.message_type
             content = deepcopy(self.recorded[kind, message.metadata.dst_node_id])
             content[protocol.IDENTITY]["nonce"] = question["nonce"]
-            if (reply := self.tamper(kind, Message(content, reply_to=message))) is not None:
-                self.replies[f"m{number}"] = reply
+            self.replies[f"m{number}"] = self.tamper(kind, Message(content, reply_to=message))
         self.sent += messages
         return [f"m{number}" for number in range(len(self.sent) - len(messages), len(self.sent))]
 
@@ -149,7 +162,7 @@ class Table:
 
     def gather(self, tamper: Tamper) -> Federation:
         """Return who takes part where hellos are changed by tamper."""
-        return gather(self.exchange(tamper), self.run, expected=lambda: (self.state, self.model.fingerprints))
+        return Door(self.exchange(tamper), self.run).open(lambda: (self.state, self.model.fingerprints))
 
     def train(self, tamper: Tamper, *, only: Sequence[str] | None = None, deadline_s: float = 60.0) -> Outcome:
         """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
@@ -175,9 +188,9 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         patch.setattr(client.warm, "_warm", None)
         model = Model(run)
         state, _ = model.build()
-        grid = LocalGrid(5, config)
+        grid = LocalGrid(5, config, None, None)
         exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
-        federation = gather(exchange, run, expected=model.build)
+        federation = Door(exchange, run).open(model.build)
         judging, refused = federation.with_notes("validation"), []
         list(exchange.train(federation.with_notes("train"), state, 2, [], [], refused, judging=judging))
         exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True)
