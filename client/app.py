@@ -7,9 +7,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.app.error import Error
 from flwr.clientapp import ClientApp
+from numpy.typing import NDArray
 
 from client import permission
 from client.clinic import Clinic
@@ -70,14 +72,15 @@ def _hello(message: Message, context: Context) -> RecordDict:
     notes = {split: len(clinic.split(split)) for split in SPLITS}
     # What the rounds will need is encoded now, and once; the test split waits for the closing.
     lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if notes[split]}
+    held = {f"{split}_mentions": sum(len(note.spans) for note in clinic.split(split)) for split in SPLITS}
+    held["train_windows"] = len(cache.encoded(clinic, "train").lengths) if notes["train"] else 0
     ours = fingerprints.of_run(cache.run, clinic.codes, state.shapes)
     roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
-    identity = _identity(clinic) | {f"fingerprint.{name}": value for name, value in ours.items()}
+    identity = _identity(clinic, message) | {f"fingerprint.{name}": value for name, value in ours.items()}
     identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
     identity |= {"lost": _to_json(lost), "skipped": _to_json(dict(clinic.skipped))}
-    report = (
-        {f"{split}_notes": count for split, count in notes.items()} | {"nodes": clinic.num_nodes} | _load_report(cache)
-    )
+    report = {f"{split}_notes": count for split, count in notes.items()} | held
+    report |= {"nodes": clinic.num_nodes} | _load_report(cache)
     return RecordDict({protocol.IDENTITY: ConfigRecord(identity), protocol.REPORT: MetricRecord(report)})
 
 
@@ -107,7 +110,7 @@ def _train(message: Message, context: Context) -> RecordDict:
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
     }
-    return _signed(cache, clinic, judged, report)
+    return _signed(cache, clinic, message, judged, report)
 
 
 def _evaluate(message: Message, context: Context) -> RecordDict:
@@ -117,7 +120,7 @@ def _evaluate(message: Message, context: Context) -> RecordDict:
     state = _read_adapter(message.content)
     decode_s = time.perf_counter() - started
     judged = _judged(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
-    return _signed(cache, clinic, judged, {"serialise_s": decode_s})
+    return _signed(cache, clinic, message, judged, {"serialise_s": decode_s})
 
 
 def _judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> RecordDict:
@@ -134,18 +137,20 @@ def _judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str, *, clo
     }
     return RecordDict(
         {
-            protocol.COUNTS: ArrayRecord({name: Array(array) for name, array in arrays.items()}),
+            protocol.COUNTS: ArrayRecord({name: _plain(array) for name, array in arrays.items()}),
             protocol.COUNT_NAMES: ConfigRecord(dict(names)),
             protocol.REPORT: MetricRecord(report),
         }
     )
 
 
-def _signed(cache: Warm, clinic: Clinic, content: RecordDict, report: Mapping[str, float]) -> RecordDict:
+def _signed(
+    cache: Warm, clinic: Clinic, message: Message, content: RecordDict, report: Mapping[str, float]
+) -> RecordDict:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, MetricRecord())
     content[protocol.REPORT] = MetricRecord({**earlier, **report, **_load_report(cache)})
-    content[protocol.IDENTITY] = ConfigRecord(_identity(clinic))
+    content[protocol.IDENTITY] = ConfigRecord(_identity(clinic, message))
     return content
 
 
@@ -154,8 +159,10 @@ def _at_work(context: Context) -> tuple[Warm, Clinic]:
     return cache, cache.clinic(context.node_config)
 
 
-def _identity(clinic: Clinic) -> dict[str, str | int]:
-    return {"clinic": clinic.name, "worker": WORKER, "wire": WIRE_VERSION, "code": fingerprints.code()}
+def _identity(clinic: Clinic, message: Message) -> dict[str, str | int]:
+    """Return who answers, with which code, and to which question."""
+    nonce = str(message.content[protocol.QUESTION]["nonce"])
+    return {"clinic": clinic.name, "worker": WORKER, "wire": WIRE_VERSION, "code": fingerprints.code(), "nonce": nonce}
 
 
 def _load_report(cache: Warm) -> dict[str, float]:
@@ -170,6 +177,11 @@ def _read_adapter(content: RecordDict) -> AdapterState:
 
 def _write_adapter(state: AdapterState) -> ArrayRecord:
     return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
+
+
+def _plain(array: NDArray[np.int64]) -> Array:
+    """Return integers without a header of their own: the reader need parse nothing."""
+    return Array(protocol.COUNT_DTYPE, array.shape, protocol.TENSOR_KIND, array.astype(protocol.COUNT_DTYPE).tobytes())
 
 
 def _to_json(value: object) -> str:

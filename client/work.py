@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
     from clinfed.training.local import TrainResult
 
-REPLICATES = 1000  # bootstrap, in the closing judgement only
-
 
 @dataclass(frozen=True)
 class Training:
@@ -155,7 +153,7 @@ def _against_both(
         golds[protocol.REPRESENTABLE_GOLD] = [replace(note, spans=tuple(held[note.id])) for note in notes]
     # Two sites may use the same ids; simulated clinics share no patient, and their counts must add up to the pooled.
     name = "" if clinic.simulated else clinic.name
-    replicates = REPLICATES if closing else 0
+    replicates = protocol.REPLICATES if closing else 0
     counts = {
         (system, gold): count_spans(judged(of, predicted), replicates=replicates, seed=SEED, clinic=name)
         for gold, of in golds.items()

@@ -146,14 +146,12 @@ def of_use(run: "Run", codes: Sequence[str]) -> dict[str, str]:
     }
 
 
-def refuse_mismatch(ours: Mapping[str, str], theirs: Mapping[str, str], clinic: str) -> None:
-    """Raise UserError that names both sides of the first fingerprint that differs, in the order of of_run."""
+def mismatch(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
+    """Return both sides of the first fingerprint that differs, in the order of of_run, and what to do; "" if none."""
     for name, fingerprint in ours.items():
         if (found := theirs.get(name, "missing")) != fingerprint:
-            raise UserError(
-                f"clinic {clinic}: fingerprint of {name} is {found[:16]}, the server's is {fingerprint[:16]}; "
-                f"{REMEDIES[name]}"
-            )
+            return f"fingerprint of {name} is {found[:16]}, the server's is {fingerprint[:16]}; {REMEDIES[name]}"
+    return ""
 
 
 def _hashed(value: object) -> str:

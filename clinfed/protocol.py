@@ -1,8 +1,9 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
-A question holds `adapter` (the global tensors; not in a hello) and `question` (round and split). An answer holds
-`identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter`, `counts` or both: where the
-question to train names a split, the clinic first judges the adapter on it. Nothing else travels.
+A question holds `adapter` (the global tensors; not in a hello) and `question` (round, split and a nonce, which the
+answer repeats). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter`,
+`counts` or both: where the question to train names a split, the clinic first judges the adapter on it. Nothing else
+travels.
 """
 
 from collections.abc import Mapping
@@ -26,9 +27,28 @@ REPORT = "report"
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 
-JUDGEMENT_REPORT = ("notes", "evaluate_s", "lexicon_s", "inference_peak_bytes")  # what a judgement reports
+REPLICATES = 1000  # bootstrap replicates of each judgement in the closing exchange; there are none before
+
+# The figures of a report, all of them: an answer that lacks one or brings another is refused. Those that end in _s are
+# seconds, `loss` is in nats, all others are whole numbers.
+LOAD_REPORT = ("load_s", "base_loads")
+HELLO_REPORT = (
+    *(f"{split}_{what}" for split in ("train", "validation", "test") for what in ("notes", "mentions")),
+    "train_windows",
+    "nodes",  # of the simulation; 0 at a site
+    *LOAD_REPORT,
+)
+JUDGEMENT_REPORT = ("notes", "evaluate_s", "lexicon_s", "inference_peak_bytes")
+EVALUATE_REPORT = (*JUDGEMENT_REPORT, "serialise_s", *LOAD_REPORT)
+TRAIN_REPORT = (
+    *("num_examples", "loss", "tokens", "padded_tokens", "steps"),
+    *("train_s", "training_peak_bytes", "serialise_s"),
+    *LOAD_REPORT,
+)
 
 TENSOR_KIND = "clinfed.tensor"  # Flower's `stype`: the bytes are those of clinfed.adapters.codec, without a header
+
+COUNT_DTYPE = "<i8"  # of counts, as the same plain bytes
 
 # Systems whose predictions are counted, each against the gold that its name says.
 FEDERATED = "federated"
@@ -73,6 +93,14 @@ class Answer:
     report: Mapping[str, Any]
     traffic: Traffic = field(default_factory=Traffic)
     counts: Judged = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A clinic that is left out of one exchange, and why. reason: a fixed phrase of ours, never text from the wire."""
+
+    clinic: str
+    reason: str
 
 
 def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:

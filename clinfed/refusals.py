@@ -28,6 +28,6 @@ class RefusedError(UserError):
         self.setting = setting
 
 
-def to_coordinator(who: str, setting: str, *, code: str) -> str:
-    """Return the coordinator's line on a refusal. code: the fingerprint of the code that runs here."""
-    return f"{who}: the site's own settings refuse this run: {setting}; {REMEDIES[setting].format(code=code)}"
+def to_coordinator(setting: str, *, code: str) -> str:
+    """Return what the coordinator is told of a refusal. code: the fingerprint of the code that runs here."""
+    return f"the site's own settings refuse this run: {setting}; {REMEDIES[setting].format(code=code)}"

@@ -30,6 +30,7 @@ __all__ = [
     "Only",
     "Run",
     "absolute_paths",
+    "differing",
     "experiment_rows",
     "load",
     "options",
@@ -38,6 +39,7 @@ __all__ = [
     "resolved",
     "to_overrides",
     "to_yaml",
+    "value_of",
 ]
 
 SEVERAL = ("grid", "rows")  # keys of an experiment that make several runs of it, for `clinfed compare`
@@ -71,6 +73,18 @@ def load(overrides: Sequence[str] = ()) -> Run:
 def resolved(run: Run) -> dict[str, Any]:
     """Return the run as plain, JSON-able values."""
     return asdict(run)
+
+
+def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys that two resolved runs do not share, or have with other values, sorted."""
+    ours, theirs = dict(_leaves(first)), dict(_leaves(second))
+    return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
+
+
+def value_of(values: Mapping[str, Any], key: str) -> str:
+    """Return the value of a dotted key of a resolved run, as one types it; "none" where it has no such key."""
+    found = dict(_leaves(values))
+    return _written(found[key]) if key in found else "none"
 
 
 def to_overrides(values: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """Run: everything that one run is told, as plain objects; the same on all sides."""
 
+import math
 from dataclasses import dataclass, field
 
 from clinfed.adapters.base import Adapter
@@ -33,6 +34,41 @@ class Only:
 
 
 @dataclass
+class Join:
+    """Whom a run waits for before its first round; who comes later takes part from the round after."""
+
+    minimum: int = 0  # begin with so many of `clinics` when the wait is over; 0: all of them
+    wait_s: float = 120.0  # for SuperNodes to be online, at the start and where a round lacks its quorum
+
+    def __post_init__(self) -> None:
+        _refuse_outside("join", self, minimum=(0, math.inf), wait_s=(0, math.inf))
+
+
+@dataclass
+class Participation:
+    """Who trains in a round, and when the round is over."""
+
+    fraction: float = 1.0  # of the clinics with training notes; drawn anew each round, by seed and name
+    quorum: float = 0.5  # of those drawn: with fewer accepted answers the run stops, to be resumed
+    deadline_s: float = 0.0  # for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation
+
+    def __post_init__(self) -> None:
+        _refuse_outside("round", self, fraction=(0, 1), quorum=(0, 1), deadline_s=(0, math.inf))
+        if not self.fraction:
+            raise UserError("round.fraction=0.0: expected more than 0 and at most 1")
+
+
+@dataclass
+class Stop:
+    """When a run ends before its last round."""
+
+    patience: int = 0  # rounds without a better validation micro-F1; 0: never
+
+    def __post_init__(self) -> None:
+        _refuse_outside("stop", self, patience=(0, math.inf))
+
+
+@dataclass
 class Run:
     """One run. Which option of each group is the default stands in run.yaml, every other default in its dataclass."""
 
@@ -45,10 +81,16 @@ class Run:
     training: Training = field(default_factory=Training)
     central: Central = field(default_factory=Central)
     only: Only = field(default_factory=Only)
+    join: Join = field(default_factory=Join)
+    round: Participation = field(default_factory=Participation)
+    stop: Stop = field(default_factory=Stop)
     rounds: int = 5
+    chosen: str = (
+        "last"  # the round whose adapter is judged on test and saved as `adapter`: last, or best on validation
+    )
     seed: int = 0
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
-    resume: str = ""  # absolute path of an earlier run's state to go on from
+    resume: str = ""  # absolute path of the folder of an interrupted run, to go on with it
     output: str = ""  # absolute folder for the run record; "" is the user's data folder
     experiment: str = ""  # the named set of overrides that this run started from
     options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
@@ -57,3 +99,14 @@ class Run:
         for key, least in (("rounds", 1), ("seed", 0), ("clinics", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"{key}={getattr(self, key)}: expected {least} or more")
+        if self.chosen not in ("last", "best"):
+            raise UserError(f"chosen={self.chosen}: expected last or best")
+
+
+def _refuse_outside(group: str, settings: object, **limits: tuple[float, float]) -> None:
+    """Raise UserError for a setting below or above its limits."""
+    for key, (least, most) in limits.items():
+        value = getattr(settings, key)
+        if not least <= value <= most:
+            above = f" and at most {most:g}" if most < math.inf else ""
+            raise UserError(f"{group}.{key}={value}: expected at least {least:g}{above}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from clinfed import fingerprints
 from clinfed.adapters.state import AdapterState
-from clinfed.errors import UserError
 from clinfed.home import runs_folder
 from configs import Run
 from configs.portable import portable
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
     from clinfed.training.model import Tagger
 
 
-def new_run_folder(run: Run) -> Path:
-    """Return a new folder for the run's record, adapter and state."""
+def run_folder(run: Run) -> Path:
+    """Return the folder of the run's record, adapter and state: a new one, or that of the run that is resumed."""
     parent = Path(run.output) if run.output else runs_folder()
+    if run.resume:
+        return checkpoints.find(Path(run.resume), parent)
     folder = parent / f"{time.strftime('%Y%m%dT%H%M%S')}-{uuid.uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     return folder
@@ -57,15 +58,8 @@ class Model:
         return self._tagger
 
     def start(self) -> ServerState:
-        """Return the state before the first round that is left to run."""
-        if not self._run.resume:
-            return self._run.strategy.start(self._first)
-        server = checkpoints.load(Path(self._run.resume))
-        if server.adapter.shapes != self._first.shapes:
-            raise UserError(f"resume={self._run.resume}: its adapter has other shapes; give the overrides of that run")
-        if server.round >= self._run.rounds:
-            raise UserError(f"resume={self._run.resume}: has {server.round} rounds already; give more with rounds=")
-        return server
+        """Return the state before the first round."""
+        return self._run.strategy.start(self._first)
 
     def save(self, folder: Path, state: AdapterState, results: str) -> None:
         """Write the adapter as a PEFT folder with head, label map and card."""
@@ -81,7 +75,7 @@ class Model:
             method=run.options["adapter"],
             task=run.options["task"],
             license=run.base.license,
-            results=f"```\n{results}\n```",
+            results=results,
         )
         save(folder, self.tagger, codes=self.codes, card=card)
         save_settings(folder, portable(run), self.fingerprints)

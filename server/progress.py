@@ -1,6 +1,9 @@
 """What the server tells its user, line by line, recognisable among Flower's own lines."""
 
 import sys
+from collections.abc import Iterable
+
+from clinfed.protocol import Refused
 
 MARK = "clinfed | "  # `clinfed simulate` shows what follows it
 
@@ -14,6 +17,12 @@ def say(text: str) -> None:
 def say_error(error: Exception) -> None:
     """Print a user's mistake as the one line that `clinfed simulate` repeats."""
     say(f"error: {error}".replace("\n", " "))
+
+
+def say_refused(what: str, refused: Iterable[Refused]) -> None:
+    """Print a line for each clinic that was left out."""
+    for each in refused:
+        say(f"{what} | clinic {each.clinic} left out: {each.reason}")
 
 
 def say_record(path: object) -> None:

@@ -1,13 +1,9 @@
 """From answers to the run record: counts are merged by name of clinic, seconds and bytes are added up."""
 
-import os
-import platform
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from clinfed import protocol
@@ -15,12 +11,14 @@ from clinfed.adapters.state import AdapterState
 from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.protocol import Answer
+from clinfed.protocol import Answer, Refused
 from configs import Run, resolved
+from server.machine import machine, versions
 from server.rounds import Round
 
-LIBRARIES = ("clinfed", "flwr", "ray", "numpy", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
 Counted = Mapping[tuple[str, str], Mapping[str, SpanCounts]]  # (system, gold) -> clinic -> counts
+
+LAST, BEST = "last round", "best validation micro-F1"  # why a round's adapter is the one that is judged on test
 
 LABELS = {
     "synthetic": "the synthetic corpus's own list (closed set)",
@@ -53,6 +51,8 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     notes_trained: int = 0
+    resumed_after: list[int] = field(default_factory=list)  # rounds
+    earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
 
     def add_round(self, done: Round) -> records.RoundRecord:
@@ -63,6 +63,8 @@ class Recorder:
         entry: records.RoundRecord = {
             "round": done.number,
             "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
+            "refused": refusals(done.refused),
+            "joined": list(done.joined),
             "loss": sum(a.report["loss"] * a.report["num_examples"] for a in done.trained) / notes,
             "validation": records.judgement(_named(done.validated, *FEDERATED_ALL)) if done.validated else None,
             "aggregate_s": done.aggregate_s,
@@ -78,6 +80,31 @@ class Recorder:
         self.add_answers(answers)
         self.rounds.append(entry)
         return entry
+
+    def saved(self, seconds: float) -> dict[str, Any]:
+        """Return what has been collected so far, as plain values. seconds: wall clock of this process's part."""
+        return {
+            "started": self.started.isoformat(),
+            "rounds": self.rounds,
+            "base_loads": self.base_loads,
+            "seconds": dict(self.seconds),
+            "peaks": dict(self.peaks),
+            "notes_trained": self.notes_trained,
+            "resumed_after": self.resumed_after,
+            "earlier_s": self.earlier_s + seconds,
+        }
+
+    def restore(self, saved: Mapping[str, Any], number: int) -> None:
+        """Go on from what was collected before the run was interrupted, after so many rounds."""
+        self.started = datetime.fromisoformat(saved["started"])
+        self.rounds = list(saved["rounds"])
+        self.add_workers(saved["base_loads"])
+        for name, seconds in saved["seconds"].items():
+            self.seconds[name] += seconds
+        self.peaks.update(saved["peaks"])
+        self.notes_trained = saved["notes_trained"]
+        self.resumed_after = [*saved["resumed_after"], number]
+        self.earlier_s = saved["earlier_s"]
 
     def add_answers(self, answers: Iterable[Answer]) -> None:
         """Add the seconds, base loads and memory peaks that clinics report."""
@@ -95,9 +122,20 @@ class Recorder:
             self.base_loads[worker] = max(loads, self.base_loads.get(worker, 0))
 
     def finish(
-        self, closing: Sequence[Answer], state: AdapterState, held: "Held", *, system: str, seconds: float
+        self,
+        closing: Sequence[Answer],
+        state: AdapterState,
+        held: "Held",
+        *,
+        system: str,
+        seconds: float,
+        chosen: tuple[int, str] | None = None,
     ) -> records.RunRecord:
-        """Return the whole record. closing: the answers on the test split; system: what the adapter is called."""
+        """Return the whole record.
+
+        closing: the answers on the test split; system: what the adapter is called; chosen: its round and why that one.
+        """
+        number, reason = chosen or (self.rounds[-1]["round"], LAST)
         self.add_answers(closing)
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
         self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
@@ -114,8 +152,9 @@ class Recorder:
             "manifest": dict(held.manifest),
             "lost": {split: dict(reasons) for split, reasons in held.lost.items()},
             "rounds": self.rounds,
-            "chosen_round": self.rounds[-1]["round"],
-            "chosen_by": "last round",
+            "resumed_after": self.resumed_after,
+            "chosen_round": number,
+            "chosen_by": reason,
             "test": _judgements(self.counts),
             "differences": _differences(counts),
             "probes": self._probes(state),
@@ -125,7 +164,7 @@ class Recorder:
             "workers": len(self.base_loads),
             "bytes_up": sum(entry["bytes_up"] for entry in self.rounds),
             "bytes_down": sum(entry["bytes_down"] for entry in self.rounds) + down,
-            "seconds": seconds,
+            "seconds": self.earlier_s + seconds,
         }
 
     def _probes(self, state: AdapterState) -> dict[str, float]:
@@ -153,33 +192,14 @@ class Recorder:
 FEDERATED_ALL = (protocol.FEDERATED, protocol.ALL_GOLD)
 
 
+def refusals(refused: Iterable[Refused]) -> list[records.Refusal]:
+    """Return clinics that were left out, as a record holds them."""
+    return [{"clinic": each.clinic, "reason": each.reason} for each in refused]
+
+
 def merged(by_clinic: Mapping[str, SpanCounts]) -> SpanCounts:
     """Return the clinics' counts added up, in the order of names."""
     return sum((by_clinic[name] for name in sorted(by_clinic)), SpanCounts())
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python and of the libraries that results depend on."""
-    found = {"python": platform.python_version(), "executable": sys.executable}
-    for library in LIBRARIES:
-        try:
-            found[library] = version(library)
-        except PackageNotFoundError:
-            found[library] = "not installed"
-    return found
-
-
-def machine(threads: int, device: str) -> dict[str, Any]:
-    """Return what the numbers were measured on; no host name."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    described = {"name": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": threads}
-    return described | {"memory_bytes": memory, "device": device, "gpu": _gpu() if device != "cpu" else None}
-
-
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
 def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanCounts]:

@@ -1,20 +1,29 @@
-"""Flower's records <-> AdapterState, AdapterUpdate and counts; all claims of an answer are checked before use."""
+"""Flower's records <-> AdapterState, AdapterUpdate and counts; every claim of an answer is checked before use."""
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from flwr.app.error import Error
 from flwr.common.constant import ErrorCode
+from numpy.typing import NDArray
 
 from clinfed import fingerprints, protocol, refusals
-from clinfed.adapters.codec import DTYPE, WIRE_VERSION, WireError, WireTensor, decode, encode
+from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.update import AdapterUpdate
-from clinfed.errors import UserError
-from clinfed.protocol import Answer, Traffic
+from clinfed.protocol import Answer
+from server.quarantine import (
+    BadAnswerError,
+    Reason,
+    check_report,
+    check_tensors,
+    is_manifest,
+    is_tallies,
+    is_tally,
+)
 
 # What Flower itself says of a clinic; its reasons hold an exception's text, so only its codes are used.
 FLOWER_CODES = {
@@ -26,7 +35,8 @@ FLOWER_CODES = {
     int(ErrorCode.INVALID_FAB): "it refuses this bundle of code",
     int(ErrorCode.CLIENT_APP_CRASHED): "its process died (memory, perhaps)",
 }
-CLASS_NAME = re.compile(r"[A-Za-z_]\w{0,79}", re.ASCII)  # all that a failed clinic may say besides its code
+CLASS_NAME = re.compile(r"([A-Z][a-z0-9]{0,19}){0,5}(Error|Exception|Interrupt|Warning)", re.ASCII)
+HELLO_TEXT = 2**20  # characters of the JSON that a hello may hold under one name
 
 
 def to_record(state: AdapterState) -> ArrayRecord:
@@ -34,78 +44,97 @@ def to_record(state: AdapterState) -> ArrayRecord:
     return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
 
 
-def to_update(clinic: str, content: RecordDict, report: Mapping[str, Any], *, expected: AdapterState) -> AdapterUpdate:
-    """Return a clinic's update. Raises: UserError unless keys, shapes and dtypes are the expected ones, all finite."""
+def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
+    """Return who answers and what it reports, not checked yet. Raises: BadAnswerError unless it has these records."""
+    if content.keys() != {protocol.IDENTITY, protocol.REPORT, *names}:
+        raise BadAnswerError(Reason.MALFORMED)
+    identity = dict(_record(content, protocol.IDENTITY, ConfigRecord))
+    report: dict[str, Any] = dict(_record(content, protocol.REPORT, MetricRecord))
+    return Answer(str(identity.get("clinic", "")), identity, report)
+
+
+def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
+    """Return the tensors of an answer. Raises: BadAnswerError unless names, shapes, types and sizes fit."""
+    tensors = _tensors(_record(content, protocol.ADAPTER, ArrayRecord))
+    check_tensors(tensors, expected)
     try:
-        arrays = content[protocol.ADAPTER].items()
-        tensors = [WireTensor(name, a.dtype, tuple(a.shape), a.data) for name, a in arrays]
-        _check_shapes(tensors, expected)
-        state = decode(tensors, version=WIRE_VERSION)
-    except (WireError, KeyError, AttributeError, TypeError) as error:
-        detail = str(error) if isinstance(error, WireError) else type(error).__name__
-        raise UserError(f"clinic {clinic}: update refused: {detail}") from None
-    for name, array in state.items():
-        if not np.isfinite(array).all():
-            raise UserError(f"clinic {clinic}: update refused: {name} holds values that are not finite")
-    num_examples = report.get("num_examples", 0)
-    if type(num_examples) is not int or num_examples < 1:
-        raise UserError(f"clinic {clinic}: update refused: num_examples is not a positive whole number")
-    return AdapterUpdate(clinic, state, num_examples)
+        return decode(tensors, version=WIRE_VERSION)
+    except WireError:
+        raise BadAnswerError(Reason.MALFORMED) from None
 
 
-def failure(who: str, code: int, reason: str | None) -> str:
-    """Return one line on a failed answer: its code and, where it is nothing more, the exception's class.
+def to_counts(content: RecordDict) -> protocol.Judged:
+    """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
+    arrays = {tensor.name: _integers(tensor) for tensor in _tensors(_record(content, protocol.COUNTS, ArrayRecord))}
+    try:
+        return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
+    except (KeyError, ValueError, TypeError):
+        raise BadAnswerError(Reason.COUNTS) from None
+
+
+def without_judgement(answer: Answer) -> Answer:
+    """Return an answer to training without what the judgement before it reports."""
+    report = {name: value for name, value in answer.report.items() if name not in protocol.JUDGEMENT_REPORT}
+    return Answer(answer.clinic, answer.identity, report, answer.traffic)
+
+
+def judgement_of(answer: Answer) -> Answer:
+    """Return what the judgement before training reports; what travelled stands in the answer to training."""
+    names = (*protocol.JUDGEMENT_REPORT, "base_loads")
+    return Answer(answer.clinic, answer.identity, {name: answer.report.get(name, 0) for name in names})
+
+
+def failure(error: Error) -> str:
+    """Return why a failed clinic has no answer: its code and, where it is nothing more, the exception's class.
 
     A reason that Flower itself has written may hold the exception's text, and so a note's words: it is not repeated.
     """
+    code, reason = error.code, error.reason
     if code in FLOWER_CODES:
-        return f"{who}: {FLOWER_CODES[code]} (Flower's code {code}); look at that machine, then start the run again"
+        return f"{FLOWER_CODES[code]} (Flower's code {code}); look at that machine"
     if code == protocol.Failure.REFUSED and reason in refusals.REMEDIES:
-        return refusals.to_coordinator(who, reason, code=fingerprints.code())
+        return refusals.to_coordinator(reason, code=fingerprints.code())
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"
-    return f"{who}: {step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
+    return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
 
 
-def _check_shapes(tensors: Sequence[WireTensor], expected: AdapterState) -> None:
-    found = {tensor.name: (tensor.shape, tensor.dtype) for tensor in tensors}
-    wanted = {name: (array.shape, DTYPE) for name, array in expected.items()}
-    if found.keys() != wanted.keys():
-        name = min(found.keys() ^ wanted.keys())
-        raise WireError(f"tensor {name[:200]!r} is {'missing' if name in wanted else 'not expected'}")
-    for name, shape in wanted.items():
-        if found[name] != shape:  # compared whole: a shape that would broadcast is refused too
-            raise WireError(f"{name} has shape and dtype {found[name]}, expected {shape}")
-
-
-def to_answer(reply: Message, who: str, traffic: Traffic) -> Answer:
-    """Return who answered and what it reports. Raises: UserError where a record is missing."""
-    try:
-        identity = dict(reply.content[protocol.IDENTITY])
-        report: dict[str, Any] = dict(reply.content[protocol.REPORT])
-    except KeyError as error:
-        raise UserError(f"{who}: its answer lacks a record ({error}); both sides must run the same code") from None
-    return Answer(str(identity.get("clinic", "")), identity, report, traffic)
-
-
-def without_judgement(answer: Answer) -> tuple[Answer, Answer]:
-    """Return an answer to training in two: what training reports, and what the judgement before it reports."""
-    judgement = {name: answer.report[name] for name in protocol.JUDGEMENT_REPORT if name in answer.report}
-    training = {name: value for name, value in answer.report.items() if name not in judgement}
-    judged = Answer(answer.clinic, answer.identity, {**judgement, "base_loads": answer.report.get("base_loads", 0)})
-    return Answer(answer.clinic, answer.identity, training, answer.traffic), judged
-
-
-def to_counts(clinic: str, content: RecordDict) -> protocol.Judged:
-    """Return the counts of an answer. Raises: UserError where they are not as agreed."""
-    try:
-        arrays = {name: array.numpy() for name, array in content[protocol.COUNTS].items()}
-        return protocol.counts_from_wire(arrays, content[protocol.COUNT_NAMES])
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"clinic {clinic}: counts refused ({type(error).__name__})") from None
+def check_hello(answer: Answer) -> None:
+    """Refuse a hello whose figures or counts are not built as agreed. Raises: BadAnswerError."""
+    check_report(answer.report, protocol.HELLO_REPORT)
+    for key, valid in (("manifest", is_manifest), ("lost", is_tallies), ("skipped", is_tally)):
+        text = answer.identity.get(key, "")
+        try:
+            good = isinstance(text, str) and len(text) <= HELLO_TEXT and valid(read_json(answer, key))
+        except (ValueError, RecursionError):  # no JSON
+            good = False
+        if not good:
+            raise BadAnswerError(Reason.MALFORMED)
 
 
 def read_json(answer: Answer, key: str) -> Any:
     """Return what a clinic sent as JSON text, {} where it sent none."""
     return json.loads(str(answer.identity.get(key, "")) or "{}")
+
+
+def _record(content: RecordDict, name: str, kind: type) -> Mapping[str, Any]:
+    record = content.get(name)
+    if not isinstance(record, kind):
+        raise BadAnswerError(Reason.MALFORMED)
+    return record
+
+
+def _tensors(arrays: Mapping[str, Any]) -> list[WireTensor]:
+    if any(array.stype != protocol.TENSOR_KIND for array in arrays.values()):
+        raise BadAnswerError(Reason.MALFORMED)
+    return [WireTensor(name, array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()]
+
+
+def _integers(tensor: WireTensor) -> NDArray[np.int64]:
+    if tensor.dtype != protocol.COUNT_DTYPE or any(type(axis) is not int or axis < 0 for axis in tensor.shape):
+        raise BadAnswerError(Reason.COUNTS)
+    try:
+        return np.frombuffer(tensor.data, protocol.COUNT_DTYPE).reshape(tensor.shape).astype(np.int64)
+    except ValueError:  # bytes that do not fill the shape
+        raise BadAnswerError(Reason.COUNTS) from None

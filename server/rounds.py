@@ -5,14 +5,17 @@ This is the whole of federated learning as clinfed does it; everything that it c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from clinfed.adapters.update import AdapterUpdate
-from clinfed.protocol import Answer
+from clinfed import protocol
+from clinfed.adapters.state import AdapterState
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.protocol import Answer, Refused
 from configs import Run
-from server.exchange import Exchange, Seat
-from server.federation import Federation
+from server.door import Door
+from server.exchange import GONE, Exchange, Seat
+from server.turnout import Accepted, drawn, quorum
 from strategies.base import ServerState
 
 
@@ -23,57 +26,122 @@ class Round:
     number: int  # from 1
     trained: list[Answer]  # in the order of clinic names
     validated: list[Answer]  # judgements of the adapter that came out
-    aggregate_s: float
-    seconds: float  # wall clock
+    aggregate_s: float = 0.0
+    seconds: float = 0.0  # wall clock
     overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
+    refused: list[Refused] = field(default_factory=list)  # left out of one of the round's exchanges
+    joined: Sequence[str] = ()  # clinics that have come, or come again, since the round before
+
+
+@dataclass(frozen=True)
+class Best:
+    """The adapter with the highest validation micro-F1 so far; of equal ones the first."""
+
+    round: int
+    f1: float
+    adapter: AdapterState
+
+
+@dataclass(frozen=True)
+class Course:
+    """All that goes from one round to the next, and so all that an interrupted run needs to go on.
+
+    server: after the last round. open: that round, whose validation is not known yet. Every random choice follows from
+    the run's seed, a number of round or epoch and the name of a clinic: there is no generator whose state must be kept.
+    """
+
+    server: ServerState
+    open: Round | None = None
+    best: Best | None = None
 
 
 def run_rounds(
     exchange: Exchange,
-    federation: Federation,
+    door: Door,
     run: Run,
-    server: ServerState,
-    keep: Callable[[ServerState], None],
-    show: Callable[[Round], None],
-) -> ServerState:
-    """Run the rounds that are left; return the last state.
+    course: Course,
+    keep: Callable[[Course], None],
+    show: Callable[[Round, ServerState], None],
+) -> Course:
+    """Run the rounds that are left; return where they have led.
 
     One exchange a round: a clinic judges the adapter that it is sent, then trains it. A round's validation thus comes
-    with the next round's updates, and only the last needs an exchange of its own. keep is called with each new state
-    at once, show with each round as soon as its validation is known. The server's state knows how many rounds it has
-    seen, so that a run may go on from a kept one.
+    with the next round's updates, and only the last needs an exchange of its own. keep is called after each round,
+    show with each round and its state as soon as its validation is known.
     """
-    shown: Round | None = None  # the last round, until its validation is known
-    trainers, validators = federation.with_notes("train"), federation.with_notes("validation")
-    others = tuple(seat for seat in validators if seat not in trainers)
-    for number in range(server.round + 1, run.rounds + 1):
-        started = time.perf_counter()
-        trained: list[Answer] = []
-        validated: list[Answer] = []
-        judging = () if shown is None else validators  # what the first round is sent was never trained
-        updates = Waiting(exchange.train(trainers, server.adapter, number, trained, validated, judging=judging))
-        before, server = server, run.strategy.aggregate(server, updates)
-        aggregate_s = time.perf_counter() - started - updates.waited_s
-        keep(server)
-        if shown is not None:
-            validated += validate(exchange, others, before)
-            show(replace(shown, validated=in_order(validated)))
-        seconds = time.perf_counter() - started
-        shown = Round(number, trained, [], aggregate_s, seconds, seconds - busiest([*trained, *validated]))
-    if shown is not None:
-        started = time.perf_counter()
-        validated = validate(exchange, validators, server)
-        seconds = time.perf_counter() - started
-        overhead_s = shown.overhead_s + seconds - busiest(validated)
-        show(replace(shown, validated=validated, seconds=shown.seconds + seconds, overhead_s=overhead_s))
-    return server
+    while course.server.round < run.rounds and not stops_early(course, run.stop.patience):
+        course = one_round(exchange, door, run, course, show)
+        keep(course)
+    if course.open is None:
+        return course
+    started = time.perf_counter()
+    refused = list(course.open.refused)
+    validated = validate(exchange, door.federation.with_notes("validation"), course.server, refused)
+    seconds = time.perf_counter() - started
+    last = replace(course.open, seconds=course.open.seconds + seconds, refused=refused)
+    last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
+    return Course(course.server, None, closed(last, validated, course, show))
 
 
-def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState) -> list[Answer]:
+def one_round(
+    exchange: Exchange, door: Door, run: Run, course: Course, show: Callable[[Round, ServerState], None]
+) -> Course:
+    """Train the global adapter in the clinics of one round, which also judge it, and aggregate what comes back."""
+    number = course.server.round + 1
+    joined, refused = door.admit(), door.take_refused()
+    started = time.perf_counter()
+    seats, validators = door.federation.with_notes("train"), door.federation.with_notes("validation")
+    online = door.online(seats)
+    asked = drawn(online, run, number, of=len(seats))
+    refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
+    judging = validators if course.open else ()  # what the first round is sent was never trained
+    trained: list[Answer] = []
+    validated: list[Answer] = []
+    updates = Accepted(
+        exchange.train(asked, course.server.adapter, number, trained, validated, refused, judging=judging),
+        least=quorum(run, len(seats)),
+        refused=refused,
+        what=f"round {number}",
+    )
+    server = run.strategy.aggregate(course.server, updates)
+    aggregate_s = time.perf_counter() - started - updates.waited_s
+    best = course.best
+    if course.open is not None:
+        others = [seat for seat in door.online(validators) if seat not in asked]
+        validated += validate(exchange, others, course.server, refused)
+        best = closed(course.open, validated, course, show)
+    seconds = time.perf_counter() - started
+    overhead_s = seconds - busiest([*trained, *validated])
+    return Course(server, Round(number, trained, [], aggregate_s, seconds, overhead_s, refused, joined), best)
+
+
+def closed(done: Round, validated: Sequence[Answer], course: Course, show: Callable[..., None]) -> Best | None:
+    """Show a round with its validation; return the best round with this one."""
+    done = replace(done, validated=in_order(validated))
+    show(done, course.server)
+    f1 = validation_f1(done.validated)
+    if f1 is None or (course.best and f1 <= course.best.f1):
+        return course.best
+    return Best(done.number, f1, course.server.adapter)
+
+
+def stops_early(course: Course, patience: int) -> bool:
+    """Return whether the last rounds whose validation is known, as many as patience says, were no better."""
+    judged = course.server.round - 1
+    return patience > 0 and course.best is not None and judged - course.best.round >= patience
+
+
+def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused]) -> list[Answer]:
     """Let clinics judge a state on their validation notes, without training."""
     if not seats:
         return []
-    return exchange.evaluate(seats, server.adapter, server.round, split="validation", closing=False)
+    return exchange.evaluate(seats, server.adapter, server.round, refused, split="validation", closing=False)
+
+
+def validation_f1(validated: Sequence[Answer]) -> float | None:
+    """Return the micro-F1 of the merged counts of all clinics that have judged; None where none has."""
+    counts = [answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated]
+    return sum(counts, SpanCounts()).micro().f1 if counts else None
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:
@@ -87,21 +155,3 @@ def busiest(answers: Iterable[Answer]) -> float:
     for answer in answers:
         busy[str(answer.identity["worker"])] += answer.report.get("train_s", 0) + answer.report.get("evaluate_s", 0)
     return max(busy.values(), default=0.0)
-
-
-@dataclass
-class Waiting:
-    """Passes updates on and adds up the seconds that were spent waiting for them."""
-
-    updates: Iterable[AdapterUpdate]
-    waited_s: float = field(default=0.0)
-
-    def __iter__(self) -> Iterator[AdapterUpdate]:
-        source = iter(self.updates)
-        while True:
-            started = time.perf_counter()
-            update = next(source, None)
-            self.waited_s += time.perf_counter() - started
-            if update is None:
-                return
-            yield update

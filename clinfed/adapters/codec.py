@@ -8,8 +8,8 @@ import numpy as np
 
 from clinfed.adapters.state import AdapterState
 
-WIRE_VERSION = 1  # changes whenever names, dtypes or byte order on the wire change
-DTYPE = "<f4"  # little-endian float32, the only one of version 1
+WIRE_VERSION = 2  # changes whenever names, dtypes or byte order on the wire change
+DTYPE = "<f4"  # little-endian float32, the only one so far
 PREFIXES = ("encoder.", "head.")
 
 

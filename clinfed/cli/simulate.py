@@ -3,15 +3,17 @@
 import argparse
 import json
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import Resources, simulate
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
-from clinfed.home import clinic_folder
-from configs import Run, absolute_paths, load
+from clinfed.home import clinic_folder, runs_folder
+from configs import Run, absolute_paths, load, resolved, to_overrides
+from configs.overrides import parse
+from server import checkpoints
 
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
 
@@ -25,7 +27,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Run the simulation; progress goes to standard output, with --json to standard error."""
-    overrides = absolute_paths(args.overrides, Path.cwd())
+    overrides = as_resumed(absolute_paths(args.overrides, Path.cwd()))
     chosen = load(overrides)
     refuse_missing_paths(chosen)
     out = sys.stderr if args.json else sys.stdout
@@ -40,6 +42,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
+
+
+def as_resumed(overrides: Sequence[str]) -> list[str]:
+    """Return all overrides of the run that resume= names, its folder among them; where none is named, those given.
+
+    Raises: UserError where there is no such run, or those given say something else than its checkpoint.
+    """
+    given = parse(overrides)
+    if not given.get("resume"):
+        return list(overrides)
+    folder = checkpoints.find(Path(given["resume"]), runs_folder())
+    saved = checkpoints.load(folder / checkpoints.FOLDER).config
+    for group, option in saved["options"].items():
+        if given.get(group, option) != option:
+            raise UserError(f"resume: {group} is {given[group]} now and {option} in the checkpoint; leave {group} out")
+    merged = [*to_overrides(saved), *overrides, f"resume={folder}"]
+    checkpoints.refuse_other_settings(resolved(load(merged)), saved)
+    return [f"{key}={value}" for key, value in parse(merged).items()]
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

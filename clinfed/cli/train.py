@@ -26,7 +26,7 @@ from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.protocol import Answer
 from configs import absolute_paths
-from server.model import Model, new_run_folder
+from server.model import Model, run_folder
 from server.recording import Recorder
 from server.rounds import Round, busiest
 
@@ -77,9 +77,9 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     closing = judged(cache, clinics, state, "test")
     held = Pooled({each.name: each.manifest() for each in clinics}, {"train": cache.encoded(learner, "train").lost})
     record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
-    folder = new_run_folder(cache.run)
+    folder = run_folder(cache.run)
     table = closing_table(record)
-    model.save(folder / "adapter", state, table)
+    model.save(folder / "adapter", state, f"```\n{table}\n```")
     records.write_counts(folder / "counts.json", recorder.counts)
     records.write(folder / "record.json", record)
     show(f"{table}\nrun record: {folder / 'record.json'}")

@@ -62,6 +62,13 @@ class ClinicRound(TypedDict):
     tokens: NotRequired[int]
 
 
+class Refusal(TypedDict):
+    """A clinic that was left out of an exchange, and why; reason: a fixed phrase."""
+
+    clinic: str
+    reason: str
+
+
 class RoundRecord(TypedDict):
     """One round; loss is the clinics' mean, weighted by notes."""
 
@@ -69,6 +76,8 @@ class RoundRecord(TypedDict):
     clinics: dict[str, ClinicRound]
     loss: float
     validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes
+    refused: NotRequired[list[Refusal]]  # left out of the round's training, or of its validation alone
+    joined: NotRequired[list[str]]  # clinics that have come, or come again, since the round before
     aggregate_s: float
     seconds: float  # wall clock of the round
     overhead_s: NotRequired[float]  # of these, beyond the busiest worker's training and judging
@@ -105,6 +114,11 @@ class RunRecord(TypedDict):
     rounds: list[RoundRecord]
     chosen_round: int  # whose adapter is judged on test
     chosen_by: str  # "last round" or "best validation micro-F1"
+    resumed_after: NotRequired[list[int]]  # rounds after which the run was interrupted and went on from its checkpoint
+    ended_early: NotRequired[bool]  # stop.patience ended it before its last round
+    best_round: NotRequired[int | None]  # the highest validation micro-F1; its adapter is in `best`
+    refused: NotRequired[list[Refusal]]  # left out at the start
+    test_refused: NotRequired[list[Refusal]]  # left out of the test
     test: dict[str, dict[str, Judgement]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
     probes: dict[str, float]  # trainable_parameters, training_s, documents_per_s, {training,inference}_peak_bytes, ...

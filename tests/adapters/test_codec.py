@@ -43,8 +43,8 @@ def test_another_dtype_is_never_cast_silently() -> None:
 
 
 def test_another_version_is_refused() -> None:
-    with pytest.raises(WireError, match="version 2, expected 1"):
-        decode([GOOD], version=2)
+    with pytest.raises(WireError, match="version 1, expected 2"):
+        decode([GOOD], version=1)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.app
 import client.warm
 from clinfed import protocol
+from clinfed.adapters.codec import WIRE_VERSION
 
 NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann"
 
@@ -42,7 +43,7 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     )
 
     def ask(kind: str) -> Message:
-        question = ConfigRecord({"round": 1, "split": "test", "closing": True, "wire": 1})
+        question = ConfigRecord({"round": 1, "split": "test", "closing": True, "wire": WIRE_VERSION, "nonce": "0"})
         content = RecordDict({protocol.QUESTION: question})
         if kind != protocol.HELLO:
             cache, clinic = client.app._at_work(context)

@@ -1,6 +1,10 @@
-"""Answers that must be refused: each attack is one change to an honest clinic's reply."""
+"""Answers that must be left out: each attack is one change to an honest clinic's reply."""
 
+import re
+import time
 from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,8 +12,10 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 from flwr.app.error import Error
 
+from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
-from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSOR_KIND
+from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSOR_KIND, Refused
+from server.quarantine import Reason
 
 Change = Callable[[RecordDict], None]
 
@@ -22,15 +28,48 @@ def first_name(content: RecordDict) -> str:
     return sorted(content[ADAPTER])[0]
 
 
-def nan(content: RecordDict) -> None:
+def changed(content: RecordDict, change: Callable[[np.ndarray], np.ndarray]) -> None:
+    """Change the numbers of all tensors."""
+    for name, old in content[ADAPTER].items():
+        content[ADAPTER][name] = array(change(np.frombuffer(old.data, "<f4").reshape(old.shape)))
+
+
+def all_nan(content: RecordDict) -> None:
+    changed(content, lambda values: np.full_like(values, np.nan))
+
+
+def one_nan(content: RecordDict) -> None:
     name = first_name(content)
-    shape = content[ADAPTER][name].shape
-    content[ADAPTER][name] = array(np.full(shape, np.nan))
+    values = np.frombuffer(content[ADAPTER][name].data, "<f4").reshape(content[ADAPTER][name].shape).copy()
+    values.flat[-1] = np.nan
+    content[ADAPTER][name] = array(values)
+
+
+def infinite(content: RecordDict) -> None:
+    changed(content, lambda values: np.full_like(values, -np.inf))
+
+
+def scaled(content: RecordDict) -> None:
+    changed(content, lambda values: np.float32(1e6) * values)
+
+
+def largest(content: RecordDict) -> None:
+    changed(content, lambda values: np.full_like(values, np.finfo(np.float32).max))
 
 
 def broadcastable(content: RecordDict) -> None:
     name = first_name(content)
     content[ADAPTER][name] = array(np.ones((1, content[ADAPTER][name].shape[1])))
+
+
+def one_number(content: RecordDict) -> None:
+    content[ADAPTER][first_name(content)] = array(np.ones(1))
+
+
+def transposed(content: RecordDict) -> None:
+    name = first_name(content)
+    old = content[ADAPTER][name]
+    content[ADAPTER][name] = Array(old.dtype, old.shape[::-1], old.stype, old.data)
 
 
 def missing(content: RecordDict) -> None:
@@ -53,16 +92,34 @@ def too_few_bytes(content: RecordDict) -> None:
     content[ADAPTER][name] = Array(old.dtype, old.shape, old.stype, old.data[:-4])
 
 
-def no_notes(content: RecordDict) -> None:
-    content[REPORT]["num_examples"] = 0
+def pickled(content: RecordDict) -> None:
+    name = first_name(content)
+    old = content[ADAPTER][name]
+    content[ADAPTER][name] = Array(old.dtype, old.shape, "numpy.ndarray", b"\x80\x05.")
 
 
-def half_a_note(content: RecordDict) -> None:
-    content[REPORT]["num_examples"] = 0.5
+def examples(number: float) -> Change:
+    def change(content: RecordDict) -> None:
+        content[REPORT]["num_examples"] = number
+
+    change.__name__ = f"examples_{number}"
+    return change
+
+
+def loss_nan(content: RecordDict) -> None:
+    content[REPORT]["loss"] = float("nan")
+
+
+def seconds_negative(content: RecordDict) -> None:
+    content[REPORT]["train_s"] = -1.0
+
+
+def a_figure_of_its_own(content: RecordDict) -> None:
+    content[REPORT]["canarytext_s"] = 1.0
 
 
 def other_clinic(content: RecordDict) -> None:
-    content[IDENTITY]["clinic"] = "es" if content[IDENTITY]["clinic"] == "ca" else "ca"
+    content[IDENTITY]["clinic"] = "0" if content[IDENTITY]["clinic"] != "0" else "1"
 
 
 def other_code(content: RecordDict) -> None:
@@ -73,79 +130,219 @@ def other_wire(content: RecordDict) -> None:
     content[IDENTITY]["wire"] = 99
 
 
+def replayed(content: RecordDict) -> None:
+    content[IDENTITY]["nonce"] = "0" * 32
+
+
 def no_adapter(content: RecordDict) -> None:
     content[ADAPTER] = ConfigRecord()
 
 
-ATTACKS: dict[Change, str] = {
-    nan: "not finite",
-    broadcastable: r"has shape and dtype \(\(1,",
-    missing: "is missing",
-    added: "not expected",
-    half_precision: "<f2",
-    too_few_bytes: "bytes, expected",
-    no_notes: "num_examples",
-    half_a_note: "num_examples",
-    other_clinic: "has clinic 'es', the server expects 'ca'",
-    other_code: "both sides must run the same code",
-    other_wire: "has wire '99', the server expects '1'",
-    no_adapter: "update refused",
+def no_identity(content: RecordDict) -> None:
+    del content[IDENTITY]
+
+
+# All of the field's usual attacks on an update, and what this wire format adds.
+ATTACKS: dict[Change, Reason] = {
+    all_nan: Reason.NOT_FINITE,
+    one_nan: Reason.NOT_FINITE,
+    infinite: Reason.NOT_FINITE,
+    scaled: Reason.OUT_OF_REACH,
+    largest: Reason.OUT_OF_REACH,
+    broadcastable: Reason.SHAPE,
+    one_number: Reason.SHAPE,
+    transposed: Reason.SHAPE,
+    missing: Reason.NAMES,
+    added: Reason.NAMES,
+    half_precision: Reason.TYPE,
+    too_few_bytes: Reason.BYTES,
+    pickled: Reason.MALFORMED,
+    examples(0): Reason.NO_EXAMPLES,
+    examples(0.5): Reason.NO_EXAMPLES,
+    examples(-399): Reason.NO_EXAMPLES,
+    examples(float("nan")): Reason.NO_EXAMPLES,
+    examples(10**12): Reason.MORE_EXAMPLES,
+    loss_nan: Reason.FIGURES,
+    seconds_negative: Reason.FIGURES,
+    a_figure_of_its_own: Reason.FIGURES,
+    other_clinic: Reason.OTHER_CLINIC,
+    other_code: Reason.OTHER_CODE,
+    other_wire: Reason.OTHER_CODE,
+    replayed: Reason.REPLAYED,
+    no_adapter: Reason.MALFORMED,
+    no_identity: Reason.MALFORMED,
 }
 
 
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_a_wrong_answer_ends_the_run_and_names_the_clinic(run_locally: Any, world: Any, attack: Change) -> None:
+LIAR = "clinic-3"
+HONEST = ("clinic-1", "clinic-2", "clinic-4", "clinic-5")
+
+
+def lie(attack: Change, *, kinds: tuple[str, ...] = ("train",), liars: tuple[str, ...] = (LIAR,)) -> Any:
+    """Return what changes the replies of some clinics to some kinds of questions."""
+
     def tamper(kind: str, reply: Message) -> Message:
-        if kind == "train" and reply.content[IDENTITY]["clinic"] == "ca":
+        if kind in kinds and reply.content[IDENTITY]["clinic"] in liars:
             attack(reply.content)
         return reply
 
-    with pytest.raises(UserError, match=ATTACKS[attack]) as refusal:
-        run_locally([*world.overrides, "rounds=1"], tamper=tamper)
-    assert str(refusal.value).startswith("clinic ca: ")
-    assert "\n" not in str(refusal.value)
+    return tamper
 
 
-def test_an_update_of_zeros_is_accepted(run_locally: Any, world: Any) -> None:
+def told(kind: str, reply: Message) -> Message:
+    return reply
+
+
+def mean(contents: list[RecordDict]) -> str:
+    """Return the hash of the weighted mean of the adapters, written out here."""
+    total = sum(content[REPORT]["num_examples"] for content in contents)
+    sums = {name: np.zeros(each.shape) for name, each in contents[0][ADAPTER].items()}
+    for content in contents:
+        for name, each in content[ADAPTER].items():
+            values = np.frombuffer(each.data, "<f4").reshape(each.shape).astype(np.float64)
+            sums[name] += content[REPORT]["num_examples"] * values
+    return AdapterState({name: (each / total).astype(np.float32) for name, each in sums.items()}).sha256()
+
+
+def test_five_honest_clinics_of_very_different_size_are_all_used(table: Any) -> None:
+    done = table.train(told)
+    notes = [answer.report["num_examples"] for answer in done.trained]
+    assert done.refused == []
+    assert len(notes) == 5
+    assert max(notes) >= 2 * min(notes)
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
+def test_one_bad_update_of_five_is_left_out_bit_for_bit(table: Any, attack: Change) -> None:
+    done = table.train(lie(attack))
+    assert done.refused == [Refused(LIAR, str(ATTACKS[attack]))]
+    assert [answer.clinic for answer in done.trained] == [*HONEST]
+    assert LIAR not in {answer.clinic for answer in done.validated}
+    contents = [content for (kind, _), content in table.recorded.items() if kind == "train"]
+    contents = sorted(contents, key=lambda content: content[IDENTITY]["clinic"])
+    assert done.server.adapter.sha256() == mean([each for each in contents if each[IDENTITY]["clinic"] != LIAR])
+    assert done.server.adapter.sha256() != mean(contents)
+
+
+def test_an_update_that_only_repeats_the_global_adapter_is_used(table: Any) -> None:
+    def unchanged(content: RecordDict) -> None:
+        content[ADAPTER] = ArrayRecord({name: array(each) for name, each in table.state.items()})
+
+    assert table.train(lie(unchanged)).refused == []
+
+
+def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None:
+    seen: list[RecordDict] = []
+
+    def repeat(content: RecordDict) -> None:
+        seen.append(deepcopy(content))
+        for name, record in seen[0].items():
+            content[name] = record
+
+    exchange = table.exchange(lie(repeat))
+    seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
+    refused: list[Refused] = []
+    for number in (1, 2):
+        list(exchange.train(seats, table.state, number, [], [], refused, judging=judging))
+    assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
+
+
+def test_clinics_that_never_answer_are_left_out_after_one_deadline(table: Any) -> None:
+    def lost(kind: str, reply: Message) -> Message | None:
+        return None if kind == "train" and reply.content[IDENTITY]["clinic"] in HONEST[:3] else reply
+
+    started = time.monotonic()
+    done = table.train(lost, deadline_s=1.0)
+    assert done.refused == [Refused(clinic, str(Reason.LATE)) for clinic in HONEST[:3]]
+    assert time.monotonic() - started < 3.0  # not one deadline each
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (Error(102, "ValueError"), r"train failed with ValueError \(code 102\); the detail stays there"),
+        (Error(102, "canarytext"), "train failed with an error that is not named here"),
+        (Error(102, "CanarytextError\n"), "train failed with an error that is not named here"),
+        (Error(2, "<class 'ValueError'>:<'Pacient canarytext amb asma'>"), "failed outside its own code with an error"),
+        (Error(5, "Node Unavailable: canarytext"), r"its SuperNode is gone \(Flower's code 5\); look at that machine"),
+        (Error(-(10**6), "x" * 10**6), "failed outside its own code with an error that is not named here"),
+    ],
+)
+def test_a_clinic_that_fails_is_left_out_in_words_of_ours(table: Any, error: Error, reason: str) -> None:
     def tamper(kind: str, reply: Message) -> Message:
-        if kind == "train":
-            zeros = {name: array(np.zeros(each.shape)) for name, each in reply.content[ADAPTER].items()}
-            reply.content[ADAPTER] = ArrayRecord(zeros)
-        return reply
+        return (
+            Message(error, reply_to=reply) if reply.content[IDENTITY]["clinic"] == LIAR and kind == "train" else reply
+        )
 
-    record, _ = run_locally([*world.overrides, "rounds=1"], tamper=tamper)
-    assert record["test"]["federated"]["all"]["micro"]["tp"] == 0
+    [refused] = table.train(tamper).refused
+    assert re.match(reason, refused.reason)
+    assert refused.clinic == LIAR
+    assert "canary" not in refused.reason.lower()
+    assert len(refused.reason) < 200
 
 
-def test_a_reason_that_flower_wrote_is_not_repeated(run_locally: Any, world: Any) -> None:
-    def tamper(kind: str, reply: Message) -> Message:
-        error = Error(2, "<class 'ValueError'>:<'Pacient canarytext amb asma'>")
-        return Message(error, reply_to=reply) if kind == "train" else reply
+def test_a_refused_clinic_is_named_in_the_record_and_the_run_goes_on(
+    run_locally: Any, world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record, _ = run_locally(world.overrides, tamper=lie(scaled, liars=("ca",)))
+    alone, _ = run_locally(world.overrides, tamper=lie(no_identity, kinds=("train",), liars=("ca",)))
+    expected = [{"clinic": "ca", "reason": str(Reason.OUT_OF_REACH)}]
+    assert [entry["refused"] for entry in record["rounds"]] == [expected, expected]
+    assert [[*entry["clinics"]] for entry in record["rounds"]] == [["es"], ["es"]]
+    assert record["adapter_sha256"] == alone["adapter_sha256"]
+    assert f"clinfed | round 1 | clinic ca left out: {Reason.OUT_OF_REACH}\n" in capsys.readouterr().out
 
-    with pytest.raises(UserError, match="error that is not named here") as refusal:
-        run_locally(world.overrides, tamper=tamper)
-    assert "canarytext" not in str(refusal.value)
+
+def test_a_run_whose_clinics_all_lie_is_no_finished_run(run_locally: Any, world: Any, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"the quorum is 1: clinic ca: {Reason.NOT_FINITE}; clinic es: ") as end:
+        run_locally(world.overrides, tamper=lie(one_nan, liars=("ca", "es")))
+    assert "\n" not in str(end.value)
+    assert not list(tmp_path.rglob("record.json"))
 
 
 @pytest.mark.parametrize("name", ["base", "tokenizer", "labels", "adapter", "quantisation", "code", "wire"])
-def test_a_clinic_with_another_fingerprint_is_refused_before_training(run_locally: Any, world: Any, name: str) -> None:
-    kinds = []
+def test_a_clinic_with_another_fingerprint_is_refused_before_training(table: Any, name: str) -> None:
+    def other(content: RecordDict) -> None:
+        content[IDENTITY][f"fingerprint.{name}"] = "f" * 64
 
-    def tamper(kind: str, reply: Message) -> Message:
-        kinds.append(kind)
-        if reply.content[IDENTITY]["clinic"] == "es":
-            reply.content[IDENTITY][f"fingerprint.{name}"] = "f" * 64
-        return reply
-
-    with pytest.raises(UserError, match=f"clinic es: fingerprint of {name} is f{{16}}, the server's is ") as refusal:
-        run_locally(world.overrides, tamper=tamper)
-    assert set(kinds) == {"query.hello"}
+    with pytest.raises(
+        UserError, match=f"clinic {LIAR}: fingerprint of {name} is f{{16}}, the server's is "
+    ) as refusal:
+        table.gather(lie(other, kinds=("query.hello",)))
     assert "\n" not in str(refusal.value)
 
 
-def test_a_lost_site_is_named_without_flowers_own_words(run_locally: Any, world: Any) -> None:
-    def tamper(kind: str, reply: Message) -> Message:
-        return Message(Error(5, "Node Unavailable: canarytext"), reply_to=reply) if kind == "evaluate" else reply
+def hello(record: str, name: str, value: object) -> Change:
+    def change(content: RecordDict) -> None:
+        content[record][name] = value  # type: ignore[index]
 
-    with pytest.raises(UserError, match=r"^clinic ca: its SuperNode is gone \(Flower's code 5\); look at that machine"):
-        run_locally(world.overrides, tamper=tamper)
+    change.__name__ = f"{name}_{value!r}"[:30]
+    return change
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        no_identity,
+        replayed,
+        hello(REPORT, "train_notes", -1),
+        hello(REPORT, "nodes", float("inf")),
+        hello(REPORT, "canarytext", 1),
+        hello(IDENTITY, "manifest", "canarytext"),
+        hello(IDENTITY, "lost", "[" * 100_000),
+        hello(IDENTITY, "skipped", "1" * 10_000),
+        hello(IDENTITY, "lost", '{"train": 1}'),
+        hello(IDENTITY, "worker", "canarytext"),
+        hello(IDENTITY, "clinic", "canary\ntext"),
+        hello(IDENTITY, "clinic", 3),
+        hello(IDENTITY, "manifest", '{"notes": {"canarytext": 1}}'),
+        hello(IDENTITY, "manifest", '{"patients": ["canarytext"]}'),
+        hello(IDENTITY, "skipped", '{"a\\nb": 1}'),
+    ],
+    ids=lambda attack: attack.__name__,
+)
+def test_a_malformed_hello_ends_in_one_line_before_anything_is_trained(table: Any, attack: Change) -> None:
+    with pytest.raises(UserError) as refusal:
+        table.gather(lie(attack, kinds=("query.hello",)))
+    assert "\n" not in str(refusal.value)
+    assert "canary" not in str(refusal.value)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flwr.app import Message
 
 from clinfed.adapters.folder import load_state
 from clinfed.bases import meta_encoder
@@ -53,25 +52,6 @@ def test_three_rounds_of_three_clinics_train_and_save_every_method(run_locally: 
     assert saved.sha256() == record["adapter_sha256"]
     sent = [message.content[ADAPTER] for message in grid.received if ADAPTER in message.content]
     assert {sum(len(array.data) for array in each.values()) for each in sent} == {saved.num_bytes}
-
-
-def test_a_run_resumed_after_a_round_ends_as_the_uninterrupted_one(
-    run_locally: Any, world: Any, tmp_path: Path
-) -> None:
-    overrides = [*world.overrides, "strategy=fedadam"]  # has moments to remember
-    whole, _ = run_locally(overrides)
-    with pytest.raises(UserError, match="no longer"):
-        run_locally(overrides, tamper=break_off_in_round_2, output=tmp_path / "broken")
-    [state] = (tmp_path / "broken").glob("*/state")
-    resumed, _ = run_locally([*overrides, f"resume={state}"])
-    assert [entry["round"] for entry in resumed["rounds"]] == [2]
-    assert resumed["adapter_sha256"] == whole["adapter_sha256"]
-
-
-def break_off_in_round_2(kind: str, reply: Message) -> Message:
-    if kind == "train" and reply.metadata.group_id == "2":
-        raise UserError("the machine is no longer there")
-    return reply
 
 
 def test_tensors_on_the_wire_are_what_count_counts(run_locally: Any, world: Any) -> None:

@@ -23,6 +23,12 @@ def round_line(record: RoundRecord) -> str:
         parts.append(f"F1 {fraction(validation['micro']['f1'])}")
         parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in validation["by_language"].items()]
         parts.append(f"worst {worst_clinic(validation['by_clinic'])}")
+    if "public" in record:
+        parts.append(f"public {fraction(record['public']['micro']['f1'])}")
+    if refused := record.get("refused"):
+        parts.append(f"without {', '.join(sorted({each['clinic'] for each in refused}))}")
+    if joined := record.get("joined"):
+        parts.append(f"joined by {', '.join(joined)}")
     parts.append(f"{record['seconds']:.1f} s")
     parts.append(f"up {record['bytes_up'] / MB:.2f} MB down {record['bytes_down'] / MB:.2f} MB")
     return " | ".join(parts)

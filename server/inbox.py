@@ -1,0 +1,114 @@
+"""Pulls one clinic's reply from Flower and refuses it before it is inflated where it would grow beyond a limit.
+
+Flower sends a message as objects named by their hash, so that a part which is repeated a thousand times travels once
+and is copied a thousand times on arrival: 12 MB of traffic became 4.3 GB in the ServerApp. Here the size that a reply
+would have is computed from its parts, and the pull stops once there is too much of them.
+"""
+
+import json
+import time
+from collections.abc import Callable
+
+from flwr.app import Message
+from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
+from flwr.proto.runtime_pb2 import PullAppMessagesRequest
+from flwr.serverapp import Grid
+from flwr.supercore.constant import HEAD_BODY_DIVIDER
+from flwr.supercore.inflatable.inflatable_object import (
+    get_object_children_ids_from_object_content,
+    get_object_type_from_object_content,
+    iterate_object_tree,
+)
+from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object_fn_protobuf
+from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents, pull_objects
+from flwr.superlink.grid.http_grid import HttpGrid
+
+from server.quarantine import BadAnswerError, Reason
+
+OBJECT_BYTES = 1024  # on average an honest reply's objects are larger: more of them would only cost requests
+
+
+def pull(grid: Grid, message_id: str, *, limit_bytes: int, until: float) -> Message | None:
+    """Return the reply to a message, None where there is none yet.
+
+    until: the monotonic time after which nothing is waited for. Raises: BadAnswerError for one that is too large, that
+    is not what Flower makes, or whose parts never come.
+    """
+    if not isinstance(grid, HttpGrid):  # in this process: what comes is inflated already
+        return next(iter(grid.pull_messages([message_id])), None)
+    client = grid._runtime_client  # Flower's own pull_messages inflates at once; flwr is pinned below 1.42
+    response = client.PullMessages(PullAppMessagesRequest(message_ids=[message_id]))
+    if not response.messages_list:
+        return None
+    head = response.messages_list[0].metadata.message_id
+    fetch = make_pull_object_fn_protobuf(client.PullObject, grid.node, grid.run.run_id)
+    try:
+        contents = _contents(response.message_object_trees[0], fetch, limit_bytes, until)
+    finally:  # the SuperLink can let go of it, whatever it was
+        confirm = ConfirmMessageReceivedRequest(node=grid.node, run_id=grid.run.run_id, message_object_id=head)
+        client.ConfirmMessageReceived(confirm)
+    return inflated(head, contents, limit_bytes)
+
+
+def inflated(head: str, contents: dict[str, bytes], limit_bytes: int) -> Message:
+    """Return the message that the objects make. Raises: BadAnswerError, where it is too large before any copy."""
+    try:
+        size = full_size(head, contents)
+    except Exception:  # whatever a stranger's bytes may do to the parser of a head or a body
+        raise BadAnswerError(Reason.MALFORMED) from None
+    if size > limit_bytes:
+        raise BadAnswerError(Reason.OVERSIZED)
+    try:
+        message = inflate_object_from_contents(head, contents)
+    except Exception:  # Flower's own parsers, on a stranger's bytes
+        raise BadAnswerError(Reason.MALFORMED) from None
+    if not isinstance(message, Message):
+        raise BadAnswerError(Reason.MALFORMED)
+    return message
+
+
+def full_size(head: str, contents: dict[str, bytes]) -> int:
+    """Return the bytes of an object with all that it names, each as often as it is named; nothing is copied.
+
+    Raises: KeyError, ValueError, TypeError, IndexError or RecursionError for objects that Flower does not make.
+    """
+    sizes: dict[str, int] = {}
+
+    def size(name: str) -> int:
+        if name not in sizes:
+            sizes[name] = len(contents[name]) + sum(size(part) for part in _named(contents[name]))
+        return sizes[name]
+
+    return size(head)
+
+
+def _named(content: bytes) -> list[str]:
+    """Return the objects that an object is made of, with repetitions: its body says how often, its head only which."""
+    kind, children = get_object_type_from_object_content(content), get_object_children_ids_from_object_content(content)
+    if not children or kind == "Message":
+        return children
+    body = json.loads(content[content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER) :])
+    return [children[i] for i in body["arraychunk_ids"]] if kind == "Array" else list(body.values())
+
+
+def _contents(tree: ObjectTree, fetch: Callable[[str], bytes], limit_bytes: int, until: float) -> dict[str, bytes]:
+    """Return the objects of a tree by name, each fetched once."""
+    names = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
+    if len(names) > limit_bytes // OBJECT_BYTES:
+        raise BadAnswerError(Reason.OVERSIZED)
+    fetched_bytes = 0
+
+    def fetch_limited(name: str) -> bytes:
+        nonlocal fetched_bytes
+        if time.monotonic() > until:
+            raise BadAnswerError(Reason.LATE)
+        content = fetch(name)
+        fetched_bytes += len(content)
+        if fetched_bytes > limit_bytes:
+            raise BadAnswerError(Reason.OVERSIZED)
+        return content
+
+    try:
+        return pull_objects(names, fetch_limited, max_time=max(0.0, until - time.monotonic()))
+    except ObjectPullError:
+        raise BadAnswerError(Reason.LOST) from None

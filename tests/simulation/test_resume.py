@@ -1,0 +1,83 @@
+"""kill -9 at random moments, of the server, of Flower's SuperLink and of the command; then `clinfed simulate resume=`."""
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.simulation
+
+ROUNDS = 8
+VICTIMS = ("flwr-simulation", "flower-superlink", "simulate")  # the server; what carries its messages; the command
+CLINFED = str(Path(sys.executable).parent / "clinfed")
+
+
+def untimed(value: Any) -> Any:
+    """Return a record's part without what the clock and the worker processes say."""
+    if isinstance(value, dict):
+        return {key: untimed(each) for key, each in value.items() if key != "seconds" and not key.endswith("_s")}
+    return value
+
+
+def processes(home: Path) -> dict[int, str]:
+    """Return id -> command of the processes of a run, by the CLINFED_HOME in their environment."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # another user's, or one that has just ended
+            if f"CLINFED_HOME={home}".encode() in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return found
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, what
+        threading.Event().wait(0.02)
+
+
+def kill_after_a_round(home: Path, arguments: list[str], victim: str, rng: random.Random) -> str:
+    """Start a run, kill one of its processes a random time after its next checkpoint, and return what was printed."""
+    kept = {path.name for path in home.glob("runs/*/state/round-*")}
+    environment = {**os.environ, "CLINFED_HOME": str(home)}
+    run = subprocess.Popen(
+        [CLINFED, "simulate", *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    wait_until(lambda: bool({path.name for path in home.glob("runs/*/state/round-*")} - kept), 300, "no checkpoint")
+    threading.Event().wait(rng.uniform(0, 1.5))
+    [pid] = [pid for pid, command in processes(home).items() if f"/{victim} " in command or f" {victim} " in command][
+        :1
+    ]
+    os.kill(pid, signal.SIGKILL)
+    printed, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    wait_until(lambda: not processes(home), 30, f"left behind: {processes(home)}")
+    return printed
+
+
+def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
+    world: Any, short: Path, finish: Callable[..., Any]
+) -> None:
+    rng = random.Random(20260101)
+    overrides = [*world.overrides, f"rounds={ROUNDS}"]
+    whole = finish("clinfed", "simulate", "--json", *overrides, home=short / "whole", cwd=short, environment={})
+    home = short / "killed"
+    arguments = overrides
+    for victim in VICTIMS:
+        kill_after_a_round(home, arguments, victim, rng)
+        [folder] = home.glob("runs/*")
+        arguments = [f"resume={folder.name}"]
+    resumed = finish("clinfed", "simulate", "--json", *arguments, home=home, cwd=short, environment={})
+    assert resumed.code == 0, resumed.err
+    assert resumed.json["adapter_sha256"] == whole.json["adapter_sha256"]
+    assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(e) for e in whole.record["rounds"]]
+    assert len(resumed.record["resumed_after"]) == len(VICTIMS)
