@@ -81,7 +81,8 @@ def is_wanted(node_config: Mapping[str, object]) -> bool:
 
     A simulated clinic's process lives as long as the run anyway.
     """
-    return "partition-id" not in node_config and INSIDE not in os.environ and hasattr(socket, "SO_PEERCRED")
+    able = hasattr(socket, "SO_PEERCRED") and hasattr(os, "pidfd_open")
+    return able and "partition-id" not in node_config and INSIDE not in os.environ
 
 
 def ask(message: Message, context: Context, site: Site) -> Message:

@@ -130,4 +130,5 @@ def _answer(connection: socket.socket, app: Callable[..., Any], watch: Watch) ->
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]), float(sys.argv[5]))
+    _, handlers, name, code, supernode, idle_s = sys.argv
+    main(handlers, name, code, int(supernode), float(idle_s))

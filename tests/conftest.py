@@ -102,6 +102,10 @@ class World:
         """Return one language's file: what partition=language deals to the clinic of that name."""
         return self.folder / "notes" / f"canaryfile-{language}.jsonl"
 
+    def node_config(self, language: str) -> str:
+        """Return what the SuperNode of the clinic that holds one language's file says of it."""
+        return f'name="{language}" notes="{self.site_notes(language)}" labels="{self.labels}"'
+
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
