@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,18 +81,19 @@ class Watch(threading.Thread):
             ended = select.poll()
             ended.register(self._supernode, select.POLLIN)
             asker = self.asker
-            if asker is not None and asker.fileno() >= 0:
-                ended.register(asker.fileno(), select.POLLRDHUP)
-            for descriptor, _ in ended.poll(WATCH_MS):
+            if asker is not None and (descriptor := asker.fileno()) >= 0:
+                ended.register(descriptor, select.POLLRDHUP)
+            for descriptor, event in ended.poll(WATCH_MS):
                 if descriptor == self._supernode:
                     _end("its SuperNode has ended")
-                if self.asker is asker:  # else it has its answer
+                if self.asker is asker and event & (select.POLLRDHUP | select.POLLHUP):  # else it has its answer
                     _end("nobody waits for the answer")
 
 
 def say(what: str) -> None:
-    """Write a line to the site's log."""
-    print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} worker {os.getpid()} {what}", flush=True)
+    """Write a line to the site's log; a full disk is no reason to stop serving or watching."""
+    with suppress(OSError):
+        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} worker {os.getpid()} {what}", flush=True)
 
 
 def _end(why: str) -> None:

@@ -232,7 +232,7 @@ def test_a_message_is_never_handed_to_another_users_process(site: relay.Site, ho
         assert impostor.stdout is not None
         assert impostor.stdout.readline() == b"listens\n"
         with pytest.raises(PermissionError, match="another user"):
-            who(site)
+            who(replace(site, limit_s=5.0))
 
 
 def test_a_worker_that_would_run_other_code_does_not_serve(site: relay.Site, home: Path) -> None:

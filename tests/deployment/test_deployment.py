@@ -26,7 +26,7 @@ def test_sites_refuse_a_run_that_says_which_notes_to_read(deployment: Any, world
 
 
 def test_no_word_of_a_note_left_a_site(deployment: Any, world: Any) -> None:
-    # After the runs above: everything that SuperLink, coordinator and user have, and what SuperNodes and workers printed.
+    # After the runs above: all that SuperLink, coordinator and user have, and what SuperNodes and workers printed.
     files = [path for name in ("link", "user") for path in (deployment.folder / name).rglob("*") if path.is_file()]
     files += [deployment.folder / name / "output.log" for name in ("ca", "es")]
     files += [deployment.folder / name / "home" / "clinic" / "worker" / "worker.log" for name in ("ca", "es")]
