@@ -6,6 +6,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
@@ -13,16 +14,30 @@ from flwr.app.error import Error
 from flwr.clientapp import ClientApp
 from numpy.typing import NDArray
 
-from client import permission
-from client.clinic import Clinic
-from client.warm import WORKER, Warm, warm
+from client import permission, relay
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, WireTensor, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 
-app = ClientApp()
+if TYPE_CHECKING:  # at a real site this process only passes a message on, and must start fast
+    from client.clinic import Clinic
+    from client.warm import Warm
+
+
+def to_the_worker(message: Message, context: Context, work_here: Callable[[Message, Context], Message]) -> Message:
+    """Let the site's warm worker answer, which runs the handlers below; a simulated clinic answers in this process."""
+    if not relay.is_wanted(context.node_config):
+        return work_here(message, context)
+    try:
+        permission.admit_code(context.node_config)
+        return relay.ask(message, context, relay.site_of(context))
+    except Exception as error:
+        return failed(protocol.Failure.WORKER, error, message)
+
+
+app = ClientApp(mods=[to_the_worker])
 
 Work = Callable[[Message, Context], RecordDict]
 
@@ -54,9 +69,17 @@ def answered(failure: protocol.Failure, work: Work, message: Message, context: C
         permission.admit_code(context.node_config)
         return Message(work(message, context), reply_to=message)
     except Exception as error:
-        with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
-            _keep_detail(failure)
-        return Message(Error(*permission.said(error, failure)), reply_to=message)
+        return failed(failure, error, message)
+
+
+def failed(failure: protocol.Failure, error: Exception, message: Message) -> Message:
+    """Return the answer that names the failure and the exception's class, or what the site's settings refuse.
+
+    Called where the exception is handled.
+    """
+    with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
+        _keep_detail(failure)
+    return Message(Error(*permission.said(error, failure)), reply_to=message)
 
 
 def _keep_detail(failure: protocol.Failure) -> None:
@@ -123,7 +146,7 @@ def _evaluate(message: Message, context: Context) -> RecordDict:
     return _signed(cache, clinic, message, judged, {"serialise_s": decode_s})
 
 
-def _judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> RecordDict:
+def _judged(cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool) -> RecordDict:
     """Return counts and report of a judgement."""
     from client.work import judge
 
@@ -145,7 +168,7 @@ def _judged(cache: Warm, clinic: Clinic, state: AdapterState, split: str, *, clo
 
 
 def _signed(
-    cache: Warm, clinic: Clinic, message: Message, content: RecordDict, report: Mapping[str, float]
+    cache: "Warm", clinic: "Clinic", message: Message, content: RecordDict, report: Mapping[str, float]
 ) -> RecordDict:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, MetricRecord())
@@ -154,18 +177,22 @@ def _signed(
     return content
 
 
-def _at_work(context: Context) -> tuple[Warm, Clinic]:
+def _at_work(context: Context) -> "tuple[Warm, Clinic]":
+    from client.warm import warm
+
     cache = warm(shlex.split(str(context.run_config["overrides"])))
     return cache, cache.clinic(context.node_config)
 
 
-def _identity(clinic: Clinic, message: Message) -> dict[str, str | int]:
+def _identity(clinic: "Clinic", message: Message) -> dict[str, str | int]:
     """Return who answers, with which code, and to which question."""
+    from client.warm import WORKER
+
     nonce = str(message.content[protocol.QUESTION]["nonce"])
     return {"clinic": clinic.name, "worker": WORKER, "wire": WIRE_VERSION, "code": fingerprints.code(), "nonce": nonce}
 
 
-def _load_report(cache: Warm) -> dict[str, float]:
+def _load_report(cache: "Warm") -> dict[str, float]:
     return {"load_s": cache.take_load_s(), "base_loads": cache.base_loads}
 
 

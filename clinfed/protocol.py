@@ -69,6 +69,7 @@ class Failure(IntEnum):
     TRAIN = 102
     EVALUATE = 103
     REFUSED = 104
+    WORKER = 105  # the site's worker ended, or hung, before it had answered
 
 
 Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts

@@ -16,6 +16,7 @@ from configs import Run, resolved
 from server.machine import machine, versions
 from server.rounds import Round
 
+PEAK = "_peak_bytes"  # how a report's peaks of memory end
 Counted = Mapping[tuple[str, str], Mapping[str, SpanCounts]]  # (system, gold) -> clinic -> counts
 
 LAST, BEST = "last round", "best validation micro-F1"  # why a round's adapter is the one that is judged on test
@@ -112,7 +113,7 @@ class Recorder:
             for name, value in answer.report.items():
                 if name.endswith("_s"):
                     self.seconds[name.removesuffix("_s")] += value
-                if name.endswith("_peak_bytes"):
+                if name.endswith(PEAK):
                     self.peaks[name] = max(self.peaks[name], int(value))
             self.add_workers({str(answer.identity["worker"]): int(answer.report["base_loads"])})
 
@@ -230,6 +231,7 @@ def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
         name: sum(float(answer.report.get(f"{name}_s", 0.0)) for answer in answers)
         for name in ("load", "train", "serialise", "evaluate")
     }
+    peaks = {name: int(value) for answer in answers for name, value in answer.report.items() if name.endswith(PEAK)}
     return {
         "loss": trained.report["loss"],
         "notes": trained.report["num_examples"],
@@ -239,4 +241,5 @@ def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
         "validation": records.score(validated.counts[FEDERATED_ALL].micro()) if validated else None,
         "steps": trained.report["steps"],
         "tokens": trained.report["tokens"],
+        "peak_bytes": {name.removesuffix(PEAK): value for name, value in peaks.items()},
     }

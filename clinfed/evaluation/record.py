@@ -60,6 +60,7 @@ class ClinicRound(TypedDict):
     validation: Score | None  # of the round's global adapter
     steps: NotRequired[int]
     tokens: NotRequired[int]
+    peak_bytes: NotRequired[dict[str, int]]  # "training" and, where it has judged, "inference"
 
 
 class Refusal(TypedDict):

@@ -12,7 +12,7 @@ def test_two_real_sites_end_with_the_simulations_adapter(deployment: Any, world:
     printed = deployment.run(f"overrides='{overrides}' labels='{world.labels}'")
     record = deployment.record(printed)
     assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
-    assert record["base_loads"] == record["workers"]
+    assert (record["base_loads"], record["workers"]) == (2, 2), "one for each site, whatever the number of messages"
     assert "pooled_lexicon" not in record["test"], "no real federation may hold it"
     assert "patients" not in record["manifest"]["ca"]
 
@@ -26,8 +26,9 @@ def test_sites_refuse_a_run_that_says_which_notes_to_read(deployment: Any, world
 
 
 def test_no_word_of_a_note_left_a_site(deployment: Any, world: Any) -> None:
-    # After the runs above: everything that SuperLink, coordinator and user have, and what the SuperNodes printed.
+    # After the runs above: all that SuperLink, coordinator and user have, and what SuperNodes and workers printed.
     files = [path for name in ("link", "user") for path in (deployment.folder / name).rglob("*") if path.is_file()]
     files += [deployment.folder / name / "output.log" for name in ("ca", "es")]
+    files += [deployment.folder / name / "home" / "clinic" / "worker" / "worker.log" for name in ("ca", "es")]
     found = [(word, path) for path in files for word in world.canaries if word.encode() in path.read_bytes()]
     assert found == []

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def federation(deployment: Any, world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a federation of its own with the sites "ca" and "es", since its processes are killed."""
-    # Without authentication: with it, a killed site's key is usable again only after a minute, and nothing else differs.
+    # Without authentication: with it a killed site's key is usable again only after a minute; nothing else differs.
     own = type(deployment)(tmp_path_factory.mktemp("killed"))
     try:
         own.start_link()
