@@ -6,7 +6,7 @@ TEST_STAMP := .venv/.installed-test
 # One thread a process: two clinics train side by side on two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install run test check lint format clean
+.PHONY: help install run test check lint format docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -30,6 +30,9 @@ lint: $(TEST_STAMP)  ## format, lint and types alone
 format: $(TEST_STAMP)  ## let ruff write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(TEST_STAMP)  ## build the pages into build/docs; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going docs build/docs
 
 clean:  ## remove what the other targets made
 	rm -rf .venv build dist .ruff_cache .mypy_cache .pytest_cache .hypothesis *.egg-info

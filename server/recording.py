@@ -38,6 +38,10 @@ class Held(Protocol):
     def lost(self) -> Mapping[str, Mapping[str, int]]:
         """Return split -> reason -> mentions that flat tagging cannot hold."""
 
+    @property
+    def skipped(self) -> Mapping[str, Mapping[str, int]]:
+        """Return clinic -> reason -> what reading left out."""
+
 
 @dataclass
 class Recorder:
@@ -152,6 +156,7 @@ class Recorder:
             "labels": self._labels(counts),
             "manifest": dict(held.manifest),
             "lost": {split: dict(reasons) for split, reasons in held.lost.items()},
+            "skipped": {clinic: dict(reasons) for clinic, reasons in held.skipped.items()},
             "rounds": self.rounds,
             "resumed_after": self.resumed_after,
             "chosen_round": number,

@@ -39,6 +39,7 @@ class Pooled:
 
     manifest: Mapping[str, Any]
     lost: Mapping[str, Mapping[str, int]]
+    skipped: Mapping[str, Mapping[str, int]]
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -75,7 +76,11 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     show("judging on test")
     state = read_state(tagger)
     closing = judged(cache, clinics, state, "test")
-    held = Pooled({each.name: each.manifest() for each in clinics}, {"train": cache.encoded(learner, "train").lost})
+    held = Pooled(
+        {each.name: each.manifest() for each in clinics},
+        {"train": cache.encoded(learner, "train").lost},
+        {each.name: each.skipped for each in clinics},
+    )
     record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
     folder = run_folder(cache.run)
     table = closing_table(record)

@@ -112,6 +112,9 @@ class RunRecord(TypedDict):
     labels: LabelSet
     manifest: dict[str, Any]  # who holds what: partitions.base.manifest
     lost: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold
+    skipped: NotRequired[
+        dict[str, dict[str, int]]
+    ]  # clinic -> reason -> what reading left out; a simulation reads once
     rounds: list[RoundRecord]
     chosen_round: int  # whose adapter is judged on test
     chosen_by: str  # "last round" or "best validation micro-F1"

@@ -169,3 +169,14 @@ def test_the_closing_table_shows_systems_golds_and_the_ceiling():
 @pytest.mark.parametrize(("value", "text"), [(0.6214, ".621"), (1.0, "1.000"), (0.9996, "1.000"), (-0.25, "-.250")])
 def test_fractions_have_three_decimals(value: float, text: str):
     assert fraction(value) == text
+
+
+def test_the_closing_table_says_what_could_not_be_learnt_or_read():
+    record = sample() | {
+        "lost": {"train": {"overlapping": 2, "discontinuous": 1}, "validation": {}},
+        "skipped": {"north": {"procedure": 3}, "south": {"procedure": 3}, "west": {}},
+    }
+    lines = closing_table(record).splitlines()
+    assert "Not learnt, since one tag a word cannot hold it: train 1 discontinuous, 2 overlapping." in lines
+    assert "Left out, merged or ignored in reading: 3 procedure (north, south)." in lines
+    assert "Not learnt" not in closing_table(sample())

@@ -1,5 +1,6 @@
 """What a run prints: a line a round, and the closing table."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
 from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
@@ -84,7 +85,27 @@ def _preamble(record: RunRecord) -> list[str]:
         "Gold: all = every annotated mention; representable = those that one tag a word can hold with these labels.",
         "Macro: mean F1 over codes in gold or prediction; over codes in gold.",
         closed,
+        *_losses(record),
     ]
+
+
+def _losses(record: RunRecord) -> list[str]:
+    """Return what was not learnt: mentions that tags cannot hold, and what reading left out. Nothing where all was."""
+    lost = [f"{split} {_counted(reasons)}" for split, reasons in record.get("lost", {}).items() if reasons]
+    readers: defaultdict[str, list[str]] = defaultdict(list)  # simulated clinics read the same files and say the same
+    for clinic, reasons in record.get("skipped", {}).items():
+        if reasons:
+            readers[_counted(reasons)].append(clinic)
+    left_out = [f"{words} ({', '.join(clinics)})" for words, clinics in readers.items()]
+    told = (
+        ("Not learnt, since one tag a word cannot hold it", lost),
+        ("Left out, merged or ignored in reading", left_out),
+    )
+    return [f"{what}: {'; '.join(parts)}." for what, parts in told if parts]
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
 
 
 def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:

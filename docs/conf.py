@@ -1,0 +1,51 @@
+"""Settings of the documentation site, which `make docs` builds into build/docs without a network."""
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]  # docstrings.py, and the packages of this checkout
+
+import docstrings  # noqa: E402
+
+project = "clinfed"
+author = "the authors of clinfed"
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+html_theme = "furo"
+html_title = "clinfed"
+html_copy_source = False
+html_show_sphinx = False
+html_show_copyright = False
+myst_heading_anchors = 3
+suppress_warnings = ["config.cache"]
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+
+
+def link_repository_files(app: "Sphinx", docname: str, source: list[str]) -> None:
+    """Let a link to a file outside of docs/ lead to a copy of it, for the built pages stand alone."""
+    folder = (app.srcdir / docname).parent
+
+    def linked(match: re.Match[str]) -> str:
+        target = (folder / match[1]).resolve()
+        return f"](path:{match[1]})" if target.is_file() and not target.is_relative_to(HERE) else match[0]
+
+    source[0] = re.sub(r"\]\(((?:\.\./)+[^)#\s]+)\)", linked, source[0])
+
+
+def write_docstring(app: "Sphinx", what: str, name: str, owner: Any, options: Any, lines: list[str]) -> None:
+    """Put a docstring, and a dataclass's settings, in the form that Sphinx reads."""
+    lines[:] = docstrings.restructured(lines) if lines else []
+    if what == "class":
+        lines += docstrings.settings_of(owner)
+
+
+def setup(app: "Sphinx") -> None:
+    """Join the two to the build."""
+    app.connect("source-read", link_repository_files)
+    app.connect("autodoc-process-docstring", write_docstring)

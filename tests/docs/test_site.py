@@ -1,0 +1,49 @@
+"""The documentation builds without a warning, and needs no network to be read."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the built site; a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", str(folder / "cache")]
+    built = subprocess.run([*command, str(ROOT / "docs"), str(folder / "html")], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder / "html"
+
+
+def test_every_page_is_reached_from_the_first(site: Path) -> None:
+    pages = {path.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    first = (site / "index.html").read_text("utf-8")
+    assert pages - set(re.findall(r'href="([^"#]+)"', first)) == {"index.html"}
+
+
+def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
+    loading = re.compile(r'(?:<(?:script|img|iframe)[^>]*src|<link[^>]*href)="(?:https?:)?//')
+    styles = re.compile(r"(?:@import|url\()[\"'(\s]*(?:https?:)?//")
+    assert not [page for page in site.rglob("*.html") if loading.search(page.read_text("utf-8"))]
+    assert not [sheet for sheet in site.rglob("*.css") if styles.search(sheet.read_text("utf-8"))]
+
+
+def test_links_to_files_outside_of_the_docs_lead_to_copies(site: Path) -> None:
+    [copied] = re.findall(r'href="([^"]*_downloads/[^"]*README\.md)"', (site / "results.html").read_text("utf-8"))
+    assert (site / copied).read_bytes() == (ROOT / "clinfed_tiny" / "README.md").read_bytes()
+
+
+def test_shapes_stand_in_a_paragraph_of_their_own(site: Path) -> None:
+    page = (site / "reference" / "extending.html").read_text("utf-8")
+    assert "<p><strong>Shapes:</strong> hidden (N, H) of N words" in page
+
+
+def test_a_setting_stands_with_its_default_and_its_comment(site: Path) -> None:
+    page = re.sub(r"<[^>]+>", "", (site / "reference" / "settings.html").read_text("utf-8"))
+    assert "rounds: int = 5" in page
+    assert "warmup: float = 0.06 – fraction of all epochs of the run" in page
