@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from clinfed.adapters.base import Adapter
+from clinfed.baselines.settings import Classifier
 from clinfed.bases.base import Base
 from clinfed.corpus.source import Corpus
 from clinfed.errors import UserError
@@ -43,6 +44,7 @@ class Run:
     partition: Partition = field(default_factory=Partition)
     strategy: Strategy = field(default_factory=Strategy)
     training: Training = field(default_factory=Training)
+    classifier: Classifier = field(default_factory=Classifier)  # of `clinfed classify` only
     central: Central = field(default_factory=Central)
     only: Only = field(default_factory=Only)
     rounds: int = 5

@@ -39,8 +39,16 @@ TABLE = {
         f"{TENSORS} psutil",
     ),
     "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
+    "clinfed.baselines.settings": ("", "", ""),
+    # Its tensors are what strategies average, and its random numbers come from where all others come from.
+    "clinfed.baselines.mlp": (
+        "clinfed.adapters.state clinfed.baselines clinfed.training.determinism",
+        "numpy",
+        "torch",
+    ),
     "configs": (
-        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings partitions strategies",
+        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings "
+        "clinfed.baselines.settings partitions strategies",
         "hydra omegaconf",
         "",
     ),

@@ -1,14 +1,14 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics, surpluses
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import RunRecord
-from clinfed.evaluation.report.tables import aligned, fraction
+from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
 ALL = "all"  # gold
 ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
@@ -56,24 +56,14 @@ class Result:
         return {name: System(name, counts) for name, counts in found.items() if counts}
 
 
-@dataclass
-class Table:
-    """The same table for the terminal, for a file, and for programs."""
-
-    text: str
-    markdown: str
-    rows: dict[str, Any] = field(default_factory=dict)
-
-
 def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
     """Return the table of what is finished; pending runs are named below it."""
     head, rows, below = comparison_rows(results)
     pending = [f"{r.name} (seed {seed})" for r in results for seed in range(seeds) if seed not in r.runs]
     below += [f"pending: {', '.join(pending)}"] if pending else []
     text = "\n".join([*aligned([head, *rows]), "", *below])
-    bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
     numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": differences(results)}
-    return Table(text, "\n".join([*bars, "", *below, "", *difference_lines(results)]), numbers)
+    return Table(text, "\n".join([*bars(head, rows), "", *below, "", *difference_lines(results)]), numbers)
 
 
 def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]], list[str]]:
@@ -105,8 +95,7 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
 def difference_lines(results: Sequence[Result]) -> list[str]:
     """Return the differences as lines of Markdown."""
     lines = [
-        f"- {each['ours']} minus {each['theirs']}: {fraction(each['f1'])} "
-        f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}]"
+        f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
         for each in differences(results)
     ]
     return ["Paired differences of F1:", "", *lines] if lines else []
@@ -146,7 +135,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         result.name,
         str(len(runs)),
         fraction(mean(validation)) if validation else "-",
-        f"{fraction(system.f1())} {_interval(system)}",
+        bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *(fraction(system.f1(language)) for language in languages),
         fraction(mean(worst(run) for run in runs)),
@@ -172,7 +161,7 @@ def _lexicon_rows(finished: Sequence[Result], languages: Sequence[str], *, width
     for name in LEXICONS:
         system = next((result.lexicons[name] for result in finished if name in result.lexicons), None)
         if system is not None:
-            cells = [name, "-", "-", f"{fraction(system.f1())} {_interval(system)}", "-"]
+            cells = [name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
             cells += [fraction(system.f1(language)) for language in languages]
             yield [*cells, *["-"] * (width - len(cells))]
 
@@ -207,8 +196,3 @@ def _numbers(result: Result) -> dict[str, Any]:
         "by_language": {language: system.f1(language) for language in languages},
         "adapter_sha256": {seed: run.record["adapter_sha256"] for seed, run in result.runs.items()},
     }
-
-
-def _interval(system: System) -> str:
-    low, high = system.interval()
-    return f"[{fraction(low)}, {fraction(high)}]"

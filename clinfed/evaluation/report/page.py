@@ -11,7 +11,7 @@ from clinfed.evaluation.report import holdings, plots
 from clinfed.evaluation.report.comparison import Finished, Result, comparison_rows, surplus_lines
 from clinfed.evaluation.report.figures import inline_svg, save
 from clinfed.evaluation.report.highlights import Piece
-from clinfed.evaluation.report.tables import fraction
+from clinfed.evaluation.report.tables import bars, fraction
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 OPPONENTS = ("centralised", "lexicon, pooled", "lexicons, each clinic's own")
@@ -53,8 +53,9 @@ class Report:
         with files[-1].open("w", encoding="utf-8", newline="") as table:
             csv.writer(table).writerows([head, *rows])
         files.append(target.with_suffix(".md"))
-        bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
-        files[-1].write_text("\n".join([verdict(self.results), "", *bars, "", *below]) + "\n", encoding="utf-8")
+        files[-1].write_text(
+            "\n".join([verdict(self.results), "", *bars(head, rows), "", *below]) + "\n", encoding="utf-8"
+        )
         return files
 
     def _page(
