@@ -10,8 +10,10 @@ from client.warm import Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus.note import Note, Span
+from clinfed.evaluation import hits
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
+from clinfed.home import hits_file
 from clinfed.probes.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -99,7 +101,17 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes)
+        _keep_hits(warm, clinic, state, notes, predicted)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
+
+
+def _keep_hits(
+    warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Mapping[str, frozenset[Span]]
+) -> None:
+    """Keep which gold mentions the adapter has found, here and for a public corpus only; a real site never does."""
+    if clinic.simulated and warm.run.corpus.public:
+        path = hits_file(state.sha256(), clinic.name)
+        hits.write(path, hits.mentions_of(notes), {hits.ADAPTER: hits.found(notes, predicted)})
 
 
 def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:

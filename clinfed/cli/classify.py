@@ -26,7 +26,7 @@ from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.documents import DocumentRecord, DocumentSystem
-from clinfed.evaluation.report.documents import document_table, of_record
+from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.home import clinic_folder
 from clinfed.probes.memory import peak_memory
 from configs import Only, absolute_paths
@@ -51,9 +51,7 @@ def run(args: argparse.Namespace) -> int:
     out = sys.stderr if args.json else sys.stdout
     path = classify(absolute_paths(args.overrides, Path.cwd()), lambda text: print(text, file=out, flush=True))
     if args.json:
-        table = document_table(
-            of_record(documents.read(path), records.read_counts(path.with_name(documents.COUNTS_FILE)))
-        )
+        table = document_table(read_finished([path]))
         print(json.dumps(table.rows | {"record": str(path)}), flush=True)
     return 0
 
@@ -116,6 +114,6 @@ def write(
     path = folder / documents.FILE
     records.write_counts(folder / documents.COUNTS_FILE, counts)
     records.write(path, record)
-    show(document_table(of_record(record, counts)).text)
+    show(document_table(read_finished([path])).text)
     show(f"record: {path}")
     return path

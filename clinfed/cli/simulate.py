@@ -9,8 +9,9 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import Resources, simulate
 from clinfed.errors import UserError
+from clinfed.evaluation import hits
 from clinfed.evaluation import record as records
-from clinfed.home import clinic_folder
+from clinfed.home import clinic_folder, hits_file
 from configs import Run, absolute_paths, load
 
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
@@ -37,9 +38,17 @@ def run(args: argparse.Namespace) -> int:
         path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
+    collect_hits(path)
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
+
+
+def collect_hits(path: Path) -> None:
+    """Put what this machine's simulated clinics have kept of a run's hits beside its record."""
+    record = records.read(path)
+    files = {clinic: hits_file(record["adapter_sha256"], clinic) for clinic in record["manifest"]}
+    hits.collect(path.parent, files)
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

@@ -20,7 +20,7 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
+from clinfed.cli.simulate import DEFAULT_CLINICS, collect_hits, refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import closing_table, round_line
@@ -82,6 +82,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     model.save(folder / "adapter", state, table)
     records.write_counts(folder / "counts.json", recorder.counts)
     records.write(folder / "record.json", record)
+    collect_hits(folder / "record.json")
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
 

@@ -115,9 +115,9 @@ def read(path: Path) -> DocumentRecord:
     return record
 
 
-def verify(record: DocumentRecord, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> list[str]:
+def verify(record: DocumentRecord, counts: Mapping[str, Mapping[str, SpanCounts]]) -> list[str]:
     """Return the systems whose test scores cannot be had again from the counts."""
-    again = {system: judgement(clinics) for (system, _), clinics in counts.items()}
+    again = {system: judgement(clinics) for system, clinics in counts.items()}
     return [name for name, system in record["systems"].items() if again.get(name) != system["test"]]
 
 

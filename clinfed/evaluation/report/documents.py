@@ -1,13 +1,15 @@
 """The table of document-level systems, apart from that of strict spans, with which it must not be compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.documents import LEVEL, DocumentRecord, DocumentSystem
+from clinfed.evaluation.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
+from clinfed.evaluation.record import read_counts
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
@@ -29,15 +31,14 @@ class FinishedDocuments:
         return sum((clinics[name] for name in sorted(clinics)), SpanCounts())
 
 
-def of_record(
-    record: DocumentRecord, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
-) -> dict[int, FinishedDocuments]:
-    """Return one run by its seed."""
-    return {
-        record["seeds"]["run"]: FinishedDocuments(
-            record, {of: each for (of, level), each in counts.items() if level == LEVEL}
-        )
-    }
+def read_finished(paths: Iterable[Path]) -> dict[int, FinishedDocuments]:
+    """Return finished runs by seed, from the paths of their records."""
+    found = {}
+    for path in paths:
+        record, counts = read(path), read_counts(path.with_name(COUNTS_FILE))
+        by_system = {system: clinics for (system, level), clinics in counts.items() if level == LEVEL}
+        found[record["seeds"]["run"]] = FinishedDocuments(record, by_system)
+    return found
 
 
 def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
