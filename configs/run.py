@@ -52,6 +52,7 @@ class Run:
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
     resume: str = ""  # absolute path of an earlier run's state to go on from
     output: str = ""  # absolute folder for the run record; "" is the user's data folder
+    tracking: str = "off"  # or tensorboard, mlflow: each round's scores on the coordinator's disk as they come
     experiment: str = ""  # the named set of overrides that this run started from
     options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
 

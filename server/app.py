@@ -11,8 +11,10 @@ from flwr.serverapp import Grid, ServerApp
 from clinfed import fingerprints, protocol
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.evaluation import tracking
 from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.home import home
 from configs import Only, Run, load, refuse_relative_paths, resolved
 from server import checkpoints
 from server.central import PublicSet
@@ -44,7 +46,9 @@ def coordinate(grid: Grid, context: Context) -> None:
     started = time.perf_counter()
     run = read_run(context)
     fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
+    tracking.check(run.tracking)
     folder = new_run_folder(run)
+    tracker = tracking.start(run.tracking, folder, home(), {"overrides": str(context.run_config["overrides"])})
     model = Model(run)
     exchange = Exchange(grid, code=fingerprints.code(), deadline_s=DEADLINE_S)
     say("clinics load base and notes")
@@ -68,6 +72,7 @@ def coordinate(grid: Grid, context: Context) -> None:
         entry = recorder.add_round(done)
         if done.number in public_judged:
             entry["public"] = public_judged[done.number]
+        tracker.add_round(entry)
         say(round_line(entry) + (f" | public {entry['public']['micro']['f1']:.3f}" if "public" in entry else ""))
 
     server = run_rounds(exchange, federation, run, model.start(), keep, show)
@@ -78,6 +83,7 @@ def coordinate(grid: Grid, context: Context) -> None:
     record = recorder.finish(closing, server.adapter, federation, system=protocol.FEDERATED, seconds=seconds)
     records.write_counts(folder / "counts.json", recorder.counts)
     write_down(folder, record, model, server)
+    tracker.finish(record)
 
 
 def write_down(folder: Path, record: records.RunRecord, model: Model, server: ServerState) -> None:

@@ -18,6 +18,7 @@ TABLE = {
     "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
+    "clinfed.evaluation.tracking": ("clinfed.evaluation", "", "torch mlflow"),
     "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib jinja2 markupsafe"),
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),

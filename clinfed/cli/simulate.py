@@ -9,7 +9,7 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import Resources, simulate
 from clinfed.errors import UserError
-from clinfed.evaluation import hits
+from clinfed.evaluation import hits, tracking
 from clinfed.evaluation import record as records
 from clinfed.home import clinic_folder, hits_file
 from configs import Run, absolute_paths, load
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = absolute_paths(args.overrides, Path.cwd())
     chosen = load(overrides)
     refuse_missing_paths(chosen)
+    tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
     settings = chosen.training
     gpu = settings.device.startswith("cuda")
