@@ -37,7 +37,7 @@ def check(name: str) -> None:
         raise UserError(f"tracking={name}: no such tracker; choose {OFF}, {' or '.join(NEEDED)}")
     if name != OFF and find_spec(NEEDED[name]) is None:
         raise UserError(
-            f"tracking={name}: the package {NEEDED[name]} is not installed here; run {INSTALL[name]}, or leave tracking out"
+            f"tracking={name}: the package {NEEDED[name]} is not installed here; run {INSTALL[name]}"
         )
 
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from clinfed.evaluation import hits
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.hits import Hits
+from clinfed.evaluation.hits import read as read_hits
 from clinfed.evaluation.record import RunRecord, read, read_counts
 
 ALL = "all"  # gold
@@ -20,12 +21,12 @@ class Finished:
 
     record: RunRecord
     counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
-    hits: hits.Hits | None = None  # of invented and public corpora only
+    hits: Hits | None = None  # of invented and public corpora only
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
         """Return the run whose record this is."""
-        return cls(read(path), read_counts(path.with_name("counts.json")), hits.read(path.parent))
+        return cls(read(path), read_counts(path.with_name("counts.json")), read_hits(path.parent))
 
     def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
         """Return a system's counts over all clinics, None where it was not judged."""
