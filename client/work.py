@@ -11,8 +11,10 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
+from clinfed.evaluation import hits
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
+from clinfed.home import hits_file
 from clinfed.probes.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes)
+        _keep_hits(warm, clinic, state, notes, predicted)
         joined = _joined(warm, clinic, notes, predicted)
         counts |= _against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
@@ -119,6 +122,15 @@ def _joined(
     found = _predicted(warm, clinic, warm.encoded(clinic, "validation")) if unseen else {}
     join = Join.fit((note.spans, found[note.id], lexicon.scored(note.text)) for note in unseen)
     return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
+
+
+def _keep_hits(
+    warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Mapping[str, Collection[Span]]
+) -> None:
+    """Keep which gold mentions the adapter has found, here and for a public corpus only; a real site never does."""
+    if clinic.simulated and warm.run.corpus.public:
+        path = hits_file(state.sha256(), clinic.name)
+        hits.write(path, hits.mentions_of(notes), {hits.ADAPTER: hits.found(notes, predicted)})
 
 
 def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:

@@ -1,5 +1,6 @@
 """Where clinfed keeps things: run records, bases by name, and what is private to the clinics of this machine."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -40,3 +41,8 @@ def clinic_folder(name: str) -> Path:
     folder = private / name
     folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     return folder
+
+
+def hits_file(adapter_sha256: str, clinic: str) -> Path:
+    """Return where a simulated clinic keeps which mentions an adapter has found, until the run's command takes it."""
+    return clinic_folder("hits") / f"{adapter_sha256[:32]}-{hashlib.sha256(clinic.encode()).hexdigest()[:16]}.json"

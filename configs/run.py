@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from clinfed.adapters.base import Adapter
+from clinfed.baselines.settings import Classifier
 from clinfed.bases.base import Base
 from clinfed.corpus.source import Corpus
 from clinfed.errors import UserError
@@ -79,6 +80,7 @@ class Run:
     partition: Partition = field(default_factory=Partition)
     strategy: Strategy = field(default_factory=Strategy)
     training: Training = field(default_factory=Training)
+    classifier: Classifier = field(default_factory=Classifier)  # of `clinfed classify` only
     central: Central = field(default_factory=Central)
     only: Only = field(default_factory=Only)
     join: Join = field(default_factory=Join)
@@ -92,6 +94,7 @@ class Run:
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
     resume: str = ""  # absolute path of the folder of an interrupted run, to go on with it
     output: str = ""  # absolute folder for the run record; "" is the user's data folder
+    tracking: str = "off"  # or tensorboard, mlflow: each round's scores on the coordinator's disk as they come
     experiment: str = ""  # the named set of overrides that this run started from
     options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
 

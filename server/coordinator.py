@@ -9,10 +9,12 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.evaluation import tracking
 from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, fraction, round_line
+from clinfed.home import home
 from clinfed.protocol import Answer, Refused
-from configs import Run, resolved
+from configs import Run, resolved, to_overrides
 from server import checkpoints
 from server.central import PublicSet
 from server.checkpoints import Checkpoint
@@ -38,6 +40,7 @@ class Coordinator:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
         self.folder, self.run = folder, run
+        tracking.check(run.tracking)
         self.checkpoint = load_checkpoint(folder, run)
         self.model = Model(run)
         code, deadline_s = fingerprints.code(), SIMULATED_DEADLINE_S
@@ -51,6 +54,8 @@ class Coordinator:
         course = self.begin()
         self.recorder.add_workers(federation.workers)
         self.recorder.seconds["start"] += self.seconds
+        settings = {"overrides": " ".join(to_overrides(resolved(self.run)))}
+        self.tracker = tracking.start(self.run.tracking, self.folder, home(), settings)
         self.public = PublicSet(self.run, self.model.codes) if self.run.central.notes else None
         course = run_rounds(self.exchange, self.door, self.run, course, self.keep, self.show)
         early = f"no better round in {self.run.stop.patience}; " if course.server.round < self.run.rounds else ""
@@ -100,6 +105,7 @@ class Coordinator:
         if self.public is not None:
             counts = self.public.judge(self.model.tagger, server.adapter)
             entry["public"] = records.judgement({"public set": counts})
+        self.tracker.add_round(entry)
         say_refused(f"round {done.number}", done.refused)
         say(round_line(entry))
 
@@ -127,6 +133,7 @@ class Coordinator:
         records.write_counts(self.folder / "counts.json", self.recorder.counts)
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
+        self.tracker.finish(record)
         say(table)
         say_record(self.folder / "record.json")
 

@@ -19,6 +19,7 @@ TABLE = {
     "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
+    "clinfed.evaluation.tracking": ("clinfed.evaluation", "", "torch mlflow"),
     "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib jinja2 markupsafe"),
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
@@ -40,9 +41,16 @@ TABLE = {
         f"{TENSORS} psutil",
     ),
     "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
+    "clinfed.baselines.settings": ("", "", ""),
+    # Its tensors are what strategies average, and its random numbers come from where all others come from.
+    "clinfed.baselines.mlp": (
+        "clinfed.adapters.state clinfed.baselines clinfed.training.determinism",
+        "numpy",
+        "torch",
+    ),
     "configs": (
         "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings clinfed.refusals "
-        "partitions strategies",
+        "clinfed.baselines.settings partitions strategies",
         "hydra omegaconf",
         "",
     ),

@@ -11,6 +11,7 @@ COMMANDS = {
     "simulate": "train adapters across simulated clinics with Flower, and judge them",
     "train": "the same training in one place, over all notes, without Flower",
     "compare": "centralised, federated and local-only training in one table",
+    "classify": "codes of whole notes from frozen embeddings and a small classifier, federated and not",
     "sweep": "choose settings on validation notes, with the same number of trials for each row",
     "predict": "find diagnoses in notes with a trained adapter",
     "publish": "a run's adapter as a folder for others, with card and audit file",

@@ -20,8 +20,11 @@ import configs
 from clinfed.cli import add_overrides
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
-from clinfed.evaluation.report.comparison import Finished, Result, comparison_table
+from clinfed.evaluation import documents
+from clinfed.evaluation.report.comparison import comparison_table
+from clinfed.evaluation.report.documents import document_table, read_finished
+from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.tables import Table
 from clinfed.home import home
 
 SEEDS = "compare.seeds="
@@ -34,8 +37,17 @@ class Row:
     """One system of the comparison, and the command that trains it."""
 
     name: str
-    command: str  # "train" or "simulate"
+    command: str  # "train", "simulate" or "classify"
     overrides: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> str:
+        """Return the name of the file that a finished run leaves."""
+        return documents.FILE if self.command == "classify" else "record.json"
+
+    def finished(self, parent: Path, seed: int) -> Path | None:
+        """Return the record of the newest finished run of a seed."""
+        return record_of(self.folder(parent, seed), self.record)
 
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""
@@ -67,14 +79,28 @@ def run(args: argparse.Namespace) -> int:
 
     plan = select(list(plan_rows(chosen)), wanted)
     failed = [] if args.table else run_pending(plan, range(seeds), overrides, folder, chosen.training.threads, show)
-    results = [collect(row, range(seeds), folder) for row in plan]
-    table = comparison_table(results, seeds=seeds)
+    table = tables(plan, seeds, folder)
     (folder / "comparison.md").write_text(table.markdown + "\n", encoding="utf-8")
     show(table.text)
     show(f"comparison: {folder / 'comparison.md'}")
     if args.json:
         print(json.dumps(table.rows | {"folder": str(folder)}), flush=True)
     return 1 if failed else 0
+
+
+def tables(plan: Sequence[Row], seeds: int, folder: Path) -> Table:
+    """Return the table of strict spans and, below it, that of documents."""
+    spans = [collect(row, range(seeds), folder) for row in plan if row.command != "classify"]
+    of_documents = next((row for row in plan if row.command == "classify"), None)
+    both = [comparison_table(spans, seeds=seeds)] if spans else []
+    if of_documents is not None:
+        paths = {seed: of_documents.finished(folder, seed) for seed in range(seeds)}
+        both.append(document_table(read_finished(path for path in paths.values() if path is not None)))
+        if waiting := [f"{of_documents.name} (seed {seed})" for seed, path in paths.items() if path is None]:
+            both.append(Table(f"pending: {', '.join(waiting)}", f"pending: {', '.join(waiting)}"))
+    rows = {key: value for table in both for key, value in table.rows.items()}
+    shown = [table for table in both if table.text]
+    return Table(*("\n\n".join(getattr(each, form) for each in shown) for form in ("text", "markdown")), rows)
 
 
 def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
@@ -114,6 +140,7 @@ def plan_rows(run: configs.Run) -> Iterator[Row]:
     yield Row("federated", "simulate")
     yield Row("centralised lexicon", "train", ("task.lexicon=true",))
     yield Row("federated lexicon", "simulate", ("task.lexicon=true",))
+    yield Row("document classifier", "classify")
 
 
 def select(rows: list[Row], wanted: Sequence[str]) -> list[Row]:
@@ -133,9 +160,9 @@ def comparison_folder(overrides: Sequence[str]) -> Path:
     return folder
 
 
-def record_of(folder: Path) -> Path | None:
+def record_of(folder: Path, name: str = "record.json") -> Path | None:
     """Return the newest finished run's record below a folder."""
-    return max(folder.glob("*/record.json"), default=None)
+    return max(folder.glob(f"*/{name}"), default=None)
 
 
 def run_pending(
@@ -151,7 +178,7 @@ def run_pending(
     Seed by seed, so that a table of fewer seeds is whole as early as can be. Plain loops share the cores; a simulation
     has workers of its own and runs alone.
     """
-    pending = [(row, seed) for seed in seeds for row in rows if record_of(row.folder(folder, seed)) is None]
+    pending = [(row, seed) for seed in seeds for row in rows if row.finished(folder, seed) is None]
     side_by_side = max(1, (os.cpu_count() or 1) // threads)
     done, failed = 0, []
 
@@ -163,7 +190,7 @@ def run_pending(
 
     show(f"{len(pending)} runs to do, {folder}")
     for seed in sorted({seed for _, seed in pending}):
-        for command, jobs in (("train", side_by_side), ("simulate", 1)):
+        for command, jobs in (("train", side_by_side), ("simulate", 1), ("classify", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
             with ThreadPoolExecutor(jobs) as pool:
                 for row, of, seconds, error in pool.map(run_one, chosen):
@@ -190,10 +217,5 @@ def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path) -> str:
 
 def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:
     """Return what is finished of a row."""
-    paths = {seed: record_of(row.folder(folder, seed)) for seed in seeds}
-    found = {
-        seed: Finished(records.read(path), records.read_counts(path.with_name("counts.json")))
-        for seed, path in paths.items()
-        if path is not None
-    }
-    return Result(row.name, found)
+    paths = {seed: row.finished(folder, seed) for seed in seeds}
+    return Result(row.name, {seed: Finished.of(path) for seed, path in paths.items() if path is not None})

@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
-from clinfed.evaluation.report.comparison import ADAPTERS, Finished, Result
+from clinfed.evaluation import documents
+from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.page import Report, ShownNote, verify
+from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
+from configs.discovery import plugin_class
 
-PUBLIC = ("synthetic", "codiesp")  # corpora whose notes anyone may see
 SHOWN_NOTES = 30
 
 
@@ -34,21 +35,27 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
-    found = gather(args.runs)
+    found, of_documents = gather(args.runs), gather_documents(args.runs)
     if args.verify:
-        return verify_all(found)
+        return max(verify_all(found), verify_documents(of_documents))
     results = as_results(found)
     shown = next((each for each in results if each.name == "federated"), results[0])
     path, finished = next((path, each) for path, name, each in found if name == shown.name)
     corpus = finished.record["config"]["options"]["corpus"]
     notes: Sequence[ShownNote] = ()
-    if args.notes and (corpus in PUBLIC or args.show_notes_of_this_site):
+    if args.notes and (is_public(corpus) or args.show_notes_of_this_site):
         notes = shown_notes(path, finished, args.notes)
     sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
-    report = Report(results, sources, notes, notes_by=f"predicted by {shown.name}", corpus=corpus)
+    by_seed = read_finished(of_documents)
+    report = Report(results, sources, notes, notes_by=f"predicted by {shown.name}", corpus=corpus, documents=by_seed)
     for file in report.write(args.output):
         print(file)
     return 0
+
+
+def is_public(corpus: str) -> bool:
+    """Return whether anyone may see the notes of this kind of corpus."""
+    return bool(plugin_class("corpus", corpus).public)
 
 
 Found = tuple[Path, str, Finished]  # folder, name of the row, run
@@ -62,12 +69,17 @@ def gather(folders: Iterable[Path]) -> list[Found]:
         if not records_below:
             raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
         for path in records_below:
-            finished = Finished(records.read(path), records.read_counts(path.with_name("counts.json")))
+            finished = Finished.of(path)
             row = path.parents[2].name.replace("-", " ") if path.parents[1].name.startswith("seed-") else ""
             found.append(
                 (path.parent, row or next(name for name in ADAPTERS if name in finished.record["test"]), finished)
             )
     return found
+
+
+def gather_documents(folders: Iterable[Path]) -> list[Path]:
+    """Return the records of all runs of `clinfed classify` below the folders."""
+    return [path for folder in folders for path in sorted(folder.glob(f"*/seed-*/*/{documents.FILE}"))]
 
 
 def as_results(found: Sequence[Found]) -> list[Result]:
@@ -85,6 +97,19 @@ def verify_all(found: Sequence[Found]) -> int:
         different = verify(finished)
         wrong += bool(different)
         print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all test scores again'}")
+    return 1 if wrong else 0
+
+
+def verify_documents(paths: Iterable[Path]) -> int:
+    """Print what the counts of each run of `clinfed classify` give again; return 1 where a score differs."""
+    wrong = 0
+    for path in paths:
+        run = next(iter(read_finished([path]).values()))
+        different = documents.verify(run.record, run.counts)
+        wrong += bool(different)
+        print(
+            f"{path.parent}: documents: {'differs: ' + '; '.join(different) if different else 'all test scores again'}"
+        )
     return 1 if wrong else 0
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import Resources, simulate
 from clinfed.errors import UserError
+from clinfed.evaluation import hits, tracking
 from clinfed.evaluation import record as records
-from clinfed.home import clinic_folder, runs_folder
+from clinfed.home import clinic_folder, hits_file, runs_folder
 from configs import Run, absolute_paths, load, resolved, to_overrides
 from configs.overrides import parse
 from server import checkpoints
@@ -30,6 +31,7 @@ def run(args: argparse.Namespace) -> int:
     overrides = as_resumed(absolute_paths(args.overrides, Path.cwd()))
     chosen = load(overrides)
     refuse_missing_paths(chosen)
+    tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
     settings = chosen.training
     gpu = settings.device.startswith("cuda")
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
         path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
+    collect_hits(path)
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
@@ -60,6 +63,13 @@ def as_resumed(overrides: Sequence[str]) -> list[str]:
     merged = [*to_overrides(saved), *overrides, f"resume={folder}"]
     checkpoints.refuse_other_settings(resolved(load(merged)), saved)
     return [f"{key}={value}" for key, value in parse(merged).items()]
+
+
+def collect_hits(path: Path) -> None:
+    """Put what this machine's simulated clinics have kept of a run's hits beside its record."""
+    record = records.read(path)
+    files = {clinic: hits_file(record["adapter_sha256"], clinic) for clinic in record["manifest"]}
+    hits.collect(path.parent, files)
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

@@ -20,10 +20,12 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
+from clinfed.cli.simulate import DEFAULT_CLINICS, collect_hits, refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.evaluation import tracking
 from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.home import home
 from clinfed.protocol import Answer
 from configs import absolute_paths
 from server.model import Model, run_folder
@@ -63,6 +65,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     started = time.perf_counter()
     cache = Warm(overrides)
     refuse_missing_paths(cache.run)
+    tracking.check(cache.run.tracking)
     show("loading base and notes")
     learner, clinics = gather(cache)
     tagger = cache.tagger(len(learner.codes))
@@ -83,10 +86,14 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     )
     record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
     folder = run_folder(cache.run)
+    tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
+    tracker.add_round(recorder.rounds[0])
+    tracker.finish(record)
     table = closing_table(record)
     model.save(folder / "adapter", state, f"```\n{table}\n```")
     records.write_counts(folder / "counts.json", recorder.counts)
     records.write(folder / "record.json", record)
+    collect_hits(folder / "record.json")
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
 

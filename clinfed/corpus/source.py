@@ -10,6 +10,8 @@ from clinfed.corpus.note import Note
 class Corpus:
     """A source of notes, and of the list of codes that all sides share."""
 
+    public = False  # True: anyone may see the notes, so that a report may show them; no setting, so no run can say it
+
     path: str = ""  # a file or a folder, absolute
     train_fraction: float = 1.0  # share of the training notes that is used, nested by hash; judgement uses all notes
     lowercase: bool = False  # case normalisation, as in the reference paper

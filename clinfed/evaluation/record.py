@@ -192,7 +192,7 @@ def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
     }
 
 
-def write(path: str | Path, record: RunRecord) -> None:
+def write(path: str | Path, record: Mapping[str, object]) -> None:
     """Write the record; a reader sees the old file or the whole new one. Raises: ValueError for a number not finite."""
     target = Path(path)
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"

@@ -45,6 +45,21 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     assert [line for line in lines if line.startswith("lexicon, pooled ")]
 
 
+def test_documents_have_a_table_of_their_own(compared: Any) -> None:
+    small = ["compare.rows=document classifier", "classifier.passes=1", "classifier.hidden=8"]
+    _, lines, _ = compared(*small, "--table")
+    assert "pending: document classifier (seed 0)" in lines
+    code, lines, found = compared(*small)
+    assert code == 0
+    assert "systems" not in found
+    assert [each["name"] for each in found["documents"]][2:4] == ["centralised", "federated"]
+    assert not [line for line in lines if line.startswith(("pending", "system "))]
+    markdown = Path(found["folder"], "comparison.md").read_text("utf-8")
+    assert "centralised minus federated" in markdown
+    folder = Path(found["folder"])
+    assert main(["report", str(folder), "--verify"]) == 2  # no run of spans to report on
+
+
 def test_a_row_that_fails_is_named_and_the_others_are_kept(compared: Any) -> None:
     code, lines, found = compared("compare.rows=local ca", "adapter.r=0")
     assert code == 1
@@ -55,9 +70,8 @@ def test_a_row_that_fails_is_named_and_the_others_are_kept(compared: Any) -> Non
 def test_the_rows_are_every_clinic_every_language_and_the_joint_ones(world: Any) -> None:
     names = [row.name for row in plan_rows(load(world.overrides))]
     assert names[:4] == ["local ca", "local es", "language ca", "language es"]
-    assert {"centralised", "centralised half", "federated", "centralised lexicon", "federated lexicon"} == set(
-        names[4:]
-    )
+    joint = {"centralised", "centralised half", "federated", "centralised lexicon", "federated lexicon"}
+    assert set(names[4:]) == joint | {"document classifier"}
 
 
 def test_an_unknown_row_lists_the_known_ones(world: Any, capsys: pytest.CaptureFixture[str]) -> None:

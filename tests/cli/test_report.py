@@ -10,6 +10,9 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.compare import record_of
+from clinfed.evaluation import hits
+from clinfed.evaluation.report.pairs import difference_lines
+from clinfed.evaluation.report.results import Finished, Result
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -63,6 +66,28 @@ def test_notes_of_a_site_are_shown_only_where_asked(runs: dict[str, Path], tmp_p
     assert main(["report", str(runs["site"]), "-o", str(shown), "--show-notes-of-this-site"]) == 0
     assert not [path for path in tmp_path.glob("hidden*") if b"canary" in path.read_bytes()]
     assert "canary" in shown.read_text("utf-8")
+
+
+def test_mentions_outcomes_are_kept_of_a_public_corpus_and_never_of_a_private_one(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    public, site = hits.read(runs["public"]), hits.read(runs["site"])
+    assert public is not None
+    record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
+    assert int(public.of(hits.ADAPTER).sum()) == record["test"]["centralised"]["all"]["micro"]["tp"]
+    assert site is None
+    # Nor does anything stay behind in the clinics' own folder.
+    assert not list((runs["site"].parents[1] / "clinic" / "hits").glob("*"))
+
+
+def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str, Path]) -> None:
+    public, site = (Finished.of(runs[name] / "record.json") for name in ("public", "site"))
+    one, same = Result("one", {0: public}), Result("same", {0: public})
+    lines = difference_lines([one, same])
+    assert "0 mentions found by the first only, 0 by the second only, p 1.000" in lines[2]
+    refused = difference_lines([Result("one", {0: site}), Result("same", {0: site})])[-1]
+    assert refused.startswith("McNemar refused")
+    assert refused.endswith("corpus=jsonl.")
 
 
 def test_scores_are_verified_and_a_changed_one_is_found(

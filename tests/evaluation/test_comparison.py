@@ -8,7 +8,8 @@ import pytest
 from clinfed.corpus.note import Span
 from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics, surpluses
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.report.comparison import Finished, Result, surplus_lines
+from clinfed.evaluation.report.pairs import surplus_lines, surplus_rows
+from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.spans import JudgedNote, count_spans
 
 NOTES = 200
@@ -84,3 +85,9 @@ def test_the_lines_on_a_surplus_add_up() -> None:
     lines = surplus_lines(*rows)
     assert lines[0] == "Seed 0: ours finds 4 mentions more of 1 codes and 3 less of 1 codes than theirs: 1 in all."
     assert lines[2] == "gold mentions of these codes: max 6.00, min 6.00, mean 6.00, sd 0.00"
+    # code, gold mentions, ours, theirs, surplus; the last line adds up: 5 - 4 = 1.
+    assert surplus_rows(*rows) == [
+        ["I10", "6", "5", "1", "4"],
+        ["E11", "4", "0", "3", "-3"],
+        ["all of these", "10", "5", "4", "1"],
+    ]

@@ -33,6 +33,8 @@ _Rows = dict[str, list[tuple[str, "_Row | BadInputError"]]]
 class Codiesp(FileCorpus):
     """CodiEsp's diagnoses; skipped counts what reading left out, merged or found strange."""
 
+    public = True
+
     def _read(self) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
 

@@ -12,6 +12,8 @@ from clinfed.corpus.synthetic import codes, generate
 class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
 
+    public = True
+
     train_fraction: float = 0.2  # the default job's slice: about 3,000 training notes
     seed: int = 0  # of the notes; another seed gives other patients
     patients: int = 320  # 320 gives the published size, 21,812 notes

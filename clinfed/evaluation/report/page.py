@@ -8,10 +8,20 @@ from typing import Any
 
 from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report import holdings, plots
-from clinfed.evaluation.report.comparison import Finished, Result, comparison_rows, surplus_lines
+from clinfed.evaluation.report.comparison import comparison_rows
+from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
 from clinfed.evaluation.report.highlights import Piece
-from clinfed.evaluation.report.tables import fraction
+from clinfed.evaluation.report.pairs import (
+    DIFFERENCES_HEAD,
+    SURPLUS_HEAD,
+    difference_rows,
+    mcnemar_note,
+    surplus_lines,
+    surplus_rows,
+)
+from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.tables import bars, fraction
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 OPPONENTS = ("centralised", "lexicon, pooled", "lexicons, each clinic's own")
@@ -35,6 +45,7 @@ class Report:
     notes: Sequence[ShownNote] = ()
     notes_by: str = ""  # whose predictions they show
     corpus: str = ""
+    documents: Mapping[int, FinishedDocuments] = field(default_factory=dict)  # by seed; a table of its own
     title: str = "clinfed report"
     pictures: dict[str, Any] = field(default_factory=dict)
 
@@ -52,9 +63,14 @@ class Report:
         files.append(target.with_suffix(".csv"))
         with files[-1].open("w", encoding="utf-8", newline="") as table:
             csv.writer(table).writerows([head, *rows])
+        for name, _, table_head, table_rows in self._tables():
+            files.append(target.with_name(f"{target.stem}-{name}.csv"))
+            with files[-1].open("w", encoding="utf-8", newline="") as table:
+                csv.writer(table).writerows([table_head, *table_rows])
         files.append(target.with_suffix(".md"))
-        bars = ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
-        files[-1].write_text("\n".join([verdict(self.results), "", *bars, "", *below]) + "\n", encoding="utf-8")
+        files[-1].write_text(
+            "\n".join([verdict(self.results), "", *bars(head, rows), "", *below]) + "\n", encoding="utf-8"
+        )
         return files
 
     def _page(
@@ -75,6 +91,8 @@ class Report:
             head=head,
             rows=rows,
             below=[*below, *surplus(self.results)],
+            tables=[each[1:] for each in self._tables()],
+            mcnemar=mcnemar_note(self.results) if difference_rows(self.results) else "",
             # Our own pictures, whose texts matplotlib has escaped.
             plots=[(title, Markup(inline_svg(figure, title))) for title, figure in figures.values()],
             notes=self.notes,
@@ -82,6 +100,21 @@ class Report:
             corpus=self.corpus,
             sources=[self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)],
         )
+
+    def _tables(self) -> list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]:
+        """Return name, title, header and rows of the tables beside the first, those that have rows."""
+        ours, theirs = federated_and_centralised(self.results)
+        found: list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]] = [
+            ("differences", "Paired differences", DIFFERENCES_HEAD, difference_rows(self.results)),
+        ]
+        if ours and theirs:
+            title = f"By code: {ours.name} (ours) against {theirs.name} (theirs)"
+            found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(ours, theirs)))
+        if self.documents:
+            head, rows, _ = document_rows(self.documents)
+            title = "Document level: which codes a note holds (not comparable with strict spans)"
+            found.append(("documents", title, head, rows))
+        return [each for each in found if each[3]]
 
     def _figures(self) -> dict[str, tuple[str, Any]]:
         """Return name -> (title, figure); rounds are those of the federation, else of the first run."""
@@ -138,10 +171,14 @@ def verdict(results: Sequence[Result]) -> str:
 
 def surplus(results: Sequence[Result]) -> list[str]:
     """Return what the federated adapter finds more, and less, than the centralised one by code, where both ran."""
+    ours, theirs = federated_and_centralised(results)
+    return surplus_lines(ours, theirs) if ours and theirs else []
+
+
+def federated_and_centralised(results: Sequence[Result]) -> tuple[Result | None, Result | None]:
+    """Return the two rows that a comparison by code is of."""
     named = {result.name: result for result in results if result.runs}
-    if not {"federated", "centralised"} <= named.keys():
-        return []
-    return surplus_lines(named["federated"], named["centralised"])
+    return named.get("federated"), named.get("centralised")
 
 
 def opponents(results: Sequence[Result]) -> dict[str, Any]:

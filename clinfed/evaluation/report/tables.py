@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
 
@@ -14,6 +16,15 @@ SYSTEMS = {
 }
 NO_LANGUAGE = "no language"
 MB = 1e6  # bytes
+
+
+@dataclass
+class Table:
+    """The same table for the terminal, for a file, and for programs."""
+
+    text: str
+    markdown: str
+    rows: dict[str, Any] = field(default_factory=dict)
 
 
 def round_line(record: RoundRecord) -> str:
@@ -65,6 +76,17 @@ def worst_clinic(clinics: dict[str, Score]) -> str:
 def fraction(value: float) -> str:
     """Return a fraction with three decimals and without its leading zero: .621, 1.000, -.014."""
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.3f}"
+
+
+def bracketed(value: float, interval: Iterable[float]) -> str:
+    """Return a fraction with its interval: .621 [.600, .640]."""
+    low, high = interval
+    return f"{fraction(value)} [{fraction(low)}, {fraction(high)}]"
+
+
+def bars(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a table as lines of Markdown."""
+    return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
 
 
 def _place(system: str) -> tuple[int, str]:

@@ -1,0 +1,132 @@
+"""The table of document-level systems, apart from that of strict spans, with which it must not be compared."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+from clinfed.evaluation.comparison import System
+from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
+from clinfed.evaluation.record import read_counts
+from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
+
+SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
+MB = 1e6  # bytes
+HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")
+COST = ("document macro-F1", "worst clinic", "trainable", "notes", "passes", "train s", "peak MB", "MB up", "MB down")
+
+
+@dataclass(frozen=True)
+class FinishedDocuments:
+    """One finished run of `clinfed classify`: its record and its test counts by system and clinic."""
+
+    record: DocumentRecord
+    counts: Mapping[str, Mapping[str, SpanCounts]]
+
+    def merged(self, system: str) -> SpanCounts:
+        """Return a system's counts over all clinics."""
+        clinics = self.counts[system]
+        return sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+
+
+def read_finished(paths: Iterable[Path]) -> dict[int, FinishedDocuments]:
+    """Return finished runs by seed, from the paths of their records."""
+    found = {}
+    for path in paths:
+        record, counts = read(path), read_counts(path.with_name(COUNTS_FILE))
+        by_system = {system: clinics for (system, level), clinics in counts.items() if level == LEVEL}
+        found[record["seeds"]["run"]] = FinishedDocuments(record, by_system)
+    return found
+
+
+def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
+    """Return the table of the finished seeds, with paired differences in its Markdown; empty without any."""
+    if not runs:
+        return Table("", "", {"documents": []})
+    head, rows, below = document_rows(runs)
+    text = "\n".join([*aligned([head, *rows]), "", *below])
+    systems = systems_of(runs)
+    differences = [_difference(ours, theirs) for ours, theirs in combinations(systems, 2)]
+    lines = [
+        f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}" for each in differences
+    ]
+    markdown = "\n".join([*bars(head, rows), "", *below, "", "Paired differences of document micro-F1:", "", *lines])
+    numbers = {"documents": [_numbers(system) for system in systems], "document_differences": differences}
+    return Table(text, markdown, numbers)
+
+
+def systems_of(runs: Mapping[int, FinishedDocuments]) -> list[System]:
+    """Return the systems with a judgement for each seed."""
+    first = next(iter(runs.values()))
+    return [System(name, [run.merged(name) for run in runs.values()]) for name in first.record["systems"]]
+
+
+def document_rows(runs: Mapping[int, FinishedDocuments]) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return header, a row a system, and the lines below."""
+    systems = systems_of(runs)
+    languages = sorted({language for system in systems for run in system.runs for language in run.languages})
+    rows = [
+        _row(system, [run.record["systems"][system.name] for run in runs.values()], languages) for system in systems
+    ]
+    records = [run.record for run in runs.values()]
+    below = [
+        "Document level: which codes a note holds, wherever they stand. Not comparable with strict spans.",
+        "A frozen encoder reads each note once, and only the classifier on its vectors is trained and averaged, in one "
+        "process: MB are those of its tensors. The threshold is chosen on validation notes.",
+        f"The encoder read {sum(each['encoder_notes'] for each in records)} notes in "
+        f"{sum(each['encoder_s'] for each in records):.0f} s; all others were in the cache.",
+    ]
+    return [*HEAD, *languages, *COST], rows, below
+
+
+def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[str]) -> list[str]:
+    scores = system.by_seed()
+    validation = [each["validation"] for each in entries if each["validation"] is not None]
+    macro = [run.macro("gold_or_predicted") for run in system.runs]
+    first = entries[0]
+    learnt = [
+        f"{first['trainable_parameters']:,}",
+        f"{first['notes']:,}",
+        str(first["passes"]),
+        f"{_mean([each['training_s'] for each in entries]):.1f}",
+        f"{max(each['training_peak_bytes'] for each in entries) / MB:.0f}",
+        f"{first['bytes_up'] / MB:.1f}",
+        f"{first['bytes_down'] / MB:.1f}",
+    ]
+    return [
+        system.name,
+        str(len(entries)),
+        fraction(_mean(validation)) if validation else "-",
+        bracketed(system.f1(), system.interval()),
+        f"{fraction(min(scores))}-{fraction(max(scores))}",
+        *(fraction(system.f1(language)) for language in languages),
+        fraction(_mean(macro)),
+        fraction(_mean([_worst(each) for each in entries])),
+        *(learnt if first["trainable_parameters"] else ["-"] * len(learnt)),
+    ]
+
+
+def _worst(entry: DocumentSystem) -> float:
+    return min((each["f1"] for each in entry["test"]["by_clinic"].values() if each["tp"] + each["fn"]), default=0.0)
+
+
+def _difference(ours: System, theirs: System) -> dict[str, Any]:
+    difference, interval = ours.minus(theirs)
+    return {"ours": ours.name, "theirs": theirs.name, "f1": difference, "interval": list(interval)}
+
+
+def _numbers(system: System) -> dict[str, Any]:
+    macro = _mean([run.macro("gold_or_predicted") for run in system.runs])
+    return {
+        "name": system.name,
+        "document_micro_f1": system.f1(),
+        "document_macro_f1": macro,
+        "interval": list(system.interval()),
+        "by_seed": system.by_seed(),
+    }
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,0 +1,126 @@
+"""Two systems side by side: the paired difference of F1, McNemar's test on mentions, and who finds which codes."""
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import Any
+
+from clinfed.evaluation.comparison import System, surplus_statistics, surpluses
+from clinfed.evaluation.hits import paired
+from clinfed.evaluation.report.results import Result
+from clinfed.evaluation.report.tables import bracketed
+
+DIFFERENCES_HEAD = ("ours", "theirs", "ours minus theirs [95% interval]", "seed", "only ours", "only theirs", "p")
+SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "surplus")
+
+
+def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Return F1 of each system minus each later one with its paired interval, where both have the same seeds.
+
+    A lexicon follows from the notes and has no seeds. mcnemar: of the first seed, None where the mentions' outcomes
+    were not kept, as a lexicon's are not.
+    """
+    finished = [result for result in results if result.runs]
+    found = []
+    for ours, theirs in combinations(finished, 2):
+        if ours.runs.keys() == theirs.runs.keys():
+            found.append(_difference(ours.system, theirs.system) | {"mcnemar": _mcnemar(ours, theirs)})
+    lexicons: dict[str, System] = {}
+    for result in finished:
+        lexicons = result.lexicons | lexicons
+    found += [_difference(ours.system, theirs) | {"mcnemar": None} for ours in finished for theirs in lexicons.values()]
+    return found
+
+
+def difference_rows(results: Sequence[Result]) -> list[list[str]]:
+    """Return the differences as rows below DIFFERENCES_HEAD."""
+    rows = []
+    for each in differences(results):
+        test = each["mcnemar"]
+        tested = (
+            [str(test["seed"]), str(test["ours_only"]), str(test["theirs_only"]), p_value(test["p"])] if test else []
+        )
+        rows.append([each["ours"], each["theirs"], bracketed(each["f1"], each["interval"]), *(tested or ["-"] * 4)])
+    return rows
+
+
+def difference_lines(results: Sequence[Result]) -> list[str]:
+    """Return the differences as lines of Markdown, and below them what McNemar's test means here."""
+    lines = []
+    for each in differences(results):
+        line = f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
+        if test := each["mcnemar"]:
+            line += (
+                f"; {test['ours_only']} mentions found by the first only, {test['theirs_only']} by the second only, "
+            )
+            line += f"p {p_value(test['p'])}"
+        lines.append(line)
+    return ["Paired differences of F1:", "", *lines, "", mcnemar_note(results)] if lines else []
+
+
+def mcnemar_note(results: Sequence[Result]) -> str:
+    """Return what was tested on which mentions, or why nothing could be."""
+    if any(each["mcnemar"] for each in differences(results)):
+        return (
+            "McNemar: exact, two-sided, on gold mentions of the first seed. It takes mentions as independent and does "
+            "not count false positives: where it and the interval disagree, trust the interval."
+        )
+    run = next(run for result in results for run in result.runs.values())
+    corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
+    return (
+        f"McNemar refused: it needs each mention's outcome, which `clinfed simulate` and `clinfed train` keep for "
+        f"invented and public corpora only, never of a private one; these runs have corpus={corpus}."
+    )
+
+
+def p_value(p: float) -> str:
+    """Return p with three decimals, and a bound where it is smaller."""
+    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
+
+
+def surplus_lines(ours: Result, theirs: Result) -> list[str]:
+    """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
+    seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
+    if seed is None:
+        return []
+    mine, other = ours.runs[seed].adapter, theirs.runs[seed].adapter
+    found = surpluses(mine, other)
+    more = [each.surplus for each in found if each.surplus > 0]
+    less = [-each.surplus for each in found if each.surplus < 0]
+    lines = [
+        f"Seed {seed}: {ours.name} finds {sum(more)} mentions more of {len(more)} codes and {sum(less)} less of "
+        f"{len(less)} codes than {theirs.name}: {sum(more) - sum(less)} in all."
+    ]
+    for name, values in surplus_statistics(found).items():
+        title = "surplus a code" if name == "surplus" else "gold mentions of these codes"
+        lines.append(f"{title}: " + ", ".join(f"{key} {value:.2f}" for key, value in values.items()))
+    return lines
+
+
+def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
+    """Return the codes of which the rows find different numbers of gold mentions, and their totals, below SURPLUS_HEAD.
+
+    Of the first seed that both have. The total of the last column is the difference of all true positives.
+    """
+    seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
+    if seed is None:
+        return []
+    mine, other = ours.runs[seed].adapter.codes(), theirs.runs[seed].adapter.codes()
+    rows: list[tuple[str, list[int]]] = []
+    for each in surpluses(ours.runs[seed].adapter, theirs.runs[seed].adapter):
+        found = [codes[each.code].tp if each.code in codes else 0 for codes in (mine, other)]
+        rows.append((each.code, [each.support, *found, each.surplus]))
+    totals = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
+    return [[code, *map(str, numbers)] for code, numbers in [*rows, ("all of these", totals)]]
+
+
+def _difference(ours: System, theirs: System) -> dict[str, Any]:
+    difference, interval = ours.minus(theirs)
+    return {"ours": ours.name, "theirs": theirs.name, "f1": difference, "interval": list(interval)}
+
+
+def _mcnemar(ours: Result, theirs: Result) -> dict[str, Any] | None:
+    seed = min(ours.runs)
+    test = paired(ours.runs[seed].hits, theirs.runs[seed].hits)
+    if test is None:
+        return None
+    return {"seed": seed, "ours_only": test.ours_only, "theirs_only": test.theirs_only, "p": test.p}

@@ -1,0 +1,62 @@
+"""`clinfed classify`: real runs on small notes; federated and pooled from the same vectors."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinfed.cli import main
+
+FAST = ["classifier.hidden=16", "classifier.passes=2", "training.bf16=false"]
+
+
+@pytest.fixture
+def classified(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a function that runs the command; it gives the JSON object, the record and what was printed."""
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: str) -> tuple[Any, Any, str]:
+        assert main(["classify", *world.overrides, *FAST, *arguments, "--json"]) == 0
+        printed = capsys.readouterr()
+        found = json.loads(printed.out.splitlines()[-1])
+        return found, json.loads(Path(found["record"]).read_text("utf-8")), printed.err
+
+    return run
+
+
+def test_all_systems_stand_in_a_table_of_their_own_level(classified: Any, world: Any) -> None:
+    found, record, printed = classified()
+    names = [each["name"] for each in found["documents"]]
+    assert names[:4] == ["local ca", "local es", "centralised", "federated"]
+    assert names[4:] == ["lexicon, pooled", "lexicons, each clinic's own"]
+    assert "document micro-F1" in printed
+    assert "Not comparable with strict spans" in printed
+    federated, pooled = record["systems"]["federated"], record["systems"]["centralised"]
+    assert (federated["notes"], federated["passes"]) == (pooled["notes"], pooled["passes"])  # one budget
+    # 2 rounds x 2 clinics x 4 bytes a parameter
+    assert federated["bytes_up"] == 16 * federated["trainable_parameters"]
+    assert pooled["bytes_up"] == 0
+    for text in (printed, json.dumps(record), json.dumps(found)):
+        assert not [canary for canary in world.canaries if canary in text]
+
+
+def test_a_second_run_reads_no_note_again_and_gives_the_same_bits(classified: Any) -> None:
+    _, first, _ = classified()
+    _, second, _ = classified()
+    assert first["encoder_notes"] == 160
+    assert second["encoder_notes"] == 0
+    hashes = [{name: each["state_sha256"] for name, each in record["systems"].items()} for record in (first, second)]
+    assert hashes[0] == hashes[1]
+
+
+def test_one_clinic_and_one_round_equal_the_plain_loop_bit_for_bit(classified: Any) -> None:
+    _, record, _ = classified("partition=pooled", "rounds=1")
+    systems = record["systems"]
+    assert systems["federated"]["state_sha256"] == systems["centralised"]["state_sha256"]
+    assert systems["federated"]["test"] == systems["centralised"]["test"]
+
+
+def test_a_choice_of_notes_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", *world.overrides, "only.clinic=ca"]) == 2
+    assert "only.*" in capsys.readouterr().err
