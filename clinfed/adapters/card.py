@@ -94,7 +94,8 @@ def _encoder_code(card: Card) -> str:
         encoder = f"base = AutoModel.from_pretrained(BASE, {options})\n"
         encoder += "encoder = PeftModel.from_pretrained(base, FOLDER).eval()"
     tokenizer = "tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)"
-    return f'{imports}\nBASE, FOLDER, text = "its folder or hub id", "this folder", "a note"\n{NF4 * quantised}{encoder}\n{tokenizer}'
+    places = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
+    return f"{imports}\n{places}\n{NF4 * quantised}{encoder}\n{tokenizer}"
 
 
 def _head_code(contents: Contents) -> str:
