@@ -27,10 +27,11 @@ tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)
 head = load_file(f"{FOLDER}/head.safetensors")
 codes = json.loads(Path(FOLDER, "labels.json").read_text(encoding="utf-8"))["codes"]
 words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-encoding = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, return_tensors="pt")
-first = [encoding.word_ids().index(word) for word in range(len(words))]
+pieces = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, add_special_tokens=False)
+first = [1 + pieces.word_ids().index(word) for word in range(len(words))]
+ids = torch.tensor([[tokenizer.cls_token_id, *pieces["input_ids"], tokenizer.sep_token_id]])
 with torch.inference_mode():
-    hidden = encoder(encoding["input_ids"], encoding["attention_mask"]).last_hidden_state[0, first]
+    hidden = encoder(ids, torch.ones_like(ids)).last_hidden_state[0, first]
     if "tag.weight" in head:  # task=jerl: O, then B and I of each code
         logits = linear(hidden, head["tag.weight"], head["tag.bias"])
         tags = logits.argmax(-1).tolist()

@@ -94,8 +94,8 @@ def _encoder_code(card: Card) -> str:
         encoder = f"base = AutoModel.from_pretrained(BASE, {options})\n"
         encoder += "encoder = PeftModel.from_pretrained(base, FOLDER).eval()"
     tokenizer = "tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)"
-    names = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
-    return f"{imports}\n{names}\n{NF4 * quantised}{encoder}\n{tokenizer}"
+    places = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
+    return f"{imports}\n{places}\n{NF4 * quantised}{encoder}\n{tokenizer}"
 
 
 def _head_code(contents: Contents) -> str:
@@ -112,8 +112,9 @@ def _head_code(contents: Contents) -> str:
 from safetensors.torch import load_file
 head = load_file(f"{{FOLDER}}/head.safetensors")
 words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-encoding = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, return_tensors="pt")
-first = [encoding.word_ids().index(word) for word in range(len(words))]  # a word is judged at its first sub-word
+pieces = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, add_special_tokens=False)
+first = [1 + pieces.word_ids().index(word) for word in range(len(words))]  # a word is judged at its first sub-word
+ids = torch.tensor([[tokenizer.cls_token_id, *pieces["input_ids"], tokenizer.sep_token_id]])
 with torch.inference_mode():
-    hidden = encoder(encoding["input_ids"], encoding["attention_mask"]).last_hidden_state[0, first]
+    hidden = encoder(ids, torch.ones_like(ids)).last_hidden_state[0, first]
 {logits}"""

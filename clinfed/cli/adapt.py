@@ -12,7 +12,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
 
 def write(folder: Path, warm: Warm, clinic: Clinic, adapted: Adapted, report: dict[str, Any]) -> None:
     """Write the personal adapter as a folder, with the report beside it."""
-    run, options = warm.run, adapted.run.options
+    run, options = warm.run, warm.run.options
     card = Card(
         base=run.base.public_name,
         base_revision=run.base.revision,
@@ -211,7 +211,7 @@ def write(folder: Path, warm: Warm, clinic: Clinic, adapted: Adapted, report: di
         base_sha256=adapted.fingerprints["base"],
     )
     folders.save(folder, warm.tagger(len(clinic.codes)), codes=clinic.codes, card=card)
-    folders.save_settings(folder, portable(replace(run, options={**run.options, **options})), adapted.fingerprints)
+    folders.save_settings(folder, portable(run), adapted.fingerprints)
     (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 

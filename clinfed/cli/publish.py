@@ -16,7 +16,8 @@ from clinfed.adapters.card import Card
 from clinfed.cli.adapted import Adapted, open_adapter
 from clinfed.errors import UserError
 from clinfed.evaluation import publication
-from configs.portable import portable
+from configs import Run
+from configs.portable import portable, unpacked
 
 AUDIT = "audit.json"
 COPIED = (folders.ADAPTER, "adapter_config.json", folders.ENCODER, "config.json", folders.HEAD, folders.LABELS)
@@ -54,15 +55,16 @@ def publish(adapted: Adapted, folder: Path, *, license_: str = "", where: str = 
     for name in COPIED:
         if (adapted.folder / name).is_file():
             shutil.copyfile(adapted.folder / name, folder / name)
-    folders.save_settings(folder, portable(adapted.run), adapted.fingerprints)
-    folders.write_card(folder, card_of(adapted, license_, where), adapted.state, num_codes=len(adapted.codes))
+    run = unpacked(adapted.settings)  # without --base: others look for the base where the run had it from
+    folders.save_settings(folder, portable(run), adapted.fingerprints)
+    folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
     audit = publication.audit(adapted.record) | {"files": hashes(folder)}
     (folder / AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def card_of(adapted: Adapted, license_: str, where: str) -> Card:
+def card_of(adapted: Adapted, run: Run, license_: str, where: str) -> Card:
     """Return what the card says of a run."""
-    run, record = adapted.run, adapted.record
+    record = adapted.record
     assert record is not None, "only a run can be published"
     return Card(
         base=run.base.public_name,
@@ -73,16 +75,15 @@ def card_of(adapted: Adapted, license_: str, where: str) -> Card:
         results=publication.card_sections(record),
         languages=publication.languages(record),
         base_sha256=adapted.fingerprints["base"],
-        where=where or whereabouts(adapted),
+        where=where or whereabouts(run),
     )
 
 
-def whereabouts(adapted: Adapted) -> str:
+def whereabouts(run: Run) -> str:
     """Return where others find the base."""
-    base = adapted.run.base
-    if base.is_hub:
-        return f"https://huggingface.co/{base.path}"
-    if adapted.run.options["base"] == "tiny":
+    if run.base.is_hub:
+        return f"https://huggingface.co/{run.base.path}"
+    if run.options["base"] == "tiny":
         return "folder clinfed_tiny of clinfed"
     return "not public; ask whoever gave you this folder, and compare the fingerprint"
 

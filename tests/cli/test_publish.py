@@ -1,0 +1,179 @@
+"""`clinfed publish`: a folder that others load with nothing of ours, that says what it is and holds no local path."""
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from clinfed.cli import main
+from clinfed.cli.adapted import open_adapter
+from clinfed.evaluation import record as records
+from clinfed.evaluation.publication import NO_PRIVACY, audit, privacy
+
+SCRIPT = Path(__file__).parents[2] / "docs" / "load_published.py"
+TEXT = "Control de asma y mal descanso. Paciente canarytext con diabetes desde hace años."
+# Runs a script where none of our packages can be imported, and saves the tensors that it computed.
+ALONE = """
+import runpy, sys
+for package in ("clinfed", "clinfed_tiny", "client", "server", "strategies", "partitions", "configs"):
+    sys.modules[package] = None
+out, script, *sys.argv[1:] = sys.argv[1:]
+values = runpy.run_path(script, run_name="__main__")
+from safetensors.torch import save_file
+found = {name: values.get(name) for name in ("logits", "mention", "code")}
+save_file({name: value.contiguous() for name, value in found.items() if hasattr(value, "shape")}, out)
+"""
+
+
+@pytest.fixture
+def published(finished_run: Path, tmp_path: Path) -> Path:
+    assert main(["publish", str(finished_run), "-o", str(tmp_path / "public")]) == 0
+    return tmp_path / "public"
+
+
+def run_alone(script: Path, tmp_path: Path, *arguments: str) -> tuple[dict[str, torch.Tensor], str]:
+    """Return the tensors of a script that ran without clinfed, and what it printed."""
+    (tmp_path / "alone.py").write_text(ALONE)
+    command = [
+        sys.executable,
+        "-I",
+        str(tmp_path / "alone.py"),
+        str(tmp_path / "out.safetensors"),
+        str(script),
+        *arguments,
+    ]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr
+    return load_file(tmp_path / "out.safetensors"), done.stdout
+
+
+def our_logits(run: Path) -> list[torch.Tensor]:
+    """Return what our own model and head give for the text: tags, or mentions and codes."""
+    from clinfed.bases import load_tokenizer
+    from clinfed.tasks.alignment import subwords_of, windows_of
+    from clinfed.tasks.bio import words_of
+
+    adapted = open_adapter(run)
+    tokenizer, tagger = load_tokenizer(adapted.run.base), adapted.tagger().eval()
+    pieces = subwords_of(tokenizer, TEXT, words_of(TEXT))
+    ids = {"cls_id": tokenizer.cls_token_id, "sep_id": tokenizer.sep_token_id}
+    [window] = windows_of(pieces, **ids, size=256, stride=64)
+    row = torch.tensor([window.input_ids])
+    judged = torch.zeros_like(row, dtype=torch.bool)
+    judged[0, window.positions] = True
+    torch.set_num_threads(1)
+    with torch.inference_mode():
+        hidden = tagger.hidden(row, torch.ones_like(row), judged)
+        layers = ["tag"] if "tag" in tagger.head else ["mention", "code"]
+        return [tagger.head[name](hidden) for name in layers]
+
+
+def test_the_script_in_the_docs_loads_it_without_us_and_its_logits_differ_by_0(
+    published: Path, finished_run: Path, world: Any, tmp_path: Path
+) -> None:
+    found, out = run_alone(SCRIPT, tmp_path, str(world.folder / "base"), str(published), TEXT)
+    expected = torch.cat(our_logits(finished_run), dim=1)
+    assert found["logits"].shape == expected.shape
+    assert (found["logits"] - expected).abs().max() == 0
+    assert torch.equal(found["logits"], expected)
+    from clinfed.cli.predict import Predictor
+    from clinfed.corpus.note import Note
+
+    [note] = Predictor.load(open_adapter(finished_run)).predict([Note("n", TEXT)])
+    assert out.splitlines() == [f"{span.start} {span.end} {span.code}" for span in note.spans]
+    assert len(note.spans) == 2
+
+
+def test_the_code_in_the_card_runs_without_us(published: Path, finished_run: Path, world: Any, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (published / "README.md").read_text(), re.DOTALL)
+    assert len(blocks) == 2
+    places = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
+    code = "".join(blocks)
+    assert places in code
+    script = tmp_path / "card.py"
+    script.write_text(
+        code.replace(places, f"BASE, FOLDER, text = {[str(world.folder / 'base'), str(published), TEXT]}")
+    )
+    found, _ = run_alone(script, tmp_path)
+    names = ["logits"] if "logits" in found else ["mention", "code"]
+    for name, expected in zip(names, our_logits(finished_run), strict=True):
+        assert torch.equal(found[name], expected)
+    assert len(blocks[1].splitlines()) <= 12
+
+
+def test_no_local_path_and_no_word_of_a_note_is_in_any_file(
+    published: Path, finished_run: Path, world: Any, tmp_path: Path
+) -> None:
+    places = {str(tmp_path), str(world.folder), str(finished_run), sys.executable, str(Path.home()), str(Path.cwd())}
+    record = (finished_run / "record.json").read_text()
+    assert str(world.folder) in record  # else nothing could have leaked
+    for path in published.iterdir():
+        content = path.read_bytes()
+        for secret in (*places, *world.canaries, "/tmp/"):
+            assert secret.encode() not in content, f"{path.name} holds {secret}"
+
+
+def test_the_card_tells_data_in_counts_and_scores_with_gold_and_interval(published: Path, finished_run: Path) -> None:
+    record = records.read(finished_run / "record.json")
+    card = (published / "README.md").read_text()
+    scores = record["test"]["centralised"]["all"]
+    low, high = scores["by_language"]["ca"]["interval"]
+    figure = f"{scores['by_language']['ca']['f1']:.3f}".lstrip("0")
+    row = next(line for line in card.splitlines() if line.startswith("| centralised adapter | all | ca |"))
+    assert f"| {figure} [{low:.3f}, {high:.3f}]".replace("0.", ".") in row
+    assert "| centralised adapter | representable | es |" in card
+    assert "- 160 notes in 2 clinics" in card
+    assert "by language: ca 80, es 80" in card
+    assert "Seeds: run 0, bootstrap 0" in card
+    assert NO_PRIVACY in card
+    assert f"Fingerprint of the base's files: {record['fingerprints']['base']}" in card
+    assert "language: [ca, es]" in card
+
+
+def test_the_audit_file_says_who_took_part_and_hashes_the_files(published: Path, finished_run: Path) -> None:
+    record = records.read(finished_run / "record.json")
+    found = json.loads((published / "audit.json").read_text())
+    assert found["clinics"] == {
+        "pooled": {"rounds": [1], "training_notes": record["rounds"][0]["clinics"]["pooled"]["notes"]}
+    }
+    assert found["rounds"] == [{"round": 1, "clinics": ["pooled"], "refused": []}]
+    assert found["fingerprints"] == record["fingerprints"]
+    assert found["adapter_sha256"] == record["adapter_sha256"]
+    assert found["privacy"] == "none"
+    hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in published.iterdir()}
+    del hashes["audit.json"]
+    assert found["files"] == hashes
+    assert len(hashes) == 6
+
+
+def test_refused_updates_and_privacy_settings_of_a_record_are_told(finished_run: Path) -> None:
+    record: Any = records.read(finished_run / "record.json")
+    record["rounds"][0]["refused"] = [{"clinic": "south", "reason": "not finite"}]
+    record["config"]["privacy"] = {"epsilon": 3.0, "delta": 1e-5}
+    assert audit(record)["rounds"][0]["refused"] == [{"clinic": "south", "reason": "not finite"}]
+    assert audit(record)["privacy"] == {"epsilon": 3.0, "delta": 1e-5}
+    assert privacy(record) == "- epsilon: 3.0\n- delta: 1e-05"
+
+
+def test_a_published_folder_predicts_as_its_run(published: Path, world: Any) -> None:
+    adapted = open_adapter(published, base_path=str(world.folder / "base"))
+    assert adapted.record is None
+    assert adapted.state.sha256() == json.loads((published / "audit.json").read_text())["adapter_sha256"]
+
+
+def test_what_is_no_run_or_there_already_is_refused(
+    published: Path, world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["publish", str(published), "-o", str(tmp_path / "again"), "--base", str(world.folder / "base")]) == 2
+    assert "no record.json beside its adapter" in capsys.readouterr().err
+    assert main(["publish", str(published), "-o", str(published)]) == 2
+    assert "exists already" in capsys.readouterr().err
