@@ -36,9 +36,7 @@ def check(name: str) -> None:
     if name != OFF and name not in NEEDED:
         raise UserError(f"tracking={name}: no such tracker; choose {OFF}, {' or '.join(NEEDED)}")
     if name != OFF and find_spec(NEEDED[name]) is None:
-        raise UserError(
-            f"tracking={name}: the package {NEEDED[name]} is not installed here; run {INSTALL[name]}"
-        )
+        raise UserError(f"tracking={name}: the package {NEEDED[name]} is not installed here; run {INSTALL[name]}")
 
 
 def start(name: str, run_folder: Path, home: Path, settings: Mapping[str, str]) -> Tracker:
@@ -88,7 +86,7 @@ class MLflow:
     def __init__(self, store: Path, run: str, settings: Mapping[str, str]) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import: it would call home
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # else it wants a database; a folder is enough here
-        from mlflow import MlflowClient
+        from mlflow import MlflowClient  # type: ignore[import-not-found, unused-ignore]
 
         store.mkdir(parents=True, exist_ok=True)
         self._client: Any = MlflowClient(tracking_uri=store.as_uri())
@@ -119,7 +117,7 @@ def scalars(entry: RoundRecord) -> Iterator[tuple[str, float]]:
         if judgement is not None:
             yield from _scores(where, judgement)
     for name in ("seconds", "aggregate_s", "bytes_up", "bytes_down"):
-        yield f"cost/{name}", float(entry[name])  # type: ignore[literal-required]
+        yield f"cost/{name}", float(entry[name])
 
 
 def closing_scalars(record: RunRecord) -> Iterator[tuple[str, float]]:
@@ -130,8 +128,8 @@ def closing_scalars(record: RunRecord) -> Iterator[tuple[str, float]]:
 
 def _scores(where: str, judgement: Judgement) -> Iterator[tuple[str, float]]:
     for name in ("precision", "recall", "f1"):
-        yield f"{where}/{name}", judgement["micro"][name]  # type: ignore[literal-required]
+        yield f"{where}/{name}", judgement["micro"][name]
     yield f"{where}/macro_f1", judgement["macro"]["gold_or_predicted"]
     for kind in ("by_language", "by_clinic"):
-        for name, each in judgement[kind].items():  # type: ignore[literal-required]
+        for name, each in judgement[kind].items():
             yield f"{where}/{kind}/{name or 'none'}", each["f1"]
