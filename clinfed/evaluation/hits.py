@@ -49,8 +49,8 @@ class McNemar:
     def p(self) -> float:
         """Return the exact two-sided p: twice the smaller tail of Binomial(n, 1/2), at most 1."""
         n, smaller = self.ours_only + self.theirs_only, min(self.ours_only, self.theirs_only)
-        # Whole numbers until the last step: they do not round, and 2**n may be larger than any float.
-        return min(1.0, 2 * sum(comb(n, k) for k in range(smaller + 1)) / 2**n)
+        # Whole numbers until the last step: they do not round, and 2^n may be larger than any float.
+        return min(1.0, 2 * sum(comb(n, k) for k in range(smaller + 1)) / (1 << n))
 
 
 def mcnemar(ours: Bits, theirs: Bits) -> McNemar:

@@ -109,6 +109,8 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
     for each in surpluses(ours.runs[seed].adapter, theirs.runs[seed].adapter):
         found = [codes[each.code].tp if each.code in codes else 0 for codes in (mine, other)]
         rows.append((each.code, [each.support, *found, each.surplus]))
+    if not rows:
+        return []
     totals = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
     return [[code, *map(str, numbers)] for code, numbers in [*rows, ("all of these", totals)]]
 
