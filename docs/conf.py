@@ -2,6 +2,7 @@
 
 import re
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # docstrings.py, and the packages of this checkout
 
 import docstrings  # noqa: E402
+
+from configs import discovery  # noqa: E402
 
 project = "clinfed"
 author = "the authors of clinfed"
@@ -38,6 +41,27 @@ def link_repository_files(app: "Sphinx", docname: str, source: list[str]) -> Non
     source[0] = re.sub(r"\]\(((?:\.\./)+[^)#\s]+)\)", linked, source[0])
 
 
+def list_options(app: "Sphinx", docname: str, source: list[str]) -> None:
+    """Add the options of every group to the page of settings, as they are found in their folders."""
+    if docname != "reference/settings":
+        return
+    for group in discovery.PLUGINS:
+        source[0] += f"\n## {group}=\n"
+        for option in discovery.options(group):
+            made = discovery.plugin_class(group, option)
+            source[0] += (
+                f"\n### {group}={option}\n\n```{{eval-rst}}\n.. autoclass:: {made.__module__}.{made.__name__}\n"
+            )
+            source[0] += "   :no-index:\n   :no-members:\n```\n"
+
+
+def write_signature(
+    app: "Sphinx", what: str, name: str, owner: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    """Leave out the fields of a dataclass, which are listed below its docstring."""
+    return ("", None) if what == "class" and is_dataclass(owner) else (signature, returned)
+
+
 def write_docstring(app: "Sphinx", what: str, name: str, owner: Any, options: Any, lines: list[str]) -> None:
     """Put a docstring, and a dataclass's settings, in the form that Sphinx reads."""
     lines[:] = docstrings.restructured(lines) if lines else []
@@ -46,6 +70,8 @@ def write_docstring(app: "Sphinx", what: str, name: str, owner: Any, options: An
 
 
 def setup(app: "Sphinx") -> None:
-    """Join the two to the build."""
+    """Join these to the build."""
     app.connect("source-read", link_repository_files)
+    app.connect("source-read", list_options)
+    app.connect("autodoc-process-signature", write_signature)
     app.connect("autodoc-process-docstring", write_docstring)

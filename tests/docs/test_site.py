@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from configs.discovery import PLUGINS, options
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -47,3 +49,8 @@ def test_a_setting_stands_with_its_default_and_its_comment(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "reference" / "settings.html").read_text("utf-8"))
     assert "rounds: int = 5" in page
     assert "warmup: float = 0.06 – fraction of all epochs of the run" in page
+
+
+def test_every_option_of_every_group_stands_among_the_settings(site: Path) -> None:
+    page = (site / "reference" / "settings.html").read_text("utf-8")
+    assert not [f"{group}={name}" for group in PLUGINS for name in options(group) if f"<h3>{group}={name}<" not in page]

@@ -26,7 +26,7 @@ NOT_COPIED = shutil.ignore_patterns(
     ".git", ".venv", "build", "dist", ".*_cache", ".hypothesis", "__pycache__", "*.egg-info"
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LIMIT_S = 600  # for one tutorial; a minute on an idle machine
+LIMIT_S = 1200  # for one tutorial; less than a minute on an idle machine
 DONE = "=== block done ==="
 
 
