@@ -70,7 +70,7 @@ def test_the_coordinator_has_the_public_key_of_each_site_and_each_site_its_autho
 
 def test_scripts_can_be_started_and_are_bash(written: Path) -> None:
     scripts = sorted(written.rglob("*.sh"))
-    assert len(scripts) == len(SCRIPTS) + len(SITES)
+    assert len(scripts) == len(SCRIPTS) + 2 * len(SITES), "supernode.sh and check.sh at each site"
     for script in scripts:
         assert script.stat().st_mode & stat.S_IXUSR
         subprocess.run(["bash", "-n", str(script)], check=True)
@@ -120,7 +120,7 @@ def test_the_superlink_listens_on_loopback_only_with_tls_and_registered_keys_onl
 def test_every_flag_of_the_scripts_is_one_that_flower_has(written: Path) -> None:
     for command, script in (("superlink", "coordinator/superlink.sh"), ("supernode", "north/supernode.sh")):
         text = (written / script).read_text("utf-8")
-        flags = {word for word in text.partition(f"flower-{command} ")[2].split() if word.startswith("--")}
+        flags = {word.strip() for word in text.partition(f"flower-{command} ")[2].split() if word.startswith("--")}
         module = __import__(f"flwr.{command}.cli.flower_{command}", fromlist=["parse"])
         parser = getattr(module, f"_parse_args_run_{command}")()
         known = {option: action.help for action in parser._actions for option in action.option_strings}
