@@ -20,8 +20,8 @@ CALLS = (
     "pull-object confirm-message-received"
 )
 FORWARDED = {("POST", f"/v1/fleet/{call}") for call in CALLS.split()} | {("GET", "/health")}
-BODY_LIMIT_BYTES = 16 * 1024 * 1024  # Flower sends tensors in pieces of 5 MiB, and nothing else of a SuperNode is large
-CONNECTIONS_LIMIT = 64  # times the limit above is the memory that strangers can make the gate use
+BODY_LIMIT_BYTES = 8 * 1024 * 1024  # Flower sends tensors in pieces of 5 MiB, and nothing else of a SuperNode is large
+CONNECTIONS_LIMIT = 256  # times the limit above, 2 GiB, is the most memory that strangers can make the gate use
 LINK_LIMIT_S = 30.0  # as Flower's own clients wait
 # Of one connection, not of the message; the length is written anew, and no body is compressed on the way.
 NOT_FORWARDED = {"host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
