@@ -27,7 +27,7 @@ def test_a_host_that_is_no_name_and_no_address_is_refused(host: str) -> None:
 
 @pytest.mark.parametrize(("port", "control_port"), [(8001, 8001), (0, 8001), (8000, 65536)])
 def test_two_ports_are_wanted(port: int, control_port: int) -> None:
-    with pytest.raises(UserError, match="--(control-)?port"):
+    with pytest.raises(UserError, match=r"--(control-)?port"):
         Plan(("north",), "example.org", port, control_port)
 
 
