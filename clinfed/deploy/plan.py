@@ -32,11 +32,11 @@ class Plan:
         for site in self.sites:
             if not SITE_NAME.fullmatch(site) or site == COORDINATOR:
                 raise UserError(
-                    f"--sites: {site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40 of "
+                    f"{site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40 of "
                     f"them, and not {COORDINATOR!r}"
                 )
         if not self.sites or len(set(self.sites)) < len(self.sites):
-            raise UserError(f"--sites: {','.join(self.sites)!r} has no or two equal names; name each site once")
+            raise UserError(f"sites {','.join(self.sites)!r}: none, or two equal names; name each site once")
         if not (_address(self.host) or HOST_NAME.fullmatch(self.host)):
             raise UserError(f"--host: {self.host!r} is no host name or IP address; give it without https:// and port")
         if self.port == self.control_port:

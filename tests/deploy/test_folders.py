@@ -160,6 +160,20 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert init(tmp_path) == 0
 
 
+def test_a_site_that_joins_later_gets_a_folder_like_the_others_and_nobody_elses_changes(
+    own: Path, written: Path
+) -> None:
+    assert main(["deploy", "add", "west", "-o", str(own)]) == 0
+    files = {path.relative_to(own) for path in own.rglob("*") if path.is_file()}
+    of_west = {str(path).replace("west", "north") for path in files if path.parts[0] == "west"}
+    assert of_west == {str(path.relative_to(written)) for path in (written / "north").rglob("*") if path.is_file()}
+    before = {path.relative_to(written) for path in written.rglob("*") if path.is_file()}
+    changed = {str(path) for path in before if (own / path).read_bytes() != (written / path).read_bytes()}
+    assert changed == {"coordinator/deployment.json"}
+    assert (own / "west" / "west.pub").read_bytes() == (own / "coordinator" / "sites" / "west.pub").read_bytes()
+    assert main(["deploy", "renew", "west", "-o", str(own)]) == 0
+
+
 def test_renewing_a_site_changes_its_keys_alone(own: Path, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["deploy", "renew", "north", "-o", str(own)]) == 0
@@ -190,6 +204,8 @@ def test_renewing_the_server_changes_its_certificate_and_not_what_sites_trust(ow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["add", "north", "-o", "FOLDER"], "name each site once"),
+        (["add", "../west", "-o", "FOLDER"], "cannot name a site"),
         (["renew", "west", "-o", "FOLDER"], "'west' is no site of"),
         (
             ["renew", "--server", "-o", "FOLDER/nowhere"],
