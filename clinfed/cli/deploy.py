@@ -15,6 +15,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("deploy", help="folders with certificates, keys and scripts for real sites")
     actions = parser.add_subparsers(dest="action", metavar="action", required=True)
     _add_init(actions)
+    add = actions.add_parser("add", help="write the folder of one more site")
+    add.add_argument("site", help="its name")
+    _add_folder(add)
     _add_renew(actions)
     gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
@@ -61,7 +64,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action."""
-    return int({"init": _init, "renew": _renew, "gate": _gate, "app": _app}[args.action](args))
+    return int({"init": _init, "add": _add, "renew": _renew, "gate": _gate, "app": _app}[args.action](args))
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -74,6 +77,15 @@ def _init(args: argparse.Namespace) -> int:
     for site in plan.sites:
         print(f"{args.output}/{site}: for {site}, by a safe way; delete it here once it is there")
     print("each README.md has the commands")
+    return 0
+
+
+def _add(args: argparse.Namespace) -> int:
+    from clinfed import fingerprints
+
+    folders.add_site(args.output, args.site, fingerprints.code())
+    print(f"{args.output}/{args.site}: for {args.site}, by a safe way; delete it here once it is there")
+    print(f"in {args.output}/{COORDINATOR}: ./register.sh {args.site}")
     return 0
 
 

@@ -8,6 +8,7 @@ A private key lies in the folder of the one who uses it and nowhere else.
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,21 @@ def init(folder: Path, plan: Plan) -> None:
     authority.write(coordinator / "ca.key", coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
     plan.write(coordinator / PLAN)
-    _render("coordinator", coordinator, {"plan": plan, "number": len(plan.sites)})
+    _render("coordinator", coordinator, {"plan": plan})
     for site in plan.sites:
         _write_site(folder, plan, site)
+
+
+def add_site(folder: Path, site: str, code: str) -> None:
+    """Write the folder of one more site, and its public key into the coordinator's.
+
+    code: fingerprint of the coordinator's code.
+    """
+    old = Plan.read(folder / COORDINATOR / PLAN)
+    plan = replace(old, sites=(*old.sites, site), code=code)
+    refuse_filled(folder / site, "it is no site of this federation: move it away, or give the new site another name")
+    _write_site(folder, plan, site)
+    plan.write(folder / COORDINATOR / PLAN)
 
 
 def renew_site(folder: Path, site: str) -> Path:
@@ -86,7 +99,8 @@ def _write_keys(folder: Path, site: str) -> None:
 
 
 def _new_folder(path: Path) -> Path:
-    path.mkdir(mode=FOLDER_MODE)
+    path.mkdir(mode=FOLDER_MODE, exist_ok=True)  # an empty one was there, if any
+    path.chmod(FOLDER_MODE)
     for name in PRIVATE_FOLDERS:
         (path / name).mkdir(mode=FOLDER_MODE)
     return path

@@ -20,9 +20,12 @@ CALLS = (
     "pull-object confirm-message-received"
 )
 FORWARDED = {("POST", f"/v1/fleet/{call}") for call in CALLS.split()} | {("GET", "/health")}
-BODY_LIMIT_BYTES = 16 * 1024 * 1024  # Flower sends tensors in pieces of 5 MiB, and nothing else of a SuperNode is large
-CONNECTIONS_LIMIT = 64  # times the limit above is the memory that strangers can make the gate use
+BODY_LIMIT_BYTES = 8 * 1024 * 1024  # Flower sends tensors in pieces of 5 MiB, and nothing else of a SuperNode is large
+CONNECTIONS_LIMIT = 256  # times the limit above, 2 GiB, is the most memory that strangers can make the gate use
 LINK_LIMIT_S = 30.0  # as Flower's own clients wait
+# Whoever sends closes an idle connection first, or a call could go out on one that is just being closed: the SuperLink
+# closes after 5 s and so do SuperNodes, which ask every 3 s.
+LINK_IDLE_S, SITE_IDLE_S = 4.0, 10
 # Of one connection, not of the message; the length is written anew, and no body is compressed on the way.
 NOT_FORWARDED = {"host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "content-length"}
 NOT_FORWARDED |= {"accept-encoding", "content-encoding", "server", "date"}
@@ -38,7 +41,7 @@ class Gate:
     """The door as an ASGI application in front of the SuperLink at an address of this machine."""
 
     def __init__(self, link: str, verify: ssl.SSLContext | bool) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS_LIMIT, max_keepalive_connections=CONNECTIONS_LIMIT)
+        limits = httpx.Limits(max_connections=CONNECTIONS_LIMIT, keepalive_expiry=LINK_IDLE_S)
         # No proxy of the environment stands between two processes of one machine.
         self.client = httpx.AsyncClient(
             base_url=link, verify=verify, timeout=LINK_LIMIT_S, limits=limits, trust_env=False
@@ -99,4 +102,5 @@ def serve(folder: Path, *, listen: str, port: int, link_port: int) -> None:
         server_header=False,
         proxy_headers=False,  # who asks is who is connected, not who a header names
         limit_concurrency=CONNECTIONS_LIMIT,
+        timeout_keep_alive=SITE_IDLE_S,
     )

@@ -13,6 +13,7 @@ SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")  # in file names, 
 HOST_NAME = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?"
 )
+PLACE = re.compile(r"(/[\w.@+-]+)+", re.ASCII)
 FIRST_NODE_PORT = 9094  # Flower's own for a SuperNode; sites on one machine need one each
 
 
@@ -31,17 +32,20 @@ class Plan:
         for site in self.sites:
             if not SITE_NAME.fullmatch(site) or site == COORDINATOR:
                 raise UserError(
-                    f"--sites: {site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40 of "
+                    f"{site!r} cannot name a site; use lower-case letters, digits and hyphens, at most 40 of "
                     f"them, and not {COORDINATOR!r}"
                 )
         if not self.sites or len(set(self.sites)) < len(self.sites):
-            raise UserError(f"--sites: {','.join(self.sites)!r} has no or two equal names; name each site once")
+            raise UserError(f"sites {','.join(self.sites)!r}: none, or two equal names; name each site once")
         if not (_address(self.host) or HOST_NAME.fullmatch(self.host)):
             raise UserError(f"--host: {self.host!r} is no host name or IP address; give it without https:// and port")
         if self.port == self.control_port:
             raise UserError(f"--port and --control-port are both {self.port}; the second is the SuperLink's own")
-        if not Path(self.place).is_absolute():
-            raise UserError(f"--place: {self.place!r} is relative; systemd needs the full path")
+        for option, port in (("--port", self.port), ("--control-port", self.control_port)):
+            if not 0 < port < 65536:
+                raise UserError(f"{option}: {port} is no port; give one of 1 to 65535, as root below 1024")
+        if not PLACE.fullmatch(self.place):
+            raise UserError(f"--place: {self.place!r} is not for systemd; give the full path, without blanks")
 
     @property
     def address(self) -> str:

@@ -70,7 +70,7 @@ def test_the_coordinator_has_the_public_key_of_each_site_and_each_site_its_autho
 
 def test_scripts_can_be_started_and_are_bash(written: Path) -> None:
     scripts = sorted(written.rglob("*.sh"))
-    assert len(scripts) == len(SCRIPTS) + len(SITES)
+    assert len(scripts) == len(SCRIPTS) + 2 * len(SITES), "supernode.sh and check.sh at each site"
     for script in scripts:
         assert script.stat().st_mode & stat.S_IXUSR
         subprocess.run(["bash", "-n", str(script)], check=True)
@@ -94,7 +94,7 @@ def test_systemd_accepts_a_unit(written: Path, name: str) -> None:
     if verify is None:
         pytest.skip("systemd-analyze is not on this machine")
     done = subprocess.run([verify, "verify", str(written / name)], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert Path(name).name not in done.stderr  # it may complain of the machine's own units
 
 
 def test_only_the_gates_port_is_published_by_compose(written: Path) -> None:
@@ -120,7 +120,7 @@ def test_the_superlink_listens_on_loopback_only_with_tls_and_registered_keys_onl
 def test_every_flag_of_the_scripts_is_one_that_flower_has(written: Path) -> None:
     for command, script in (("superlink", "coordinator/superlink.sh"), ("supernode", "north/supernode.sh")):
         text = (written / script).read_text("utf-8")
-        flags = {word for word in text.partition(f"flower-{command} ")[2].split() if word.startswith("--")}
+        flags = {word.strip() for word in text.partition(f"flower-{command} ")[2].split() if word.startswith("--")}
         module = __import__(f"flwr.{command}.cli.flower_{command}", fromlist=["parse"])
         parser = getattr(module, f"_parse_args_run_{command}")()
         known = {option: action.help for action in parser._actions for option in action.option_strings}
@@ -160,6 +160,20 @@ def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
     assert init(tmp_path) == 0
 
 
+def test_a_site_that_joins_later_gets_a_folder_like_the_others_and_nobody_elses_changes(
+    own: Path, written: Path
+) -> None:
+    assert main(["deploy", "add", "west", "-o", str(own)]) == 0
+    files = {path.relative_to(own) for path in own.rglob("*") if path.is_file()}
+    of_west = {str(path).replace("west", "north") for path in files if path.parts[0] == "west"}
+    assert of_west == {str(path.relative_to(written)) for path in (written / "north").rglob("*") if path.is_file()}
+    before = {path.relative_to(written) for path in written.rglob("*") if path.is_file()}
+    changed = {str(path) for path in before if (own / path).read_bytes() != (written / path).read_bytes()}
+    assert changed == {"coordinator/deployment.json"}
+    assert (own / "west" / "west.pub").read_bytes() == (own / "coordinator" / "sites" / "west.pub").read_bytes()
+    assert main(["deploy", "renew", "west", "-o", str(own)]) == 0
+
+
 def test_renewing_a_site_changes_its_keys_alone(own: Path, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["deploy", "renew", "north", "-o", str(own)]) == 0
@@ -190,6 +204,8 @@ def test_renewing_the_server_changes_its_certificate_and_not_what_sites_trust(ow
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["add", "north", "-o", "FOLDER"], "name each site once"),
+        (["add", "../west", "-o", "FOLDER"], "cannot name a site"),
         (["renew", "west", "-o", "FOLDER"], "'west' is no site of"),
         (
             ["renew", "--server", "-o", "FOLDER/nowhere"],

@@ -25,11 +25,16 @@ def test_a_host_that_is_no_name_and_no_address_is_refused(host: str) -> None:
         Plan(("north",), host)
 
 
-def test_both_ports_must_differ_and_the_place_be_absolute() -> None:
-    with pytest.raises(UserError, match="are both 8001"):
-        Plan(("north",), "example.org", port=8001)
-    with pytest.raises(UserError, match="is relative"):
-        Plan(("north",), "example.org", place="opt")
+@pytest.mark.parametrize(("port", "control_port"), [(8001, 8001), (0, 8001), (8000, 65536)])
+def test_two_ports_are_wanted(port: int, control_port: int) -> None:
+    with pytest.raises(UserError, match=r"--(control-)?port"):
+        Plan(("north",), "example.org", port, control_port)
+
+
+@pytest.mark.parametrize("place", ["opt", "/opt/two words", "/opt/$HOME", "/opt\nUser=root", ""])
+def test_a_place_that_would_mean_something_else_in_a_unit_is_refused(place: str) -> None:
+    with pytest.raises(UserError, match="is not for systemd"):
+        Plan(("north",), "example.org", place=place)
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,11 @@ def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
             client.ActivateNode(request)
 
 
+def test_a_sites_own_check_finds_the_way_through_the_door(federation: Federation, world: Any) -> None:
+    printed = federation.type("../es/check.sh", *world.site_overrides)
+    assert "the coordinator knows this key" in printed, printed
+
+
 def test_a_run_finishes_at_both_sites(federation: Federation, world: Any) -> None:
     printed = federation.type("run.sh", *world.site_overrides, "rounds=1")
     found = list((federation.coordinator / "state").glob("runs/*/record.json"))
