@@ -15,7 +15,6 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from client.enrolment import Enrolment, ask, read_key
 from clinfed import fingerprints
 from clinfed.cli import main
 from tests.checks.conftest import NOW
@@ -124,13 +123,6 @@ def secured(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
         secured.stop()
 
 
-def test_a_key_is_known_or_not_and_asking_puts_nobody_online(secured: Secured) -> None:
-    answers = {name: ask(secured.link, secured.authority, read_key(secured.key(name))) for name in ("north", "other")}
-    assert answers == {"north": Enrolment.REGISTERED, "other": Enrolment.UNKNOWN}
-    [node] = json.loads(secured.flwr("supernode", "list", "--format", "json"))["nodes"]
-    assert node["status"] == "registered"
-
-
 def test_a_site_checks_itself_against_a_real_superlink(
     secured: Secured, world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -146,6 +138,8 @@ def test_a_site_checks_itself_against_a_real_superlink(
     [key] = [each for each in json.loads(capsys.readouterr().out)["findings"] if each["check"] == "key"]
     assert "does not know this key" in key["found"]
     assert "flwr supernode register" in key["remedy"]
+    [node] = json.loads(secured.flwr("supernode", "list", "--format", "json"))["nodes"]
+    assert node["status"] == "registered", "asking puts nobody online"
 
 
 def test_a_site_does_only_what_its_settings_allow_and_both_ends_say_why(secured: Secured, world: Any) -> None:
