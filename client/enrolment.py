@@ -70,7 +70,7 @@ def ask(superlink: str, authority: Path, key: "EllipticCurvePrivateKey") -> Enro
     signing = (RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(key, public))
     request = ActivateNodeRequest(public_key=public_key_to_bytes(public), heartbeat_interval=NO_INTERVAL_S)
     try:
-        with FleetHttpClient.from_server_address(superlink, False, str(authority), interceptors=signing) as client:
+        with FleetHttpClient.from_server_address(superlink, False, authority.read_bytes(), signing) as client:
             client.ActivateNode(request)
     except httpx.HTTPStatusError as error:
         if error.response.status_code == httpx.codes.UNAUTHORIZED:

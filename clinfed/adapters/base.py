@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from clinfed.bases.quantized import quiet_bitsandbytes
-from clinfed.bases.targets import target_modules
+from clinfed.bases.targets import refuse_unknown, target_modules
 from clinfed.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class PeftAdapter(Adapter):
         rank = getattr(self, "r", 1)
         if rank < 1:
             raise UserError(f"adapter.r={rank}: expected a rank of at least 1")
+        refuse_unknown(encoder, self.target_modules)
         config = self.config(encoder, list(self.target_modules) or target_modules(encoder))
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5 by the old name; nothing that a user could do about it.

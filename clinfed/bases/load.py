@@ -104,6 +104,7 @@ def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | N
 
     with _quiet():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        _refuse_quantised(base, config)
         _check_sizes(base, config)
         encoder, loading = AutoModel.from_pretrained(
             folder,
@@ -157,6 +158,15 @@ def _no_pooler(config: "PretrainedConfig") -> dict[str, bool]:
         raise UserError(f"model_type={config.model_type}: transformers has no plain encoder of this family")
     has_pooler = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
     return {"add_pooling_layer": False} if has_pooler else {}
+
+
+def _refuse_quantised(base: Base, found: "PretrainedConfig") -> None:
+    """Raise UserError for files in 4 or 8 bits: transformers would load them so whatever was asked for."""
+    if getattr(found, "quantization_config", None):
+        raise UserError(
+            f"base={base.name}: its config.json has a quantization_config, expected weights in floating point; give "
+            "the original files: adapter=qlora quantises the linear layers itself while loading, and never the head"
+        )
 
 
 def _check_sizes(base: Base, found: "PretrainedConfig") -> None:

@@ -1,5 +1,6 @@
 """Which layers an adapter is put on, read from the module tree that was loaded."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clinfed.errors import UserError
@@ -25,6 +26,20 @@ def target_modules(encoder: "nn.Module") -> list[str]:
         for name, module in encoder.named_modules()
         if name.startswith(f"{stacks[0]}.") and isinstance(module, nn.Linear)
     ]
+
+
+def refuse_unknown(encoder: "nn.Module", names: Sequence[str]) -> None:
+    """Raise UserError unless each name is a module of the encoder, or the end of one's name, as peft takes them."""
+    from torch import nn
+
+    modules = [name for name, _ in encoder.named_modules()]
+    linear = {name.rpartition(".")[2] for name, module in encoder.named_modules() if isinstance(module, nn.Linear)}
+    for target in names:
+        if not any(name == target or name.endswith(f".{target}") for name in modules):
+            raise UserError(
+                f"adapter.target_modules: {target} is no layer of the encoder, which has {', '.join(sorted(linear))}; "
+                "choose of these (the head is no part of it: it is always trained whole, and never quantised)"
+            )
 
 
 def _stacks(encoder: "nn.Module") -> list[str]:

@@ -62,6 +62,15 @@ def test_pickled_weights_are_refused(small_base: MakeBase, tmp_path: Path) -> No
         load_encoder(base)
 
 
+def test_a_base_whose_files_are_quantised_already_is_refused(small_base: MakeBase, tmp_path: Path) -> None:
+    base = saved(small_base("bert"), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    quantised = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": quantised}))
+    with pytest.raises(UserError, match=r"quantization_config, expected weights in floating point; give the original"):
+        load_encoder(base)
+
+
 def test_absent_tensors_are_refused_and_not_drawn_at_random(small_base: MakeBase, tmp_path: Path) -> None:
     base = saved(small_base("bert"), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())

@@ -6,6 +6,7 @@ import pytest
 from torch import nn
 
 from clinfed.bases import Base, meta_encoder, target_modules
+from clinfed.bases.targets import refuse_unknown
 from clinfed.errors import UserError
 
 # Per layer: query, key, value, attention output, two of the feed-forward; ModernBERT fuses them: Wqkv, Wo, Wi, Wo;
@@ -45,3 +46,15 @@ def test_a_tree_with_two_stacks_is_refused_with_a_listing() -> None:
     stacks = {name: nn.ModuleList([nn.Linear(2, 2)]) for name in ("encoder", "decoder")}
     with pytest.raises(UserError, match=r"found 2 stacks .* encoder \(1 x Linear\), decoder \(1 x Linear\)"):
         target_modules(nn.ModuleDict(stacks))
+
+
+@pytest.mark.parametrize("name", ["classifier", "head", "uery"])
+def test_a_layer_that_the_encoder_has_not_is_refused_with_those_that_it_has(
+    name: str, small_base: Callable[..., Base]
+) -> None:
+    with pytest.raises(UserError, match=rf"{name} is no layer of the encoder, which has .*query.*the head is no part"):
+        refuse_unknown(meta_encoder(small_base("bert")), ["query", name])
+
+
+def test_layers_may_be_named_in_full_or_by_their_end(small_base: Callable[..., Base]) -> None:
+    refuse_unknown(meta_encoder(small_base("bert")), ["query", "encoder.layer.0.attention.self.key"])
