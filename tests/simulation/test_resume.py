@@ -1,4 +1,4 @@
-"""kill -9 at random moments, of the server, of Flower's SuperLink and of the command; then `clinfed simulate resume=`."""
+"""kill -9 at random moments, of the server, of Flower's SuperLink and of the command; then `resume=`."""
 
 import contextlib
 import os
