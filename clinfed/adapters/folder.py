@@ -85,6 +85,18 @@ def load_state(folder: Path) -> AdapterState:
     return AdapterState({**encoder, **head})
 
 
+def _tensors(path: Path) -> "dict[str, np.ndarray]":
+    """Return the tensors of a safetensors file. Raises: UserError where it is none, or damaged."""
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except Exception as error:  # safetensors' own class, and numpy's for a type that it does not know
+        raise UserError(
+            f"{path}: cannot be read as safetensors ({type(error).__name__}); copy it again from where it was made"
+        ) from None
+
+
 def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:
     """Return the task's name and the codes in the head's order."""
     refuse_pickles(folder)

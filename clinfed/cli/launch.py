@@ -30,6 +30,7 @@ from clinfed.fingerprints import PACKAGES, bundled_files, root_of
 MARK = "clinfed | "  # opens each line that the server means for the user
 ERROR = MARK + "error: "
 RECORD = MARK + "run record: "
+FOLDER = "run folder: "  # so begins the line, without MARK, that says where the run's checkpoints are
 START_LIMIT_S = 180.0  # of the SuperLink; it takes 2 s on an idle machine
 TAIL_LINES = 60  # of Flower's log, shown where a run ends without a word from the server
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from clinfed.cli import add_overrides
-from clinfed.cli.launch import Resources, simulate
+from clinfed.cli.launch import FOLDER, Resources, simulate
 from clinfed.errors import UserError
 from clinfed.evaluation import hits, tracking
 from clinfed.evaluation import record as records
@@ -37,10 +37,19 @@ def run(args: argparse.Namespace) -> int:
     gpu = settings.device.startswith("cuda")
     resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=settings.threads, gpu=gpu)
     before = set(clinic_folder("errors").iterdir())
+    shown: list[str] = []
+
+    def show(line: str) -> None:
+        shown.append(line)
+        print(line, file=out, flush=True)
+
     try:
-        path = simulate(overrides, resources, lambda line: print(line, file=out, flush=True))
+        path = simulate(overrides, resources, show)
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
+    finally:
+        if folder := interrupted(shown):
+            print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
     collect_hits(path)
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
@@ -70,6 +79,15 @@ def collect_hits(path: Path) -> None:
     record = records.read(path)
     files = {clinic: hits_file(record["adapter_sha256"], clinic) for clinic in record["manifest"]}
     hits.collect(path.parent, files)
+
+
+def interrupted(shown: Sequence[str]) -> Path | None:
+    """Return the folder of a run that has no record but a checkpoint, by the lines that its server has printed."""
+    for line in shown:
+        folder = Path(line.removeprefix(FOLDER))
+        if line.startswith(FOLDER) and not (folder / "record.json").exists():
+            return folder if any(folder.glob(f"{checkpoints.FOLDER}/round-*")) else None
+    return None
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

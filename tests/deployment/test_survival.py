@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from clinfed.cli.launch import free_ports
+
 pytestmark = pytest.mark.deployment
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def federation(deployment: Any, world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a federation of its own with the sites "ca" and "es", since its processes are killed."""
-    # Without authentication: with it a killed site's key is usable again only after a minute; nothing else differs.
+    # Without authentication, the cheap way: with it, a killed site's key is usable again only after a minute.
     own = type(deployment)(tmp_path_factory.mktemp("killed"))
     try:
         own.start_link()
@@ -68,11 +70,6 @@ def kill(federation: Any, name: str) -> None:
         os.kill(pid, 9)
 
 
-def training(federation: Any, name: str) -> bool:
-    """Return whether a site is at work on a message, other than its hello."""
-    return b"Message" in (federation.folder / name / "output.log").read_bytes()
-
-
 def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world: Any, simulated: Any) -> None:
     run = start_run(federation, world, "clinics=2")
     runs = federation.folder / "link" / "home" / "runs"
@@ -92,8 +89,6 @@ def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world:
 
 def test_a_site_killed_in_mid_round_is_left_out_and_comes_back(federation: Any, world: Any) -> None:
     coast = f'name="coast" notes="{world.site_notes("es")}" labels="{world.labels}"'
-    from clinfed.cli.launch import free_ports
-
     federation.node_ports += free_ports(2)
     federation.start_node("coast", coast)
     run = start_run(federation, world, "clinics=3", "rounds=8", "round.quorum=0.6")

@@ -105,7 +105,8 @@ def test_only_the_clinics_drawn_train_and_all_validate(run_locally: Any, world: 
     trained = [tuple(entry["clinics"]) for entry in record["rounds"]]
     assert {len(each) for each in trained} == {2}
     assert len(set(trained)) > 1
-    assert {len(entry["validation"]["by_clinic"]) for entry in record["rounds"]} == {4}
+    judged = {tuple(entry["validation"]["by_clinic"]) for entry in record["rounds"]}
+    assert [len(each) for each in judged] == [3], "those that hold validation notes, drawn or not"
 
 
 def test_a_run_ends_when_validation_gets_no_better(

@@ -1,4 +1,4 @@
-"""kill -9 at random moments, of server, SuperLink and command; then `clinfed simulate resume=`."""
+"""kill -9 at random moments, of the server, of Flower's SuperLink and of the command; then `resume=`."""
 
 import contextlib
 import os
@@ -73,8 +73,10 @@ def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
     home = short / "killed"
     arguments = overrides
     for victim in VICTIMS:
-        kill_after_a_round(home, arguments, victim, rng)
+        printed = kill_after_a_round(home, arguments, victim, rng)
         [folder] = home.glob("runs/*")
+        if victim != "simulate":  # which cannot say anything any more
+            assert f"go on with it: clinfed simulate resume={folder}" in printed
         arguments = [f"resume={folder.name}"]
     resumed = finish("clinfed", "simulate", "--json", *arguments, home=home, cwd=short, environment={})
     assert resumed.code == 0, resumed.err
