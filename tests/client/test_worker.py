@@ -129,7 +129,7 @@ def test_a_worker_that_was_killed_between_messages_is_replaced(site: relay.Site)
 def test_a_worker_that_hangs_is_killed_when_its_time_is_over(site: relay.Site) -> None:
     before, _ = who(site)
     with pytest.raises(relay.WorkerHungError):
-        relay.ask(message("hang"), CONTEXT, replace(site, limit_s=0.2))
+        relay.ask(message("stop"), CONTEXT, replace(site, limit_s=0.5))
     assert ends(before)
     assert who(site)[0] != before
 
