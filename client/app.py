@@ -29,7 +29,7 @@ def to_the_worker(message: Message, context: Context, work_here: Callable[[Messa
     if not relay.is_wanted(context.node_config):
         return work_here(message, context)
     try:
-        return relay.ask(message, context, relay.site_of(context))
+        return relay.ask(message, context, relay.worker_of(context))
     except Exception as error:
         return failed(protocol.Failure.WORKER, error, message)
 

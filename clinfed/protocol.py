@@ -44,7 +44,7 @@ class Failure(IntEnum):
     HELLO = 101
     TRAIN = 102
     EVALUATE = 103
-    WORKER = 104  # the site's worker ended, or hung, before it had answered
+    WORKER = 105  # the site's worker ended, or hung, before it had answered
 
 
 Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts
