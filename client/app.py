@@ -32,7 +32,9 @@ def to_the_worker(message: Message, context: Context, work_here: Callable[[Messa
         return work_here(message, context)
     try:
         permission.admit_code(context.node_config)
-        return relay.ask(message, context, relay.site_of(context))
+        answer = relay.ask(message, context, relay.worker_of(context))
+        permission.show_refusal(answer)
+        return answer
     except Exception as error:
         return failed(protocol.Failure.WORKER, error, message)
 

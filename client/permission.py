@@ -3,9 +3,13 @@
 import sys
 from collections.abc import Callable, Sequence
 
+from flwr.app import Message
+
+from client.relay import LOG as WORKER_LOG
 from client.site import PARTITION, NodeConfig, Site, of_node
 from clinfed import fingerprints
 from clinfed.adapters.base import PeftAdapter
+from clinfed.home import clinic_folder
 from clinfed.protocol import Failure
 from clinfed.refusals import RefusedError
 from clinfed.training.settings import Training
@@ -40,6 +44,13 @@ def said(error: Exception, failure: Failure) -> tuple[int, str]:
         print(f"clinfed | refused: {error}", file=sys.stderr, flush=True)
         return int(Failure.REFUSED), error.setting
     return int(failure), type(error).__name__
+
+
+def show_refusal(answer: Message) -> None:
+    """Print that the site's worker has refused a run; the worker's log has the whole line."""
+    if answer.has_error() and answer.error.code == Failure.REFUSED:
+        log = clinic_folder("worker") / WORKER_LOG
+        print(f"clinfed | refused: {answer.error.reason}; the reason is in {log}", file=sys.stderr, flush=True)
 
 
 def refuse_unknown_code(site: Site, found: str) -> None:

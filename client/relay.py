@@ -45,8 +45,8 @@ class WorkerHungError(Exception):
 
 
 @dataclass(frozen=True)
-class Site:
-    """What decides which worker answers, and how patient both sides are.
+class Worker:
+    """Which worker answers, and how patient both sides are.
 
     supernode: the process that a worker must not outlive. run: Flower's id; another run reads the notes again.
     handlers: the module whose `app` answers in the worker.
@@ -66,14 +66,14 @@ class Site:
         return f"{self.supernode}-{key[:16]}.sock"
 
 
-def site_of(context: Context) -> Site:
-    """Return the site that this process works for; the SuperNode (or its SuperExec) is this process's parent.
+def worker_of(context: Context) -> Worker:
+    """Return the worker that answers this process; the SuperNode (or its SuperExec) is the parent of both.
 
     node_config may say worker_idle_s and worker_limit_s.
     """
     idle_s = float(context.node_config.get("worker_idle_s", IDLE_S))
     limit_s = float(context.node_config.get("worker_limit_s", LIMIT_S))
-    return Site(os.getppid(), context.run_id, fingerprints.code(), idle_s, limit_s)
+    return Worker(os.getppid(), context.run_id, fingerprints.code(), idle_s, limit_s)
 
 
 def is_wanted(node_config: Mapping[str, object]) -> bool:
@@ -85,17 +85,17 @@ def is_wanted(node_config: Mapping[str, object]) -> bool:
     return able and "partition-id" not in node_config and INSIDE not in os.environ
 
 
-def ask(message: Message, context: Context, site: Site) -> Message:
+def ask(message: Message, context: Context, worker: Worker) -> Message:
     """Return the worker's answer. Raises: WorkerDiedError, WorkerHungError."""
-    with connected(site) as connection:
-        connection.settimeout(site.limit_s)
+    with connected(worker) as connection:
+        connection.settimeout(worker.limit_s)
         try:
             frames.send(connection, message_to_proto(message).SerializeToString())
             frames.send(connection, context_to_proto(context).SerializeToString())
             answer = frames.receive(connection)
         except TimeoutError:
             end(frames.peer(connection)[0])
-            raise WorkerHungError(f"no answer in {site.limit_s:.0f} s") from None
+            raise WorkerHungError(f"no answer in {worker.limit_s:.0f} s") from None
         except (EOFError, ConnectionError):
             end(frames.peer(connection)[0], grace_s=GRACE_S)  # the next message must not meet a worker that is dying
             raise WorkerDiedError(f"it closed the connection; see {LOG}") from None
@@ -103,12 +103,12 @@ def ask(message: Message, context: Context, site: Site) -> Message:
 
 
 @contextmanager
-def connected(site: Site) -> Iterator[socket.socket]:
+def connected(worker: Worker) -> Iterator[socket.socket]:
     """Give a connection to the site's worker; one at a time looks for it, so that two never start two."""
     folder = clinic_folder("worker")
     with locked(folder):
-        _clear(folder, site)
-        connection = _connect(folder / site.name) or _start(folder, site)
+        _clear(folder, worker)
+        connection = _connect(folder / worker.name) or _start(folder, worker)
     with connection:
         yield connection
 
@@ -133,11 +133,11 @@ def end(pid: int, *, grace_s: float = 0.0) -> None:
             os.close(handle)
 
 
-def _clear(folder: Path, site: Site) -> None:
+def _clear(folder: Path, worker: Worker) -> None:
     """End this SuperNode's workers for other runs or other code, and remove sockets that nobody can need again."""
     for path in folder.glob("*-*.sock"):
         supernode = path.name.partition("-")[0]
-        if path.name == site.name or (supernode != str(site.supernode) and Path("/proc", supernode).exists()):
+        if path.name == worker.name or (supernode != str(worker.supernode) and Path("/proc", supernode).exists()):
             continue
         if connection := _connect(path):
             with connection:
@@ -163,14 +163,14 @@ def _connect(path: Path) -> socket.socket | None:
     return connection
 
 
-def _start(folder: Path, site: Site) -> socket.socket:
+def _start(folder: Path, worker: Worker) -> socket.socket:
     """Start a worker that imports the same code; return a connection to it. Raises: WorkerDiedError."""
-    command = [sys.executable, "-P", "-m", "client.worker", site.handlers, site.name, site.code]
+    command = [sys.executable, "-P", "-m", "client.worker", worker.handlers, worker.name, worker.code]
     path = [str(fingerprints.root_of("client")), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, INSIDE: "1", "PYTHONPATH": os.pathsep.join(path)}
     with _log(folder / LOG) as log:
         process = subprocess.Popen(
-            [*command, str(site.supernode), str(site.idle_s)],
+            [*command, str(worker.supernode), str(worker.idle_s)],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -180,7 +180,7 @@ def _start(folder: Path, site: Site) -> socket.socket:
         )
     deadline = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < deadline:
-        if connection := _connect(folder / site.name):
+        if connection := _connect(folder / worker.name):
             return connection
         time.sleep(PAUSE_S)
     process.kill()

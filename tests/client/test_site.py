@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app.error import Error
 from flwr.supercore.task_identity import TaskIdentity
 
 import client.app
 import client.warm
-from client import permission
+from client import permission, relay
 from client.site import Site, of_node, read
 from clinfed import fingerprints, protocol
 from clinfed.errors import UserError
@@ -34,7 +35,8 @@ def ask(node_config: dict[str, Any], overrides: str, monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(TaskIdentity, name, 1)
     monkeypatch.setattr(client.warm, "_warm", None)
     monkeypatch.setenv("CLINFED_HOME", str(home))
-    question = ConfigRecord({"round": 0, "split": "", "closing": False, "wire": 1})
+    monkeypatch.setenv(relay.INSIDE, "1")  # as in the site's worker: the message is worked on, not passed on
+    question = ConfigRecord({"round": 0, "split": "", "closing": False, "wire": 1, "nonce": ""})
     message = Message(RecordDict({protocol.QUESTION: question}), 1, protocol.HELLO)
     message.metadata.__dict__["_message_id"] = "1"
     return client.app.app(message, Context(1, 1, node_config, RecordDict(), {"overrides": overrides}))
@@ -68,8 +70,8 @@ def test_what_goes_beyond_a_setting_is_refused_before_notes_are_opened_and_both_
     assert at_site.startswith("clinfed | refused: ")
     assert at_site.count("\n") == 1
     assert (str(path) in at_site) == (value is not None)
-    at_coordinator = failure("clinic north", reply.error.code, reply.error.reason)
-    assert at_coordinator.startswith(f"clinic north: the site's own settings refuse this run: {setting}; ")
+    at_coordinator = failure(reply.error)
+    assert at_coordinator.startswith(f"the site's own settings refuse this run: {setting}; ")
     assert str(tmp_path) not in at_coordinator, "what the settings say stays at the site"
 
 
@@ -78,11 +80,11 @@ def test_every_setting_that_can_refuse_has_a_remedy_and_a_test() -> None:
 
 
 def test_the_coordinator_is_told_the_fingerprint_that_the_site_must_add() -> None:
-    assert fingerprints.code() in failure("node 7", 104, "allowed_code")
+    assert fingerprints.code() in failure(Error(104, "allowed_code"))
 
 
 def test_a_site_may_not_say_more_than_the_name_of_a_setting() -> None:
-    line = failure("node 7", 104, "Pacient amb asma")
+    line = failure(Error(104, "Pacient amb asma"))
     assert "asma" not in line
     assert "an error that is not named here" in line
 

@@ -53,17 +53,17 @@ def supernode() -> Iterator[subprocess.Popen[bytes]]:
 
 
 @pytest.fixture
-def site(home: Path, supernode: subprocess.Popen[bytes]) -> relay.Site:
-    return relay.Site(supernode.pid, run=1, code=fingerprints.code(), handlers="tiny_handlers")
+def worker(home: Path, supernode: subprocess.Popen[bytes]) -> relay.Worker:
+    return relay.Worker(supernode.pid, run=1, code=fingerprints.code(), handlers="tiny_handlers")
 
 
 def message(kind: str) -> Message:
     return Message(RecordDict(), 1, f"query.{kind}")
 
 
-def who(site: relay.Site) -> tuple[int, int]:
+def who(worker: relay.Worker) -> tuple[int, int]:
     """Return the process that answered, and how many answers it has given."""
-    answer = relay.ask(message("who"), CONTEXT, site).content["who"]
+    answer = relay.ask(message("who"), CONTEXT, worker).content["who"]
     return int(answer["pid"]), int(answer["answered"])
 
 
@@ -82,105 +82,107 @@ def log(home: Path) -> str:
     return (home / "clinic" / "worker" / "worker.log").read_text("utf-8")
 
 
-def test_one_worker_answers_all_messages_of_a_run(site: relay.Site) -> None:
-    first, second = who(site), who(site)
+def test_one_worker_answers_all_messages_of_a_run(worker: relay.Worker) -> None:
+    first, second = who(worker), who(worker)
     assert first[0] == second[0] != os.getpid()
     assert (first[1], second[1]) == (1, 2)
 
 
-def test_messages_at_the_same_time_start_one_worker(site: relay.Site, home: Path) -> None:
+def test_messages_at_the_same_time_start_one_worker(worker: relay.Worker, home: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        pids = {pid for pid, _ in pool.map(who, [site] * 4)}
+        pids = {pid for pid, _ in pool.map(who, [worker] * 4)}
     assert len(pids) == 1
     assert log(home).count("listens") == 1
 
 
 @pytest.mark.parametrize("other", [{"run": 2}, {"handlers": "tiny_handlers", "run": 3}])
-def test_a_message_of_another_run_ends_the_worker_and_starts_one(site: relay.Site, other: dict[str, object]) -> None:
-    before, _ = who(site)
-    after, answered = who(replace(site, **other))  # type: ignore[arg-type]
+def test_a_message_of_another_run_ends_the_worker_and_starts_one(
+    worker: relay.Worker, other: dict[str, object]
+) -> None:
+    before, _ = who(worker)
+    after, answered = who(replace(worker, **other))  # type: ignore[arg-type]
     assert ends(before)
     assert (after != before, answered) == (True, 1)
 
 
-def test_two_supernodes_of_one_home_have_a_worker_each(site: relay.Site) -> None:
-    other = replace(site, supernode=os.getpid())
-    first, second = who(site), who(other)
+def test_two_supernodes_of_one_home_have_a_worker_each(worker: relay.Worker) -> None:
+    other = replace(worker, supernode=os.getpid())
+    first, second = who(worker), who(other)
     assert first[0] != second[0]
-    assert who(site) == (first[0], 2), "the other's message left it alone"
+    assert who(worker) == (first[0], 2), "the other's message left it alone"
     relay.end(second[0])
 
 
-def test_a_worker_that_dies_fails_its_message_and_the_next_gets_another(site: relay.Site, home: Path) -> None:
-    before, _ = who(site)
+def test_a_worker_that_dies_fails_its_message_and_the_next_gets_another(worker: relay.Worker, home: Path) -> None:
+    before, _ = who(worker)
     with pytest.raises(relay.WorkerDiedError):
-        relay.ask(message("die"), CONTEXT, site)
-    assert who(site)[0] != before
+        relay.ask(message("die"), CONTEXT, worker)
+    assert who(worker)[0] != before
     assert ends(before)
 
 
-def test_a_worker_that_was_killed_between_messages_is_replaced(site: relay.Site) -> None:
-    before, _ = who(site)
+def test_a_worker_that_was_killed_between_messages_is_replaced(worker: relay.Worker) -> None:
+    before, _ = who(worker)
     relay.end(before)
-    after, answered = who(site)
+    after, answered = who(worker)
     assert (after != before, answered) == (True, 1)
 
 
-def test_a_worker_that_hangs_is_killed_when_its_time_is_over(site: relay.Site) -> None:
-    before, _ = who(site)
+def test_a_worker_that_hangs_is_killed_when_its_time_is_over(worker: relay.Worker) -> None:
+    before, _ = who(worker)
     with pytest.raises(relay.WorkerHungError):
-        relay.ask(message("hang"), CONTEXT, replace(site, limit_s=0.2))
+        relay.ask(message("stop"), CONTEXT, replace(worker, limit_s=0.5))
     assert ends(before)
-    assert who(site)[0] != before
+    assert who(worker)[0] != before
 
 
-def test_a_worker_ends_with_its_supernode(site: relay.Site, supernode: subprocess.Popen[bytes], home: Path) -> None:
-    pid, _ = who(site)
+def test_a_worker_ends_with_its_supernode(worker: relay.Worker, supernode: subprocess.Popen[bytes], home: Path) -> None:
+    pid, _ = who(worker)
     supernode.send_signal(signal.SIGKILL)
     assert ends(pid)
     assert "its SuperNode has ended" in log(home)
 
 
-def test_a_worker_ends_when_nobody_waits_for_its_answer(site: relay.Site, home: Path) -> None:
-    pid, _ = who(site)
-    with relay.connected(site) as connection:
+def test_a_worker_ends_when_nobody_waits_for_its_answer(worker: relay.Worker, home: Path) -> None:
+    pid, _ = who(worker)
+    with relay.connected(worker) as connection:
         frames.send(connection, message_to_proto(message("hang")).SerializeToString())
         frames.send(connection, context_to_proto(CONTEXT).SerializeToString())
     assert ends(pid)
     assert "nobody waits for the answer" in log(home)
 
 
-def test_an_asker_that_leaves_in_the_middle_of_its_message_is_forgotten(site: relay.Site) -> None:
-    pid, _ = who(site)
-    with relay.connected(site) as connection:
+def test_an_asker_that_leaves_in_the_middle_of_its_message_is_forgotten(worker: relay.Worker) -> None:
+    pid, _ = who(worker)
+    with relay.connected(worker) as connection:
         connection.sendall(frames.LENGTH.pack(100) + b"half")
-    assert who(site) == (pid, 2)
+    assert who(worker) == (pid, 2)
 
 
-def test_an_idle_worker_ends_and_leaves_no_socket(site: relay.Site, home: Path) -> None:
-    brief = replace(site, idle_s=0.1)
+def test_an_idle_worker_ends_and_leaves_no_socket(worker: relay.Worker, home: Path) -> None:
+    brief = replace(worker, idle_s=0.1)
     pid, _ = who(brief)
     assert ends(pid)
-    assert not (home / "clinic" / "worker" / site.name).exists()
+    assert not (home / "clinic" / "worker" / worker.name).exists()
     assert who(brief)[1] == 1
 
 
-def test_sockets_of_supernodes_that_have_ended_are_removed(site: relay.Site, home: Path) -> None:
+def test_sockets_of_supernodes_that_have_ended_are_removed(worker: relay.Worker, home: Path) -> None:
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     left = home / "clinic" / "worker"
     left.mkdir(parents=True)
     (left / f"{gone.pid}-0123456789abcdef.sock").touch()
-    who(site)
-    assert [path.name for path in left.glob("*.sock")] == [site.name]
+    who(worker)
+    assert [path.name for path in left.glob("*.sock")] == [worker.name]
 
 
-def test_folder_socket_and_log_are_closed_to_other_users(site: relay.Site, home: Path) -> None:
-    who(site)
+def test_folder_socket_and_log_are_closed_to_other_users(worker: relay.Worker, home: Path) -> None:
+    who(worker)
     folder = home / "clinic" / "worker"
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (folder, *folder.iterdir())}
     assert modes["worker"] == 0o700
-    assert modes[site.name] & 0o077 == 0
+    assert modes[worker.name] & 0o077 == 0
     assert modes["worker.log"] == 0o600
 
 
@@ -195,20 +197,20 @@ with socket.socket(socket.AF_UNIX) as connection:
 
 
 @needs_root
-def test_a_process_of_another_user_gets_no_answer_even_through_an_open_folder(site: relay.Site, home: Path) -> None:
-    pid, _ = who(site)
+def test_a_process_of_another_user_gets_no_answer_even_through_an_open_folder(worker: relay.Worker, home: Path) -> None:
+    pid, _ = who(worker)
     folder = home / "clinic" / "worker"
 
     def attack() -> str:
-        command = [sys.executable, "-c", STRANGER, site.name]
+        command = [sys.executable, "-c", STRANGER, worker.name]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=LIMIT_S).stdout
 
     folder.chmod(0o711)
     assert attack() == "", "the socket's own mode keeps it out"
-    (folder / site.name).chmod(0o666)
+    (folder / worker.name).chmod(0o666)
     assert attack() == "bytes received: 0\n", "let in, and turned away by the kernel's word on who it is"
     assert "turned a process of another user away" in log(home)
-    assert who(site) == (pid, 2)
+    assert who(worker) == (pid, 2)
 
 
 IMPOSTOR = f"""
@@ -223,27 +225,27 @@ with socket.socket(socket.AF_UNIX) as server:
 
 
 @needs_root
-def test_a_message_is_never_handed_to_another_users_process(site: relay.Site, home: Path) -> None:
+def test_a_message_is_never_handed_to_another_users_process(worker: relay.Worker, home: Path) -> None:
     folder = home / "clinic" / "worker"
     folder.mkdir(parents=True)
     folder.chmod(0o777)
-    command = [sys.executable, "-c", IMPOSTOR, site.name]
+    command = [sys.executable, "-c", IMPOSTOR, worker.name]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as impostor:
         assert impostor.stdout is not None
         assert impostor.stdout.readline() == b"listens\n"
         with pytest.raises(PermissionError, match="another user"):
-            who(replace(site, limit_s=5.0))
+            who(replace(worker, limit_s=5.0))
 
 
-def test_a_worker_that_would_run_other_code_does_not_serve(site: relay.Site, home: Path) -> None:
+def test_a_worker_that_would_run_other_code_does_not_serve(worker: relay.Worker, home: Path) -> None:
     with pytest.raises(relay.WorkerDiedError):
-        who(replace(site, code="0" * 64))
+        who(replace(worker, code="0" * 64))
     assert "ends: ImportError" in log(home)
 
 
-def test_a_failure_outside_the_handlers_says_its_class_and_no_word_of_a_note(site: relay.Site, home: Path) -> None:
+def test_a_failure_outside_the_handlers_says_its_class_and_no_word_of_a_note(worker: relay.Worker, home: Path) -> None:
     with pytest.raises(relay.WorkerDiedError):
-        relay.ask(message("fail"), CONTEXT, site)
+        relay.ask(message("fail"), CONTEXT, worker)
     assert "ends: ValueError" in log(home)
     assert "canary" not in log(home)
 

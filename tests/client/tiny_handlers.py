@@ -1,6 +1,7 @@
 """Handlers of a worker under test: they answer at once, die, hang or fail."""
 
 import os
+import signal
 import time
 
 from flwr.app import Context, Message, MetricRecord, RecordDict
@@ -27,6 +28,13 @@ def die(message: Message, context: Context) -> Message:
 def hang(message: Message, context: Context) -> Message:
     """Answer to nobody's use."""
     time.sleep(600)
+    return Message(RecordDict(), reply_to=message)
+
+
+@app.query("stop")
+def stop(message: Message, context: Context) -> Message:
+    """Hang as a process in which nothing runs any more, its own watch neither."""
+    os.kill(os.getpid(), signal.SIGSTOP)
     return Message(RecordDict(), reply_to=message)
 
 

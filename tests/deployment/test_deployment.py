@@ -13,6 +13,9 @@ def test_two_real_sites_end_with_the_simulations_adapter(deployment: Any, world:
     record = deployment.record(printed)
     assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
     assert (record["base_loads"], record["workers"]) == (2, 2), "one for each site, whatever the number of messages"
+    assert record["probes"].keys() == simulated.record["probes"].keys()
+    for clinic in record["rounds"][-1]["clinics"].values():
+        assert clinic["peak_bytes"].keys() == {"training", "inference"}
     assert "pooled_lexicon" not in record["test"], "no real federation may hold it"
     assert "patients" not in record["manifest"]["ca"]
 

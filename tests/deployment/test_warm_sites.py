@@ -38,7 +38,7 @@ def overheads(record: Any) -> list[float]:
 
 
 def test_a_warm_round_costs_little_more_than_one_that_trains_nothing(
-    deployment: Any, world: Any, instant: Path, simulated: Any
+    deployment: Any, world: Any, instant: Path
 ) -> None:
     overrides = " ".join([*world.site_overrides, "clinics=2", f"rounds={ROUNDS}"])
     config = f"overrides='{overrides}' labels='{world.labels}'"
@@ -47,11 +47,6 @@ def test_a_warm_round_costs_little_more_than_one_that_trains_nothing(
     print("seconds a round beyond training:", overheads(warm), "answering at once:", overheads(at_once))
     assert (warm["base_loads"], warm["workers"]) == (2, 2)
     assert statistics.median(overheads(warm)) <= statistics.median(overheads(at_once)) + SLACK_S
-    # A real site's probes are those of a simulation.
-    assert warm["probes"].keys() == simulated.record["probes"].keys()
-    for clinic in warm["rounds"][-1]["clinics"].values():
-        assert clinic["seconds"]["train"] > 0
-        assert clinic["peak_bytes"].keys() == {"training", "inference"}
 
 
 def test_a_worker_serves_one_run_and_ends_with_its_supernode(deployment: Any, world: Any) -> None:
