@@ -2,19 +2,19 @@
 
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from flwr.app import Message
 
 from client.relay import LOG as WORKER_LOG
 from client.site import PARTITION, NodeConfig, Site, of_node
 from clinfed import fingerprints
-from clinfed.adapters.base import PeftAdapter
 from clinfed.home import clinic_folder
 from clinfed.protocol import Failure
 from clinfed.refusals import RefusedError
-from clinfed.training.settings import Training
-from configs import Run, refuse_at_site
-from configs.overrides import parse
+
+if TYPE_CHECKING:  # the process that only passes a message on asks for the code list alone, and must start fast
+    from configs import Run
 
 DEFAULT_EXPERIMENT = "default"  # what allowed_experiments calls a run without one
 # What a coordinator may add to an allowed experiment: it changes nothing of what the site does.
@@ -27,8 +27,10 @@ def admit_code(node_config: NodeConfig) -> None:
         refuse_unknown_code(of_node(node_config), fingerprints.code())
 
 
-def admit_run(site: Site, overrides: Sequence[str], run: Run) -> None:
+def admit_run(site: Site, overrides: Sequence[str], run: "Run") -> None:
     """Raise RefusedError for the first thing that the run asks beyond the site's settings."""
+    from configs import refuse_at_site
+
     refuse_unknown_code(site, fingerprints.code())  # a worker that lives on sees a shorter list, too
     refuse_at_site(overrides)
     for check in CHECKS:
@@ -64,7 +66,7 @@ def refuse_unknown_code(site: Site, found: str) -> None:
         )
 
 
-def _small_cells(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _small_cells(site: Site, overrides: Sequence[str], run: "Run") -> None:
     if site.small_cell_threshold:
         raise RefusedError(
             "small_cell_threshold",
@@ -73,7 +75,9 @@ def _small_cells(site: Site, overrides: Sequence[str], run: Run) -> None:
         )
 
 
-def _experiment(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _experiment(site: Site, overrides: Sequence[str], run: "Run") -> None:
+    from configs.overrides import parse
+
     allowed = site.allowed_experiments
     if allowed is None:
         return
@@ -85,7 +89,9 @@ def _experiment(site: Site, overrides: Sequence[str], run: Run) -> None:
         _refuse(site, "allowed_experiments", f"{beyond[0]} beyond the experiment {name}")
 
 
-def _rank(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _rank(site: Site, overrides: Sequence[str], run: "Run") -> None:
+    from clinfed.adapters.base import PeftAdapter
+
     if not site.rank_cap:
         return
     if not isinstance(run.adapter, PeftAdapter):
@@ -97,14 +103,16 @@ def _rank(site: Site, overrides: Sequence[str], run: Run) -> None:
         _refuse(site, "rank_cap", f"adapter.r={rank}, the cap is {site.rank_cap}")
 
 
-def _quantisation(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _quantisation(site: Site, overrides: Sequence[str], run: "Run") -> None:
     asked = "none" if run.adapter.quantization() is None else "nf4"
     if site.quantisation not in ("any", asked):
         _refuse(site, "quantisation", f"a base in {asked}, the site's is {site.quantisation}")
 
 
-def _batch(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _batch(site: Site, overrides: Sequence[str], run: "Run") -> None:
     """Refuse a batch of more windows, or one that takes the memory of more windows of the usual length."""
+    from clinfed.training.settings import Training
+
     asked, window = run.training, Training().window
     if not site.batch_notes:
         return
@@ -116,7 +124,9 @@ def _batch(site: Site, overrides: Sequence[str], run: Run) -> None:
         _refuse(site, "batch_notes", f"batches of {tokens} sub-words, {cap}")
 
 
-def _device(site: Site, overrides: Sequence[str], run: Run) -> None:
+def _device(site: Site, overrides: Sequence[str], run: "Run") -> None:
+    from configs.overrides import parse
+
     asked = parse(overrides).get("training.device", "")
     if site.device and asked and asked != site.device:
         _refuse(site, "device", f"training.device={asked}, the site's is {site.device}")
@@ -126,7 +136,7 @@ def _refuse(site: Site, setting: str, asked: str) -> None:
     raise RefusedError(setting, f"{site.where}: {setting}: the run asks for {asked}; nothing was read or trained")
 
 
-CHECKS: tuple[Callable[[Site, Sequence[str], Run], None], ...] = (
+CHECKS: tuple[Callable[[Site, Sequence[str], "Run"], None], ...] = (
     _small_cells,
     _experiment,
     _rank,

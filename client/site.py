@@ -9,7 +9,6 @@ from typing import Any
 
 from clinfed.errors import UserError
 from clinfed.refusals import RefusedError
-from configs import options
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
 
@@ -42,6 +41,8 @@ class Site:
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:
+        from configs import options
+
         if not Path(self.notes).is_absolute():
             found = f"notes is {self.notes!r}, expected an absolute path" if self.notes else "notes is missing"
             raise UserError(f'{self.where}: {found}; give the file or folder of this site: notes = "/path/notes.jsonl"')

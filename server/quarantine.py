@@ -157,6 +157,7 @@ def check_counts(
     asked = {(protocol.FEDERATED, protocol.ALL_GOLD)}
     systems = [
         protocol.FEDERATED,
+        protocol.JOINED,
         protocol.CLINIC_LEXICONS,
         *([protocol.POOLED_LEXICON] if registered["nodes"] else []),
     ]
