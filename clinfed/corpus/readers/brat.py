@@ -73,7 +73,7 @@ def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) ->
 
 
 def _text(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) -> Note:
-    return Note(id_, read_text(file), **metadata.of(id_))
+    return Note(id_, read_text(file), (), **metadata.of(id_))
 
 
 def _orphan(where: str) -> Note:
