@@ -116,6 +116,19 @@ def test_a_tutorial_does_what_it_says(page: Path, checkout: Path, environment: d
         assert missing == [], f"{step.commands}\nprinted\n{printed}"
 
 
+@pytest.mark.parametrize(
+    ("printed", "shown", "same"),
+    [
+        ("round 12 | loss 0.51 | 3.4 s", "round 1 | loss ... | 9.9 s", True),
+        ("round 12 | loss 0.51 | 3.4 s", "round 1 | loss 0.5", False),  # a line is a line, and not its beginning
+        ("federated adapter .621", "centralised adapter .621", False),
+        ("a.b", "a+b", False),
+    ],
+)
+def test_a_shown_line_stands_for_other_numbers_but_not_for_other_words(printed: str, shown: str, same: bool) -> None:
+    assert bool(pattern(shown).fullmatch(printed)) == same
+
+
 def test_every_tutorial_runs_commands_and_shows_what_they_print() -> None:
     assert len(TUTORIALS) >= 5
     assert not [page.stem for page in TUTORIALS if not any(step.shown for step in steps_of(page))]
