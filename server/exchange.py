@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from flwr.app import ConfigRecord, Message, RecordDict
-from flwr.common.serde import recorddict_to_proto
 from flwr.serverapp import Grid
 
 from clinfed import protocol
@@ -30,6 +29,7 @@ from server.replies import (
     check_hello,
     failure,
     judgement_of,
+    size_of,
     to_answer,
     to_counts,
     to_record,
@@ -105,7 +105,8 @@ class Exchange:
         judging: the clinics that first judge the state on their validation notes; `validated` gets their counts.
         refused: gets the clinics whose answers cannot be used.
         """
-        asked = self._ask(seats, protocol.TRAIN, number, state, split="validation" if judging else "")
+        record = {protocol.ADAPTER: to_record(state)}
+        asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "")
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
                 names = (protocol.ADAPTER, *(COUNTED if seat in judging else ()))
@@ -115,7 +116,7 @@ class Exchange:
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
-            answer.traffic = Traffic(update.state.num_bytes, state.num_bytes, _size(content), asked.size_bytes)
+            answer.traffic = Traffic(update.state.num_bytes, state.num_bytes, size_of(content), asked.size_bytes)
             trained.append(without_judgement(answer))
             validated += [judged] if judged else []
             yield update
@@ -134,7 +135,8 @@ class Exchange:
 
         refused: gets the others.
         """
-        asked = self._ask(seats, protocol.EVALUATE, number, state, split=split, closing=closing)
+        record = {protocol.ADAPTER: to_record(state)}
+        asked = self._send(seats, protocol.EVALUATE, record, number, split=split, closing=closing)
         answers = []
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
@@ -144,7 +146,7 @@ class Exchange:
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
-            answer.traffic = Traffic(0, state.num_bytes, _size(content), asked.size_bytes)
+            answer.traffic = Traffic(0, state.num_bytes, size_of(content), asked.size_bytes)
             answers.append(answer)
         return answers
 
@@ -175,19 +177,6 @@ class Exchange:
         quarantine.check_counts(counts, split=split, closing=closing, registered=seat.registered, shared=self._codes)
         return counts
 
-    def _ask(
-        self,
-        seats: Sequence[Seat],
-        kind: str,
-        number: int,
-        state: AdapterState,
-        *,
-        split: str,
-        closing: bool = False,
-    ) -> "Asked":
-        content = {protocol.ADAPTER: to_record(state)}
-        return self._send(seats, kind, content, number, split=split, closing=closing)
-
     def _send(
         self,
         seats: Sequence[Seat],
@@ -211,7 +200,7 @@ class Exchange:
         tensors = content.get(protocol.ADAPTER, {})
         limit_bytes = ENVELOPE_BYTES + sum(len(array.data) for array in tensors.values())
         until = time.monotonic() + self.deadline_s
-        return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, _size(record))
+        return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, size_of(record))
 
     def _identified(self, seat: Seat, reply: Message | None, asked: "Asked", *names: str) -> tuple[RecordDict, Answer]:
         """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
@@ -255,8 +244,3 @@ class Asked:
     until: float  # monotonic time
     limit_bytes: int  # of an answer, inflated
     size_bytes: int  # of the question
-
-
-def _size(content: RecordDict) -> int:
-    """Return the bytes of a message's content as Flower serialises it."""
-    return int(recorddict_to_proto(content).ByteSize())

@@ -72,14 +72,15 @@ def full_size(head: str, contents: dict[str, bytes]) -> int:
 
     Raises: KeyError, ValueError, TypeError, IndexError or RecursionError for objects that Flower does not make.
     """
-    sizes: dict[str, int] = {}
+    return _full_size(head, contents, {})
 
-    def size(name: str) -> int:
-        if name not in sizes:
-            sizes[name] = len(contents[name]) + sum(size(part) for part in _named(contents[name]))
-        return sizes[name]
 
-    return size(head)
+def _full_size(name: str, contents: dict[str, bytes], known: dict[str, int]) -> int:
+    # No inner function: one that calls itself is a cycle, which would keep the contents until Python looks for cycles.
+    if name not in known:
+        parts = _named(contents[name])
+        known[name] = len(contents[name]) + sum(_full_size(part, contents, known) for part in parts)
+    return known[name]
 
 
 def _named(content: bytes) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from flwr.app.error import Error
 from flwr.common.constant import ErrorCode
+from flwr.common.serde import recorddict_to_proto
 from numpy.typing import NDArray
 
 from clinfed import protocol
@@ -70,6 +71,11 @@ def to_counts(content: RecordDict) -> protocol.Judged:
         return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
     except (KeyError, ValueError, TypeError):
         raise BadAnswerError(Reason.COUNTS) from None
+
+
+def size_of(content: RecordDict) -> int:
+    """Return the bytes of a message's content as Flower serialises it."""
+    return int(recorddict_to_proto(content).ByteSize())
 
 
 def without_judgement(answer: Answer) -> Answer:

@@ -61,15 +61,25 @@ def load_state(folder: Path) -> AdapterState:
 
     Raises: UserError when files are missing or a pickle lies among them: opening one can run foreign code.
     """
-    from safetensors.numpy import load_file
-
     refuse_pickles(folder)
     weights = next((folder / name for name in (ADAPTER, ENCODER) if (folder / name).is_file()), None)
     if weights is None or not (folder / HEAD).is_file():
         raise UserError(f"{folder}: expected {ADAPTER} (or {ENCODER}) and {HEAD}; give a folder that clinfed wrote")
-    encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in load_file(weights).items()}
-    head = {f"head.{name}": array for name, array in load_file(folder / HEAD).items()}
+    encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in _tensors(weights).items()}
+    head = {f"head.{name}": array for name, array in _tensors(folder / HEAD).items()}
     return AdapterState({**encoder, **head})
+
+
+def _tensors(path: Path) -> "dict[str, np.ndarray]":
+    """Return the tensors of a safetensors file. Raises: UserError where it is none, or damaged."""
+    from safetensors.numpy import load_file
+
+    try:
+        return dict(load_file(path))
+    except Exception as error:  # safetensors' own class, and numpy's for a type that it does not know
+        raise UserError(
+            f"{path}: cannot be read as safetensors ({type(error).__name__}); copy it again from where it was made"
+        ) from None
 
 
 def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:

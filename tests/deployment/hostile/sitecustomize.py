@@ -1,0 +1,69 @@
+"""What a hostile site does to its own processes: the code and its fingerprint are honest, the answers are not.
+
+Python imports this module at its start where its folder is on PYTHONPATH, as it is at one site of the test only.
+"""
+
+import os
+import time
+from copy import deepcopy
+from pathlib import Path
+
+from flwr.app import Array, Context, Message
+from flwr.clientapp import ClientApp
+
+HUGE_BYTES = 600 * 2**20  # of zeros: 5 MB of traffic, since equal parts of a message travel once
+KEPT = Path(os.environ["CLINFED_HOME"]) / "kept-nonce"  # each message has a process of its own
+
+honest = ClientApp.__call__
+
+
+def hostile(self: ClientApp, message: Message, context: Context) -> Message:
+    reply = honest(self, message, context)
+    if message.metadata.message_type == "query.hello" or reply.has_error():
+        return reply
+    question = message.content["question"]
+    kind = "closing" if question["closing"] else question["split"]
+    training = message.metadata.message_type == "train"
+    attack = (
+        {1: nan, 2: huge, 3: replayed, 4: garbage}[question["round"]] if training else {"closing": slow}.get(kind, lie)
+    )
+    content = deepcopy(reply.content)
+    if not KEPT.exists():
+        KEPT.write_text(content["identity"]["nonce"], "utf-8")
+    attack(content)
+    return Message(content, reply_to=message)
+
+
+def fill(content: object, byte: bytes) -> None:
+    for name, old in content["adapter"].items():
+        content["adapter"][name] = Array(old.dtype, old.shape, old.stype, byte * (len(old.data) // len(byte)))
+
+
+def nan(content: object) -> None:
+    fill(content, b"\x00\x00\xc0\x7f")
+
+
+def garbage(content: object) -> None:
+    fill(content, b"note")  # 1.8e31 as a number
+
+
+def huge(content: object) -> None:
+    name = next(iter(content["adapter"]))
+    old = content["adapter"][name]
+    content["adapter"][name] = Array(old.dtype, (HUGE_BYTES // 4,), old.stype, bytes(HUGE_BYTES))
+
+
+def replayed(content: object) -> None:
+    content["identity"]["nonce"] = KEPT.read_text("utf-8")
+
+
+def lie(content: object) -> None:
+    for name, old in content["counts"].items():
+        content["counts"][name] = Array(old.dtype, old.shape, old.stype, b"\xff" * len(old.data))  # -1
+
+
+def slow(content: object) -> None:
+    time.sleep(3600)
+
+
+ClientApp.__call__ = hostile
