@@ -43,9 +43,11 @@ class Door:
         self._ask(self._await_nodes(asked))
         _, self._ours = expected()
         self._greet(wait=True)
-        simulated = max((int(answer.report["nodes"]) for answer in self._inside.values()), default=0)
-        self._ask(self._await_nodes(max(asked, simulated)))
-        self._greet(wait=True)
+        # The least: no site can pass for a simulation.
+        simulated = min((int(answer.report["nodes"]) for answer in self._inside.values()), default=0)
+        if simulated > asked:
+            self._ask(self._await_nodes(simulated))
+            self._greet(wait=True)
         self._refused += [Refused(answer.clinic, TWICE) for answer in self._waiting.values()]
         if self._refused and len(self._inside) < (self._run.join.minimum or max(asked, simulated)):
             raise UserError("; ".join(f"clinic {each.clinic}: {each.reason}" for each in self._refused))
@@ -61,8 +63,11 @@ class Door:
         joined: list[str] = []
         while True:
             self._online = set(self._exchange.nodes())
+            self._outside &= self._online  # who was refused and has connected anew is greeted anew
             self._ask(self._online)
-            joined += self._greet(wait=False)
+            if newcomers := self._greet(wait=False):
+                self.federation = seated(self._inside)
+                joined += [clinic for clinic in newcomers if clinic]
             trainers = self.federation.with_notes("train")
             if len(self.online(trainers)) >= quorum(self._run, len(trainers)) or time.monotonic() > deadline:
                 return sorted(joined)
@@ -99,7 +104,7 @@ class Door:
             self._asked[node] = self._exchange.ask_hello([node])
 
     def _greet(self, *, wait: bool) -> list[str]:
-        """Hear who has answered, seat whom one can; return the names of those that were seated."""
+        """Hear who has answered, take in whom one can; return their names, "" of a node that sits out."""
         for node, asked in list(self._asked.items()):
             for _, answer in self._exchange.read_hello(asked, wait=wait):
                 del self._asked[node]
@@ -110,14 +115,13 @@ class Door:
                     self._outside.add(node)
                     name = answer.clinic if isinstance(answer, Answer) else ""
                     self._refused.append(Refused(name or f"of node {node}", reason))
-        return [answer.clinic for node, answer in list(self._waiting.items()) if self._seat(node, answer)]
+        return [answer.clinic for node, answer in list(self._waiting.items()) if self._take_in(node, answer)]
 
-    def _seat(self, node: int, answer: Answer) -> bool:
+    def _take_in(self, node: int, answer: Answer) -> bool:
         """Take a node in, in the place of one of that name that has gone; return False while that one is there."""
         held = {other for other, each in self._inside.items() if each.clinic == answer.clinic != ""}
         if held & set(self._exchange.nodes()):
             return False
         del self._waiting[node]
         self._inside = {other: each for other, each in self._inside.items() if other not in held} | {node: answer}
-        self.federation = seated(self._inside)
         return True

@@ -65,5 +65,5 @@ def seated(answers: Mapping[int, Answer]) -> Federation:
         skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in named},
         sitting_out=len(answers) - len(named),
         workers={str(answer.identity["worker"]): int(answer.report["base_loads"]) for answer in answers.values()},
-        simulated=any(answer.report["nodes"] for answer in answers.values()),
+        simulated=all(answer.report["nodes"] for answer in answers.values()),
     )

@@ -119,6 +119,49 @@ def test_a_run_that_is_still_going_on_is_not_resumed(run_locally: Any, overrides
         run_locally([*overrides, f"resume={interrupted}"], output=interrupted.parent)
 
 
+SERVER = """
+import importlib.util, sys
+from flwr.app import Context, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
+spec = importlib.util.spec_from_file_location("federation_in_one_process", sys.argv[1])
+federation = importlib.util.module_from_spec(spec)
+sys.modules[spec.name] = federation
+spec.loader.exec_module(federation)
+from server.app import coordinate
+for name in ("_task_id", "_run_id", "_node_id"):
+    setattr(TaskIdentity, name, 1)
+config = {"overrides": " ".join(sys.argv[2:])}
+coordinate(federation.LocalGrid(2, config, None, None), Context(1, 1, {}, RecordDict(), config))
+"""
+
+
+def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
+    run_locally: Any, overrides: list[str], tmp_path: Path
+) -> None:
+    whole, _ = run_locally(overrides)
+    rng, output = random.Random(3), tmp_path / "killed"
+    command = [sys.executable, "-c", SERVER, str(Path(__file__).with_name("conftest.py"))]
+    command += [*overrides, f"output={output}"]
+    for number in (1, 2):  # killed after its first round, resumed and killed after another, resumed
+        resume = [f"resume={folder}" for folder in output.glob("*")]
+        with subprocess.Popen([*command, *resume], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
+            while not (kept := rounds_in(output, number)) and server.poll() is None:
+                threading.Event().wait(0.01)
+            threading.Event().wait(rng.uniform(0, 1.0))
+            server.kill()
+        assert kept
+    [folder] = output.iterdir()
+    resumed, _ = run_locally([*overrides, f"resume={folder}"], output=output)
+    assert resumed["adapter_sha256"] == whole["adapter_sha256"]
+    assert history(resumed) == history(whole)
+    assert len(resumed["resumed_after"]) == 2
+
+
+def rounds_in(output: Path, least: int) -> list[Path]:
+    """Return the checkpoints of a round, or of a later one."""
+    return [path for path in output.glob("*/state/round-*") if int(path.name.removeprefix("round-")) >= least]
+
+
 def checkpoint(number: int) -> Checkpoint:
     """Return a checkpoint whose every tensor holds its round."""
     state = AdapterState({f"head.{name}": np.full((64, 64), number, np.float32) for name in "abcd"})

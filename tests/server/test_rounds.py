@@ -139,6 +139,12 @@ def test_too_few_supernodes_end_the_wait_with_what_to_do(run_locally: Any, world
         run_locally([*world.overrides, "clinics=3", "join.wait_s=0"])
 
 
+def test_the_first_node_that_is_greeted_may_hold_no_notes(run_locally: Any, world: Any) -> None:
+    # Node 200 stands for the first of three, which gets all notes; the others are greeted before it.
+    record, _ = run_locally([*world.overrides, "partition=pooled", "rounds=1"], nodes=3, first=[101, 102, 200])
+    assert [*record["rounds"][0]["clinics"]] == ["pooled"]
+
+
 LATE = (*LIGHT, "rounds=3", "join.minimum=2", "join.wait_s=0")  # three clinics, of which two are there at first
 
 
@@ -171,6 +177,26 @@ def test_a_late_clinic_with_other_code_stays_outside(run_locally: Any, world: An
     ]
     asked = [each.metadata.message_type for each in grid.sent if each.metadata.dst_node_id == 102]
     assert asked == ["query.hello"]
+
+
+def test_a_refused_clinic_that_connects_anew_is_greeted_anew(run_locally: Any, world: Any) -> None:
+    greeted = []
+
+    def watch(grid: Any, message: Message) -> None:
+        if message.metadata.message_type == "train":
+            grid.nodes = [100, 101] if message.metadata.group_id == "2" else [100, 101, 102]
+
+    def tamper(kind: str, reply: Message) -> Message:
+        if kind == "query.hello" and reply.metadata.src_node_id == 102:
+            greeted.append(reply)
+            if len(greeted) == 1:
+                reply.content[IDENTITY]["fingerprint.base"] = "f" * 64
+        return reply
+
+    overrides = [*world.overrides, *LIGHT, "rounds=4", "join.minimum=2", "join.wait_s=0"]
+    record, _ = run_locally(overrides, nodes=3, first=[100, 101], watch=watch, tamper=tamper)
+    assert [len(entry["clinics"]) for entry in record["rounds"]] == [2, 2, 2, 3]
+    assert len(greeted) == 2
 
 
 def test_a_clinic_that_comes_back_as_another_node_takes_its_place_again(run_locally: Any, world: Any) -> None:

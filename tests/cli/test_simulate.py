@@ -1,0 +1,60 @@
+"""What `clinfed simulate resume=` makes of a checkpoint, before anything is started."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clinfed.adapters.state import AdapterState
+from clinfed.cli.simulate import as_resumed, interrupted
+from clinfed.errors import UserError
+from configs import load, resolved
+from server import checkpoints
+from server.checkpoints import Checkpoint
+from server.rounds import Course
+from strategies.base import ServerState
+
+SETTINGS = ("strategy=fedadam", "strategy.beta1=0.8", "rounds=7", "adapter.r=4", "output=/a b/'c'")
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of an interrupted run among those of this home."""
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    folder = tmp_path / "runs" / "20260101T000000-abcdef01"
+    state = AdapterState({"head.weight": np.zeros((2, 2), np.float32)})
+    course = Course(ServerState(state, {}, 3))
+    checkpoints.save(folder / "state", Checkpoint(course, resolved(load(SETTINGS)), {}, {}))
+    return folder
+
+
+def test_a_resumed_run_has_the_settings_of_its_checkpoint(run_folder: Path) -> None:
+    # A run's id becomes a path in the working folder first, as every relative path does.
+    for named in (str(run_folder), f"/elsewhere/{run_folder.name}"):
+        now = resolved(load(as_resumed([f"resume={named}", "adapter.r=4"])))
+        assert now == resolved(load(SETTINGS)) | {"resume": str(run_folder)}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("rounds=8", "resume: rounds is 8 now and 7 in the checkpoint; a run keeps its settings, so leave rounds out"),
+        ("strategy.beta1=0.9", "resume: strategy.beta1 is 0.9 now and 0.8 in the checkpoint"),
+        ("strategy=fedprox", "resume: strategy is fedprox now and fedadam in the checkpoint; leave strategy out"),
+    ],
+)
+def test_another_setting_is_refused_by_name(run_folder: Path, other: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        as_resumed([f"resume={run_folder}", other])
+
+
+def test_a_run_of_its_own_keeps_what_was_given(run_folder: Path) -> None:
+    assert as_resumed(["rounds=8"]) == ["rounds=8"]
+
+
+def test_an_interrupted_run_is_one_with_a_checkpoint_and_no_record(run_folder: Path, tmp_path: Path) -> None:
+    lines = ["starting", f"run folder: {run_folder}", "round 1"]
+    assert interrupted(lines) == run_folder
+    assert interrupted(["run folder: /nowhere"]) is None
+    (run_folder / "record.json").write_text("{}", "utf-8")
+    assert interrupted(lines) is None
