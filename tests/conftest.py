@@ -143,16 +143,23 @@ def _patient(language: str, number: int) -> Iterator[dict[str, object]]:
 
 
 def _small_base(folder: Path, texts: list[str]) -> None:
-    """Write a random ModernBERT of 2 layers x 64 with a word-piece vocabulary of the texts."""
+    """Write a random ModernBERT of 2 layers x 64 with a word-piece vocabulary of the texts.
+
+    Characters and every second word: a trained vocabulary differs from process to process where counts are equal.
+    """
     import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+    from tokenizers import Tokenizer, models, pre_tokenizers
     from transformers import ModernBertConfig, ModernBertModel, PreTrainedTokenizerFast
 
     specials = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=list(specials.values()), show_progress=False)
-    tokenizer.train_from_iterator(texts, trainer)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    words = sorted({word for text in texts for word, _ in splitter.pre_tokenize_str(text)})
+    characters = sorted(set("".join(words)))
+    pieces = [*specials.values(), *characters, *(f"##{each}" for each in characters), *words[::2]]
+    vocabulary = {piece: number for number, piece in enumerate(dict.fromkeys(pieces))}
+    assert len(vocabulary) <= 300
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = splitter
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **specials).save_pretrained(folder)
     torch.manual_seed(0)
     ModernBertModel(ModernBertConfig(vocab_size=300, **FAMILIES["modernbert"])).save_pretrained(folder)

@@ -30,7 +30,7 @@ from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.home import clinic_folder
 from clinfed.probes.memory import peak_memory
 from configs import Only, absolute_paths
-from server.model import new_run_folder
+from server.model import run_folder
 from server.recording import machine, versions
 
 
@@ -101,7 +101,7 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
         "systems": systems,
         "seconds": time.perf_counter() - started,
     }
-    return write(new_run_folder(run), record, counts, show)
+    return write(run_folder(run), record, counts, show)
 
 
 def write(

@@ -19,7 +19,7 @@ def run_of(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
     def run(task: str) -> Path:
         from clinfed.cli.train import train
 
-        settings = ("rounds=1", "training.local_epochs=12", "training.learning_rate=0.01", f"output={home / task}")
+        settings = ("rounds=1", "training.local_epochs=20", "training.learning_rate=0.003", f"output={home / task}")
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("CLINFED_HOME", str(home))
             return train([*world.overrides, *settings, f"task={task}"], lambda text: None).parent

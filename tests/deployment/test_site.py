@@ -19,7 +19,7 @@ from clinfed import fingerprints
 from clinfed.cli import main
 from tests.checks.conftest import NOW
 from tests.checks.conftest import Federation as Authority
-from tests.deployment.test_deployment import LIMIT_S, ROOT, SCRIPTS, Deployment
+from tests.deployment.conftest import LIMIT_S, ROOT, SCRIPTS, Deployment
 
 pytestmark = pytest.mark.deployment
 
@@ -158,4 +158,5 @@ def test_a_site_does_only_what_its_settings_allow_and_both_ends_say_why(secured:
     logs = [path.read_text("utf-8", errors="replace") for path in (secured.folder / "north").rglob("*.log")]
     at_site = "\n".join(logs)
     assert f"clinfed | refused: {secured.settings}: the run's code has the fingerprint {code}" in at_site
+    assert "clinfed | refused: rank_cap; the reason is in " in secured.log("north")
     assert "rank_cap: the run asks for adapter.r=4, the cap is 2" in at_site

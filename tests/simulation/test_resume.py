@@ -21,10 +21,13 @@ VICTIMS = ("flwr-simulation", "flower-superlink", "simulate")  # the server; wha
 CLINFED = str(Path(sys.executable).parent / "clinfed")
 
 
+TIMED = ("seconds", "peak_bytes")  # what depends on the machine and the process
+
+
 def untimed(value: Any) -> Any:
     """Return a record's part without what the clock and the worker processes say."""
     if isinstance(value, dict):
-        return {key: untimed(each) for key, each in value.items() if key != "seconds" and not key.endswith("_s")}
+        return {key: untimed(each) for key, each in value.items() if key not in TIMED and not key.endswith("_s")}
     return value
 
 
