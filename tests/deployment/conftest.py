@@ -64,7 +64,9 @@ class Deployment:
 
     def start_link(self) -> None:
         """Start the SuperLink and wait until it answers."""
-        self.start("link", "flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port))
+        # With it a SuperLink that was killed still knows its SuperNodes, and they connect again by themselves.
+        kept = ["--database", str(self.folder / "link" / "state.db")]
+        self.start("link", "flower-superlink", "--insecure", "--host", "127.0.0.1", "--port", str(self.port), *kept)
         deadline = time.monotonic() + 60
         while not answers(f"http://127.0.0.1:{self.port}/health"):
             assert time.monotonic() < deadline, (self.folder / "link" / "output.log").read_text()

@@ -3,6 +3,9 @@
 It echoes the adapter and claims one note; hello and the closing judgement are the real ones (client/whole.py).
 """
 
+import hashlib
+from collections.abc import Iterable
+
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
@@ -11,23 +14,6 @@ from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.evaluation.counts import SpanCounts
 
 app = ClientApp()
-
-REPORT = {
-    "base_loads": 0,
-    "evaluate_s": 0.0,
-    "inference_peak_bytes": 0,
-    "lexicon_s": 0.0,
-    "load_s": 0.0,
-    "loss": 1.0,
-    "notes": 1,
-    "num_examples": 1,
-    "padded_tokens": 1,
-    "serialise_s": 0.0,
-    "steps": 1,
-    "tokens": 1,
-    "train_s": 0.0,
-    "training_peak_bytes": 0,
-}
 
 
 @app.query("hello")
@@ -40,8 +26,8 @@ def hello(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Give the adapter back."""
-    answer = answered(context)
+    """Give the adapter back, with an empty judgement of it."""
+    answer = answered(message, context, (*protocol.TRAIN_REPORT, *protocol.JUDGEMENT_REPORT))
     answer[protocol.ADAPTER] = message.content[protocol.ADAPTER]
     return Message(answer, reply_to=message)
 
@@ -49,24 +35,29 @@ def train(message: Message, context: Context) -> Message:
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
     """Count nothing, but at the closing."""
-    if not message.content[protocol.QUESTION]["closing"]:
-        return Message(answered(context), reply_to=message)
-    from client.whole import app as whole
+    if message.content[protocol.QUESTION]["closing"]:
+        from client.whole import app as whole
 
-    return whole(message, context)
+        return whole(message, context)
+    return Message(answered(message, context, protocol.EVALUATE_REPORT), reply_to=message)
 
 
-def answered(context: Context) -> RecordDict:
-    """Return what is in both answers."""
+def answered(message: Message, context: Context, figures: Iterable[str]) -> RecordDict:
+    """Return what is in both answers: who it is, 1 as every count, 0 as all seconds."""
     name = str(context.node_config["name"])
-    identity = {"clinic": name, "worker": f"instant-{name}", "wire": WIRE_VERSION, "code": fingerprints.code()}
+    worker = hashlib.sha256(name.encode()).hexdigest()[:32]
+    identity = {"clinic": name, "worker": worker, "wire": WIRE_VERSION, "code": fingerprints.code()}
+    identity["nonce"] = str(message.content[protocol.QUESTION]["nonce"])
     arrays, names = protocol.counts_to_wire({(protocol.FEDERATED, protocol.ALL_GOLD): SpanCounts()})
-    counts = ArrayRecord({key: Array(array) for key, array in arrays.items()})
+    counts = {
+        key: Array(protocol.COUNT_DTYPE, array.shape, protocol.TENSOR_KIND, array.tobytes())
+        for key, array in arrays.items()
+    }
     return RecordDict(
         {
             protocol.IDENTITY: ConfigRecord(identity),
-            protocol.REPORT: MetricRecord(dict(REPORT)),
-            protocol.COUNTS: counts,
+            protocol.REPORT: MetricRecord({each: 0.0 if each.endswith("_s") else 1 for each in figures}),
+            protocol.COUNTS: ArrayRecord(counts),
             protocol.COUNT_NAMES: ConfigRecord(dict(names)),
         }
     )

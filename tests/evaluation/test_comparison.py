@@ -91,3 +91,13 @@ def test_the_lines_on_a_surplus_add_up() -> None:
         ["E11", "4", "0", "3", "-3"],
         ["all of these", "10", "5", "4", "1"],
     ]
+
+
+def test_a_rows_join_with_lexicons_is_a_system_of_its_own() -> None:
+    record: Any = {}
+    alone, joined = SpanCounts({("es", "I10"): Counts(1, 0, 1)}), SpanCounts({("es", "I10"): Counts(2, 0, 0)})
+    counts = {("federated", "all"): {"a": alone}, ("joined", "all"): {"a": joined}}
+    result = Result("federated", {0: Finished(record, counts)})
+    assert result.joined is not None
+    assert (result.joined.name, result.joined.f1()) == ("federated + lexicon", 1.0)
+    assert Result("other", {0: Finished(record, {("federated", "all"): {"a": alone}})}).joined is None

@@ -1,6 +1,6 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from clinfed.evaluation.comparison import System, gap_closed
@@ -50,7 +50,7 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "MB down",
     ]
     rows = [_row(result, languages) for result in finished]
-    rows += list(_lexicon_rows(finished, languages, width=len(head)))
+    rows += [_counted(each, languages, width=len(head)) for each in _without_training(finished)]
     below = [
         "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: bootstrap over "
         "patients of that mean; validation: last round; codes 1-4: micro-F1 over codes with so many gold mentions.",
@@ -103,16 +103,22 @@ def worst(run: Finished) -> float:
     return min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
 
 
-def _lexicon_rows(finished: Sequence[Result], languages: Sequence[str], *, width: int) -> Iterable[list[str]]:
-    """Yield the lexicons' rows, from the first row whose runs have judged them."""
+def _without_training(finished: Sequence[Result]) -> Iterator[System]:
+    """Yield what is judged but not trained: each row's join, then the lexicons, of the first row that has them."""
+    yield from (result.joined for result in finished if result.joined is not None)
     for name in LEXICONS:
         system = next((result.lexicons[name] for result in finished if name in result.lexicons), None)
         if system is not None:
-            cells = [name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
-            cells += [*(fraction(system.f1(language)) for language in languages), "-"]
-            cells += [fraction(each) for each in _by_frequency(system)]
-            cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
-            yield [*cells, *["-"] * (width - len(cells))]
+            yield system
+
+
+def _counted(system: System, languages: Sequence[str], *, width: int) -> list[str]:
+    """Return the row of a system of which there are only counts."""
+    cells = [system.name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
+    cells += [*(fraction(system.f1(language)) for language in languages), "-"]
+    cells += [fraction(each) for each in _by_frequency(system)]
+    cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
+    return [*cells, *["-"] * (width - len(cells))]
 
 
 def _gap(finished: Sequence[Result]) -> list[str]:

@@ -12,6 +12,7 @@ from clinfed.evaluation.record import RunRecord, read, read_counts
 
 ALL = "all"  # gold
 ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
+JOINED = "joined"  # what a record calls the adapter's spans joined with each clinic's own lexicon
 LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
 
 
@@ -50,6 +51,12 @@ class Result:
     def system(self) -> System:
         """Return the counts of the seeds that are finished."""
         return System(self.name, [run.adapter for run in self.runs.values()])
+
+    @property
+    def joined(self) -> System | None:
+        """Return the adapter joined with each clinic's own lexicon, None where no run has judged that."""
+        counts = [found for run in self.runs.values() if (found := run.merged(JOINED)) is not None]
+        return System(f"{self.name} + lexicon", counts) if counts else None
 
     @property
     def lexicons(self) -> dict[str, System]:
