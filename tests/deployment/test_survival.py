@@ -91,15 +91,15 @@ def test_a_site_killed_in_mid_round_is_left_out_and_comes_back(federation: Any, 
     coast = f'name="coast" notes="{world.site_notes("es")}" labels="{world.labels}"'
     federation.node_ports += free_ports(2)
     federation.start_node("coast", coast)
-    run = start_run(federation, world, "clinics=3", "rounds=8", "round.quorum=0.6")
-    assert run.stdout is not None
     lines = []
-    for line in run.stdout:
-        lines.append(line)
-        if line.startswith("clinfed | 3 clinics"):  # the first round's questions go out now
-            threading.Event().wait(1)
-            kill(federation, "coast")
-            federation.start_node("coast", coast)
+    with start_run(federation, world, "clinics=3", "rounds=5", "round.quorum=0.6") as run:
+        assert run.stdout is not None
+        for line in run.stdout:
+            lines.append(line)
+            if line.startswith("clinfed | 3 clinics"):  # the first round's questions go out now
+                threading.Event().wait(1)
+                kill(federation, "coast")
+                federation.start_node("coast", coast)
     record = federation.record("".join(lines))
     taking_part = [sorted(entry["clinics"]) for entry in record["rounds"]]
     assert taking_part[0] == ["ca", "es"]
