@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from client import permission, relay
 from clinfed import fingerprints, protocol
-from clinfed.adapters.codec import WIRE_VERSION, WireTensor, decode, encode
+from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
@@ -199,18 +199,17 @@ def _load_report(cache: "Warm") -> dict[str, float]:
 
 
 def _read_adapter(content: RecordDict) -> AdapterState:
-    version = int(content[protocol.QUESTION]["wire"])
-    arrays = content[protocol.ADAPTER].items()
-    return decode((WireTensor(name, a.dtype, tuple(a.shape), a.data) for name, a in arrays), version=version)
+    return decode(content[protocol.ADAPTER][protocol.TENSORS].data, version=int(content[protocol.QUESTION]["wire"]))
 
 
 def _write_adapter(state: AdapterState) -> ArrayRecord:
-    return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
+    data = encode(state)
+    return ArrayRecord({protocol.TENSORS: Array("|u1", (len(data),), protocol.TENSORS_KIND, data)})
 
 
 def _plain(array: NDArray[np.int64]) -> Array:
     """Return integers without a header of their own: the reader need parse nothing."""
-    return Array(protocol.COUNT_DTYPE, array.shape, protocol.TENSOR_KIND, array.astype(protocol.COUNT_DTYPE).tobytes())
+    return Array(protocol.COUNT_DTYPE, array.shape, protocol.COUNT_KIND, array.astype(protocol.COUNT_DTYPE).tobytes())
 
 
 def _to_json(value: object) -> str:

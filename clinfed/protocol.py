@@ -46,9 +46,9 @@ TRAIN_REPORT = (
     *LOAD_REPORT,
 )
 
-TENSOR_KIND = "clinfed.tensor"  # Flower's `stype`: the bytes are those of clinfed.adapters.codec, without a header
-
-COUNT_DTYPE = "<i8"  # of counts, as the same plain bytes
+# Flower's `stype` of an array says how to read its bytes.
+TENSORS, TENSORS_KIND = "tensors", "safetensors"  # the one entry of `adapter`, by clinfed.adapters.codec
+COUNT_DTYPE, COUNT_KIND = "<i8", "clinfed.count"  # plain little-endian integers, without a header
 
 # Systems whose predictions are counted, each against the gold that its name says.
 FEDERATED = "federated"

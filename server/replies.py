@@ -13,7 +13,7 @@ from flwr.common.serde import recorddict_to_proto
 from numpy.typing import NDArray
 
 from clinfed import fingerprints, protocol, refusals
-from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTensor, decode, encode
+from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.protocol import Answer
 from server.quarantine import (
@@ -42,7 +42,8 @@ HELLO_TEXT = 2**20  # characters of the JSON that a hello may hold under one nam
 
 def to_record(state: AdapterState) -> ArrayRecord:
     """Return the state's tensors as Flower sends them."""
-    return ArrayRecord({t.name: Array(t.dtype, t.shape, protocol.TENSOR_KIND, t.data) for t in encode(state)})
+    data = encode(state)
+    return ArrayRecord({protocol.TENSORS: Array("|u1", (len(data),), protocol.TENSORS_KIND, data)})
 
 
 def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
@@ -55,18 +56,26 @@ def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
 
 
 def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
-    """Return the tensors of an answer. Raises: BadAnswerError unless names, shapes, types and sizes fit."""
-    tensors = _tensors(_record(content, protocol.ADAPTER, ArrayRecord))
-    check_tensors(tensors, expected)
+    """Return the tensors of an answer. Raises: BadAnswerError unless names, shapes and types fit."""
+    arrays = _record(content, protocol.ADAPTER, ArrayRecord)
+    if arrays.keys() != {protocol.TENSORS}:
+        raise BadAnswerError(Reason.MALFORMED)
+    block = arrays[protocol.TENSORS]
+    if (block.stype, block.dtype, block.shape) != (protocol.TENSORS_KIND, "|u1", (len(block.data),)):
+        raise BadAnswerError(Reason.MALFORMED)
     try:
-        return decode(tensors, version=WIRE_VERSION)
+        state = decode(block.data, version=WIRE_VERSION)
+    except WireTypeError:
+        raise BadAnswerError(Reason.TYPE) from None
     except WireError:
         raise BadAnswerError(Reason.MALFORMED) from None
+    check_tensors(state, expected)
+    return state
 
 
 def to_counts(content: RecordDict) -> protocol.Judged:
     """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
-    arrays = {tensor.name: _integers(tensor) for tensor in _tensors(_record(content, protocol.COUNTS, ArrayRecord))}
+    arrays = {name: _integers(array) for name, array in _record(content, protocol.COUNTS, ArrayRecord).items()}
     try:
         return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
     except (KeyError, ValueError, TypeError):
@@ -131,16 +140,12 @@ def _record(content: RecordDict, name: str, kind: type) -> Mapping[str, Any]:
     return record
 
 
-def _tensors(arrays: Mapping[str, Any]) -> list[WireTensor]:
-    if any(array.stype != protocol.TENSOR_KIND for array in arrays.values()):
+def _integers(array: Array) -> NDArray[np.int64]:
+    if array.stype != protocol.COUNT_KIND:
         raise BadAnswerError(Reason.MALFORMED)
-    return [WireTensor(name, array.dtype, tuple(array.shape), array.data) for name, array in arrays.items()]
-
-
-def _integers(tensor: WireTensor) -> NDArray[np.int64]:
-    if tensor.dtype != protocol.COUNT_DTYPE or any(type(axis) is not int or axis < 0 for axis in tensor.shape):
+    if array.dtype != protocol.COUNT_DTYPE or any(type(axis) is not int or axis < 0 for axis in array.shape):
         raise BadAnswerError(Reason.COUNTS)
     try:
-        return np.frombuffer(tensor.data, protocol.COUNT_DTYPE).reshape(tensor.shape).astype(np.int64)
+        return np.frombuffer(array.data, protocol.COUNT_DTYPE).reshape(array.shape).astype(np.int64)
     except ValueError:  # bytes that do not fill the shape
         raise BadAnswerError(Reason.COUNTS) from None

@@ -28,7 +28,7 @@ TABLE = {
     "clinfed.adapters": ("clinfed.bases", "numpy", TENSORS),
     "clinfed.adapters.state": ("", "numpy", ""),
     "clinfed.adapters.update": ("clinfed.adapters.state", "numpy", ""),
-    "clinfed.adapters.codec": ("clinfed.adapters.state", "numpy", ""),
+    "clinfed.adapters.codec": ("clinfed.adapters.state", "numpy safetensors", ""),
     "clinfed.training": (
         "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters",
         "numpy torch",

@@ -3,8 +3,8 @@
     python -I reaper.py MARK FOLDER < pipe
 
 The pipe is held open by the command and closes when that ends, even by SIGKILL. Then every process that carries
-CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it) is stopped by its process id, and
-FOLDER is removed. Standard library only: it must start fast and outlive everything.
+CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it) or works inside FOLDER is stopped
+by its process id, and FOLDER is removed. Standard library only: it must start fast and outlive everything.
 """
 
 import contextlib
@@ -21,31 +21,33 @@ VARIABLE = "CLINFED_LAUNCH"
 GRACE_S = 4.0  # Ray takes two seconds or so to end by itself
 
 
-def marked(mark: str) -> list[int]:
-    """Return the ids of the running processes that carry the mark, this one excepted."""
+def marked(mark: str, folder: Path | None = None) -> list[int]:
+    """Return the ids of the running processes that carry the mark or work inside folder, this one excepted."""
     wanted = f"{VARIABLE}={mark}".encode()
-    found = _from_proc(wanted) if Path("/proc/self/environ").exists() else _from_ps(wanted)
+    found = _from_proc(wanted, folder) if Path("/proc/self/environ").exists() else _from_ps(wanted)
     return [pid for pid in found if pid != os.getpid()]
 
 
-def stop(mark: str) -> None:
-    """End all marked processes: politely, then, after GRACE_S, for good; also those that they start meanwhile."""
-    _signal(marked(mark), signal.SIGTERM)
+def stop(mark: str, folder: Path | None = None) -> None:
+    """End all these processes: politely, then, after GRACE_S, for good; also those that they start meanwhile."""
+    _signal(marked(mark, folder), signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
-    while (left := marked(mark)) and time.monotonic() < deadline:
+    while (left := marked(mark, folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
     while left:
         _signal(left, signal.SIGKILL)
         time.sleep(0.05)
-        left = marked(mark)
+        left = marked(mark, folder)
 
 
-def _from_proc(wanted: bytes) -> Iterable[int]:
+def _from_proc(wanted: bytes, folder: Path | None) -> Iterable[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             # Other users' processes, and those that have just ended, cannot be read.
             with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0"):
+                # Ray's agents write their title over their environment; where they work stays readable.
+                inside = folder is not None and (entry / "cwd").readlink().is_relative_to(folder)
+                if inside or wanted in (entry / "environ").read_bytes().split(b"\0"):
                     yield int(entry.name)
 
 
@@ -62,5 +64,5 @@ def _signal(pids: Iterable[int], number: int) -> None:
 
 if __name__ == "__main__":
     sys.stdin.buffer.read()  # returns when the command's end of the pipe is closed
-    stop(sys.argv[1])
+    stop(sys.argv[1], Path(sys.argv[2]).resolve())
     shutil.rmtree(sys.argv[2], ignore_errors=True)

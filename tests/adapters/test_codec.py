@@ -1,15 +1,26 @@
 """The wire schema: exact round trips, and refusal of everything that does not follow it."""
 
+import json
+import struct
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTensor, decode, encode
+from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState
 
-GOOD = WireTensor("head.bias", "<f4", (2,), b"\x00\x00\x80?\x00\x00\x00\xc0")  # 1.0 and -2.0
+NUMBERS = b"\x00\x00\x80?\x00\x00\x00\xc0"  # 1.0 and -2.0, little-endian
+GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+def block(header: dict[str, Any] | bytes, data: bytes = NUMBERS) -> bytes:
+    """Return bytes in safetensors' layout: the header's length, the header as JSON, the numbers."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
 
 
 @given(
@@ -26,50 +37,65 @@ def test_what_is_decoded_is_what_was_encoded(tensors: dict[str, np.ndarray]) -> 
 
 def test_tensor_bytes_are_four_an_element_whatever_the_layout() -> None:
     transposed = np.arange(6, dtype=np.float32).reshape(2, 3).T
-    (tensor,) = encode(AdapterState({"head.weight": transposed}))
-    assert tensor.shape == (3, 2)
-    assert np.frombuffer(tensor.data, "<f4").tolist() == [0, 3, 1, 4, 2, 5]  # C order of the transposed
+    data = encode(AdapterState({"head.weight": transposed}))
+    assert np.frombuffer(data[-24:], "<f4").tolist() == [0, 3, 1, 4, 2, 5]  # C order of the transposed
+    assert decode(data, version=WIRE_VERSION)["head.weight"].tolist() == transposed.tolist()
 
 
 def test_bytes_are_little_endian_on_every_machine() -> None:
     big = np.array([1.0, -2.0], dtype=">f4")
-    assert encode(AdapterState({"head.bias": big})) == [GOOD]
-    assert decode([GOOD], version=WIRE_VERSION)["head.bias"].tolist() == [1.0, -2.0]
+    assert encode(AdapterState({"head.bias": big})).endswith(NUMBERS)
+    assert decode(block({"head.bias": GOOD}), version=WIRE_VERSION)["head.bias"].tolist() == [1.0, -2.0]
 
 
 def test_another_dtype_is_never_cast_silently() -> None:
-    with pytest.raises(WireError, match="float64, expected float32"):
+    with pytest.raises(WireTypeError, match="float64, expected float32"):
         encode(AdapterState({"head.bias": np.zeros(2)}))
 
 
 def test_another_version_is_refused() -> None:
-    with pytest.raises(WireError, match="version 1, expected 2"):
-        decode([GOOD], version=1)
+    with pytest.raises(WireError, match="version 2, expected 3"):
+        decode(block({"head.bias": GOOD}), version=2)
 
 
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (GOOD._replace(dtype=">f4"), "dtype '>f4'"),
-        (GOOD._replace(dtype="O"), "dtype 'O'"),
-        (GOOD._replace(shape=(3,)), "8 bytes, expected 12"),
-        (GOOD._replace(shape=(2**62, 2**62)), "8 bytes, expected"),
-        (GOOD._replace(shape=(-2, -1)), "shape"),
-        (GOOD._replace(shape=(True, 2)), "shape"),
-        (GOOD._replace(shape=(1,) * 8 + (2,)), "shape"),
-        (GOOD._replace(name="base.weight"), "does not start with"),
-        (GOOD._replace(name="head.\n"), "does not start with"),
+        ({"head.bias": {**GOOD, "dtype": "I32"}}, "dtype int32"),
+        ({"head.bias": {**GOOD, "dtype": "O"}}, "format"),
+        ({"head.bias": {**GOOD, "dtype": "F16", "shape": [4]}}, "dtype float16"),
+        ({"head.bias": {**GOOD, "dtype": "BF16", "shape": [4]}}, "format"),
+        ({"head.bias": {**GOOD, "shape": [3]}}, "format"),
+        ({"head.bias": {**GOOD, "shape": [2**62, 2**62]}}, "format"),
+        ({"head.bias": {**GOOD, "shape": [-2, -1]}}, "format"),
+        ({"head.bias": {**GOOD, "shape": [True, 2]}}, "format"),
+        ({"head.bias": {**GOOD, "shape": [1] * 99 + [2]}}, "format"),
+        ({"head.bias": GOOD, "head.weight": GOOD}, "format"),  # the same bytes twice
+        (b'{"head.bias": ' + 2 * b"[" * 50_000, "format"),
+        (b'{"head.bias": "canarytext"}', "format"),
+        ({"base.weight": GOOD}, "does not start with"),
+        ({"head.\n": GOOD}, "does not start with"),
+        ({"head." + 200 * "x": GOOD}, "too long"),
     ],
 )
-def test_a_tensor_that_lies_is_refused(bad: WireTensor, message: str) -> None:
-    with pytest.raises(WireError, match=message):
-        decode([bad], version=WIRE_VERSION)
+def test_tensors_that_lie_are_refused(bad: dict[str, Any] | bytes, message: str) -> None:
+    with pytest.raises(WireError, match=message) as refusal:
+        decode(block(bad), version=WIRE_VERSION)
+    assert "canary" not in str(refusal.value)
 
 
 def test_a_name_given_twice_is_refused() -> None:
-    with pytest.raises(WireError, match="given twice"):
-        decode([GOOD, GOOD], version=WIRE_VERSION)
+    entry = json.dumps(GOOD)
+    twice = f'{{"head.bias": {entry}, "head.bias": {entry.replace("[0, 8]", "[8, 16]")}}}'
+    with pytest.raises(WireError, match="format"):
+        decode(block(twice.encode(), 2 * NUMBERS), version=WIRE_VERSION)
+
+
+@given(st.binary(max_size=200))
+def test_any_other_bytes_are_refused(data: bytes) -> None:
+    with pytest.raises(WireError):
+        decode(data, version=WIRE_VERSION)
 
 
 def test_received_arrays_cannot_be_changed() -> None:
-    assert not decode([GOOD], version=WIRE_VERSION)["head.bias"].flags.writeable
+    assert not decode(block({"head.bias": GOOD}), version=WIRE_VERSION)["head.bias"].flags.writeable

@@ -21,7 +21,7 @@ from flwr.superlink.grid.http_grid import HttpGrid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinfed.protocol import ADAPTER, IDENTITY, TENSOR_KIND
+from clinfed.protocol import ADAPTER, COUNT_KIND, IDENTITY
 from server import inbox
 from server.quarantine import BadAnswerError, Reason
 
@@ -38,7 +38,7 @@ def _in_a_task() -> Iterator[None]:
 
 
 def message(num_bytes: int, names: tuple[str, ...] = ("encoder.a",)) -> Message:
-    zeros = Array("<f4", (num_bytes // 4,), TENSOR_KIND, bytes(num_bytes))
+    zeros = Array("<f4", (num_bytes // 4,), COUNT_KIND, bytes(num_bytes))
     content = {ADAPTER: ArrayRecord(dict.fromkeys(names, zeros)), IDENTITY: ConfigRecord({"clinic": "ca"})}
     made = Message(RecordDict(content), 1, "train")
     made.metadata.__dict__["_message_id"] = made.object_id

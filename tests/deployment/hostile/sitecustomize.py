@@ -8,8 +8,10 @@ import time
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 from flwr.app import Array, Context, Message
 from flwr.clientapp import ClientApp
+from safetensors.numpy import load, save
 
 HUGE_BYTES = 600 * 2**20  # of zeros: 5 MB of traffic, since equal parts of a message travel once
 KEPT = Path(os.environ["CLINFED_HOME"]) / "kept-nonce"  # each message has a process of its own
@@ -34,23 +36,23 @@ def hostile(self: ClientApp, message: Message, context: Context) -> Message:
     return Message(content, reply_to=message)
 
 
-def fill(content: object, byte: bytes) -> None:
-    for name, old in content["adapter"].items():
-        content["adapter"][name] = Array(old.dtype, old.shape, old.stype, byte * (len(old.data) // len(byte)))
+def fill(content: object, number: float) -> None:
+    old = content["adapter"]["tensors"]
+    data = save({name: np.full_like(values, number) for name, values in load(old.data).items()})
+    content["adapter"]["tensors"] = Array(old.dtype, (len(data),), old.stype, data)
 
 
 def nan(content: object) -> None:
-    fill(content, b"\x00\x00\xc0\x7f")
+    fill(content, float("nan"))
 
 
 def garbage(content: object) -> None:
-    fill(content, b"note")  # 1.8e31 as a number
+    fill(content, 1.8e31)
 
 
 def huge(content: object) -> None:
-    name = next(iter(content["adapter"]))
-    old = content["adapter"][name]
-    content["adapter"][name] = Array(old.dtype, (HUGE_BYTES // 4,), old.stype, bytes(HUGE_BYTES))
+    old = content["adapter"]["tensors"]
+    content["adapter"]["tensors"] = Array(old.dtype, (HUGE_BYTES,), old.stype, bytes(HUGE_BYTES))
 
 
 def replayed(content: object) -> None:
