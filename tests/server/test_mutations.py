@@ -40,11 +40,11 @@ Mutation = Callable[[RecordDict], None]
 @st.composite
 def mutations(draw: st.DrawFn) -> Mutation:
     """Return a change to one place of a reply: a record, a name, a figure, or a tensor's type, shape or bytes."""
-    record = draw(st.sampled_from([ADAPTER, COUNTS, COUNT_NAMES, IDENTITY, REPORT]))
+    record = draw(st.sampled_from([ADAPTER, ADAPTER, COUNTS, COUNT_NAMES, IDENTITY, REPORT]))
     place, kind = draw(st.integers(0, 10**6)), draw(st.sampled_from(["drop", "replace", "value", "value", "value"]))
     arrays = record in (ADAPTER, COUNTS)
     fresh = draw(st.sampled_from([ArrayRecord, ConfigRecord, MetricRecord]))
-    parts = ["dtype", "shape", "stype", "data", "bits", "bits"] + (["number", "number", "flat"] * (record == ADAPTER))
+    parts = ["dtype", "shape", "stype", "data", "bits", "bits"] + (3 * ["number", "flat"] * (record == ADAPTER))
     part, key = draw(st.sampled_from(parts)), draw(TEXTS)
     new_key = draw(st.booleans()) and draw(st.booleans())
     value: Any
