@@ -55,6 +55,8 @@ def audit(record: RunRecord) -> dict[str, Any]:
         "seconds": record["seconds"],
         "clinics": {name: _took_part(record["rounds"], name) for name in clinics},
         "rounds": [_round(entry) for entry in record["rounds"]],
+        "refused_at_start": record.get("refused", []),
+        "refused_at_test": record.get("test_refused", []),
         "chosen_round": record["chosen_round"],
         "chosen_by": record["chosen_by"],
         "settings": {group: config[group] for group in SETTINGS}

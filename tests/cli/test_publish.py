@@ -160,6 +160,13 @@ def test_refused_updates_and_privacy_settings_of_a_record_are_told(finished_run:
     record["rounds"][0]["refused"] = [{"clinic": "south", "reason": "not finite"}]
     record["config"]["privacy"] = {"epsilon": 3.0, "delta": 1e-5}
     assert audit(record)["rounds"][0]["refused"] == [{"clinic": "south", "reason": "not finite"}]
+    assert (audit(record)["refused_at_start"], audit(record)["refused_at_test"]) == ([], [])
+    late = {
+        "refused": [{"clinic": "west", "reason": "other code"}],
+        "test_refused": [{"clinic": "east", "reason": "late"}],
+    }
+    at_both_ends = audit(record | late)
+    assert [at_both_ends["refused_at_start"], at_both_ends["refused_at_test"]] == [*late.values()]
     assert audit(record)["privacy"] == {"epsilon": 3.0, "delta": 1e-5}
     assert privacy(record) == "- epsilon: 3.0\n- delta: 1e-05"
 
