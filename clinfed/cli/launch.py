@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 import uuid
@@ -22,6 +23,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from clinfed.cli import reaper
 from clinfed.errors import UserError
@@ -32,6 +35,8 @@ ERROR = MARK + "error: "
 RECORD = MARK + "run record: "
 FOLDER = "run folder: "  # so begins the line, without MARK, that says where the run's checkpoints are
 START_LIMIT_S = 180.0  # of the SuperLink; it takes 2 s on an idle machine
+SERVER = "flwr-simulation"  # the command of the process in which the server and its loop over rounds run
+LAST_WORDS_S = 10.0  # for what a server that has ended wrote last to come through
 TAIL_LINES = 60  # of Flower's log, shown where a run ends without a word from the server
 
 
@@ -170,6 +175,7 @@ def _follow(launch: Launch, show: Callable[[str], None], *arguments: str) -> Pat
     with log.open("w") as kept:
         flower = launch.start("flwr", *arguments, folder="flower", output=subprocess.PIPE)
         assert flower.stdout is not None
+        threading.Thread(target=_end_with_server, args=(launch.processes[0], flower), daemon=True).start()
         with flower.stdout as lines:
             for line in lines:
                 kept.write(line)
@@ -181,6 +187,29 @@ def _follow(launch: Launch, show: Callable[[str], None], *arguments: str) -> Pat
                 if line.startswith(RECORD):
                     return Path(line.removeprefix(RECORD))
     raise RuntimeError(f"the simulation ended without a run record; the end of Flower's log:\n{_tail(log)}")
+
+
+def _end_with_server(link: subprocess.Popen[str], flower: subprocess.Popen[str]) -> None:
+    """End `flwr run` when its SuperLink or its server has died, which Flower itself notices after a minute or two."""
+    seen = False
+    while flower.poll() is None and link.poll() is None:
+        there = _has_server(link.pid)
+        if seen and not there:
+            break
+        seen = there
+        time.sleep(0.5)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        flower.wait(LAST_WORDS_S)
+    flower.terminate()
+
+
+def _has_server(link: int) -> bool:
+    with contextlib.suppress(psutil.Error):  # a process that has just ended
+        for each in psutil.Process(link).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if any(Path(word).name == SERVER for word in each.cmdline()[:2]):
+                    return True
+    return False
 
 
 @contextlib.contextmanager
