@@ -13,8 +13,8 @@ _LONGEST_NOTE = 10**9  # characters: a table without texts cannot say where its 
 
 
 def is_table(path: Path) -> bool:
-    """Return whether the path names a CodiEsp table without the texts beside it."""
-    return path.suffix == ".tsv" and not (path.parent / "text_files").is_dir()
+    """Return whether the path names a CodiEsp table, but not the one of the texts that it stands beside."""
+    return path.suffix == ".tsv" and not (path.name.endswith("X.tsv") and (path.parent / "text_files").is_dir())
 
 
 def from_notes(path: Path, notes: Iterable[Note], predicted: Iterable[Note]) -> dict[str, tuple[Span, ...]]:
@@ -29,7 +29,7 @@ def from_notes(path: Path, notes: Iterable[Note], predicted: Iterable[Note]) -> 
         changed += lengths.get(note.id, len(note.text)) != len(note.text)
         spans[note.id] = note.spans
     if changed:
-        raise UserError(f"{path}: {changed} note(s) differ from gold in length; expected the same texts in both")
+        raise UserError(f"{path}: {changed} note(s) differ in length from those given; expected the same texts in both")
     return spans
 
 
