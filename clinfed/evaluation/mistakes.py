@@ -4,9 +4,9 @@ Exact mentions are the strict true positives. All others with a prediction are t
 the false negatives, so that counts by kind add up to the strict ones.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from os.path import commonprefix
 
 from clinfed.corpus.note import Span
 
@@ -66,7 +66,10 @@ def _pairs(gold: set[Span], predicted: set[Span], likeness: Callable[[Span, Span
 
 def _alike_codes(gold: Span, predicted: Span) -> int:
     """Return 1 and the characters that the codes' beginnings share, 0 unless the fragments are the same."""
-    return 1 + len(commonprefix([gold.code, predicted.code])) if gold.fragments == predicted.fragments else 0
+    if gold.fragments != predicted.fragments:
+        return 0
+    pairs = zip(gold.code, predicted.code, strict=False)
+    return 1 + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _common_characters(gold: Span, predicted: Span) -> int:
