@@ -113,6 +113,7 @@ function row(place) {
   for (let i = 0; i < marks.length; i += 3) counts[marks[i]] += 1;
   const said = counts.flatMap((each, kind) => (each ? [`${SIGNS[index.kinds[kind]]}${each}`] : []));
   const item = Object.assign(make("div"), { id: `row-${place}`, title: id, onclick: () => select(place) });
+  item.style.top = `${place * ROW}px`;
   item.append(make("span", id), make("span", `${language || "?"}  ${said.join(" ") || "no mention"}`, "quiet"));
   const named = counts.flatMap((each, kind) => (each ? [`${each} ${index.kinds[kind]}`] : []));
   const states = { "role": "option", "aria-selected": place === at, "aria-setsize": shown.length, "aria-posinset": place + 1 };

@@ -17,6 +17,12 @@ from clinfed.corpus.readers import jsonl
 from clinfed.corpus.writers import write_brat, write_jsonl
 
 
+@pytest.fixture(autouse=True)
+def unserved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a mistake that is not refused fail at once, where it would be served for ever."""
+    monkeypatch.setattr(command, "serve", lambda app, bound: pytest.fail("this was served"))
+
+
 def read(reviewed: Path) -> list[Note]:
     """Return the four notes, with gold."""
     return list(jsonl.read(reviewed / "notes.jsonl"))

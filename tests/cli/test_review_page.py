@@ -182,6 +182,15 @@ def test_in_the_dark_and_on_paper_all_is_readable(page: Page, contrast: Callable
     assert page.browser.find_element("id", "text").is_displayed()
 
 
+def test_rows_stand_below_each_other_and_a_click_chooses_one(page: Page) -> None:
+    tops = "return [...document.querySelectorAll('[role=option]')].map((row) => row.getBoundingClientRect().top)"
+    first, *rest = page.browser.execute_script(tops)
+    assert [top - first for top in rest] == [48, 96, 144]
+    page.browser.find_element("id", "row-2").click()
+    page.note_is(3)
+    assert page.texts("[aria-selected=true] > span:first-child") == ["canarynote-3"]
+
+
 def test_of_many_notes_only_those_in_view_are_in_the_page(
     browser: Any, serving: Callable[..., Any], tmp_path: Path
 ) -> None:
