@@ -112,7 +112,7 @@ function row(place) {
   const counts = index.kinds.map(() => 0);
   for (let i = 0; i < marks.length; i += 3) counts[marks[i]] += 1;
   const said = counts.flatMap((each, kind) => (each ? [`${SIGNS[index.kinds[kind]]}${each}`] : []));
-  const item = Object.assign(make("div"), { id: `row-${place}`, title: id, onclick: () => select(place) });
+  const item = Object.assign(make("div"), { id: `row-${place}`, title: id });
   item.style.top = `${place * ROW}px`;
   item.append(make("span", id), make("span", `${language || "?"}  ${said.join(" ") || "no mention"}`, "quiet"));
   const named = counts.flatMap((each, kind) => (each ? [`${each} ${index.kinds[kind]}`] : []));
@@ -245,6 +245,10 @@ $("code").addEventListener("input", filter);
 $("language").addEventListener("change", filter);
 $("clear").addEventListener("click", clear);
 $("ask").addEventListener("click", () => $("help").showModal());
+$("rows").addEventListener("click", (event) => {
+  const row = event.target.closest("[role=option]"); // none where it was drawn anew while the button was down
+  select(row ? Number(row.id.slice(4)) : Math.floor((event.clientY - $("rows").getBoundingClientRect().top) / ROW));
+});
 $("list").addEventListener("scroll", () => requestAnimationFrame(draw));
 window.addEventListener("resize", () => index && draw());
 start();

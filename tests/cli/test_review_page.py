@@ -183,10 +183,14 @@ def test_in_the_dark_and_on_paper_all_is_readable(page: Page, contrast: Callable
 
 
 def test_rows_stand_below_each_other_and_a_click_chooses_one(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
     tops = "return [...document.querySelectorAll('[role=option]')].map((row) => row.getBoundingClientRect().top)"
     first, *rest = page.browser.execute_script(tops)
     assert [top - first for top in rest] == [48, 96, 144]
-    page.browser.find_element("id", "row-2").click()
+    rows = page.browser.find_element("id", "rows")
+    # From the middle of four rows: into the third.
+    ActionChains(page.browser).move_to_element_with_offset(rows, 0, 24).click().perform()
     page.note_is(3)
     assert page.texts("[aria-selected=true] > span:first-child") == ["canarynote-3"]
 
