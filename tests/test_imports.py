@@ -72,6 +72,7 @@ TABLE = {
     "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
     "clinfed.deploy": ("", "cryptography", "jinja2"),
     "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
+    "clinfed.review": ("clinfed.corpus clinfed.evaluation", "starlette uvicorn", ""),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",

@@ -14,6 +14,7 @@ COMMANDS = {
     "classify": "codes of whole notes from frozen embeddings and a small classifier, federated and not",
     "sweep": "choose settings on validation notes, with the same number of trials for each row",
     "predict": "find diagnoses in notes with a trained adapter",
+    "review": "read predictions in a local browser, beside gold where there is some",
     "publish": "a run's adapter as a folder for others, with card and audit file",
     "adapt": "train a global adapter further on a site's own notes",
     "report": "one HTML page of finished runs: verdict, tables, plots, notes",

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinfed.cli.adapted import Adapted, open_adapter
 from clinfed.corpus import kinds, titles
@@ -27,6 +27,8 @@ from clinfed.errors import UserError
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
+
+AnyNote = TypeVar("AnyNote", bound=Note)
 
 CHUNK_NOTES = 512  # read, sorted by length and tagged together
 WRITERS = {"jsonl": write_jsonl, "brat": write_brat, "codiesp": write_codiesp}
@@ -190,7 +192,7 @@ def checked_device(device: str) -> str:
     return device
 
 
-def shown(notes: Iterable[PredictedNote], total: int | None) -> Iterator[PredictedNote]:
+def shown(notes: Iterable[AnyNote], total: int | None) -> Iterator[AnyNote]:
     """Yield the notes while a bar moves on standard error, if that is a terminal."""
     from tqdm import tqdm
 

@@ -16,8 +16,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from clinfed.corpus import intake, kinds
-from clinfed.corpus.files import decode_line, read_lines
+from clinfed.corpus import kinds, predictions
 from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
@@ -25,8 +24,6 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import Judgement, judgement
 from clinfed.evaluation.report.tables import scores_table
 from clinfed.evaluation.spans import count_spans, judged
-
-_LONGEST_NOTE = 10**9  # characters: a table without texts cannot say where its notes end
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -45,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if args.replicates < 1:
         raise UserError(f"--replicates {args.replicates}: expected 1 or more")
     gold = [with_language(note) for note in _read(args.gold, skip_bad=args.skip_bad)]
-    if args.pred.suffix == ".tsv" and not _has_texts(args.pred.parent):
-        predicted = _read_table(args.pred)
+    if predictions.is_table(args.pred):
+        predicted = predictions.from_table(args.pred)
     else:
-        predicted = _predictions(args.pred, gold, _read(args.pred, skip_bad=args.skip_bad))
+        predicted = predictions.from_notes(args.pred, gold, _read(args.pred, skip_bad=args.skip_bad))
     try:
         scores = _judge(gold, predicted, replicates=args.replicates, seed=args.seed)
     except ValueError as error:
@@ -86,38 +83,3 @@ def _notes(path: Path, skip_bad: bool, skipped: Counter[str]) -> Iterable[Note]:
 
 def _numbered(notes: Iterable[Note]) -> Iterable[Note]:
     return (replace(note, id=note.id.rpartition("#")[2]) for note in notes)
-
-
-def _has_texts(folder: Path) -> bool:
-    return (folder / "text_files").is_dir()
-
-
-def _predictions(path: Path, gold: Iterable[Note], predicted: Iterable[Note]) -> dict[str, tuple[Span, ...]]:
-    """Return the predicted spans by note. Raises: UserError where a text's length shows that it is another text."""
-    lengths = {note.id: len(note.text) for note in gold}
-    spans = {}
-    changed = 0
-    for note in predicted:
-        changed += lengths.get(note.id, len(note.text)) != len(note.text)
-        spans[note.id] = note.spans
-    if changed:
-        raise UserError(f"{path}: {changed} note(s) differ from gold in length; expected the same texts in both")
-    return spans
-
-
-def _read_table(table: Path) -> dict[str, tuple[Span, ...]]:
-    """Return the diagnoses of a CodiEsp table by document, without its texts. Raises: BadInputError at a faulty row."""
-    if not table.is_file():
-        raise UserError(f"{table}: no such file; expected {kinds.WHAT}")
-    spans: defaultdict[str, list[Span]] = defaultdict(list)
-    for where, line in read_lines(table):
-        fields = decode_line(where, line).split("\t")
-        if len(fields) < 5 or fields[1] not in ("DIAGNOSTICO", "PROCEDIMIENTO"):
-            expected = "id, DIAGNOSTICO or PROCEDIMIENTO, code, surface and offsets, separated by tabs"
-            raise intake.BadInputError(where, "broken row", "a row that is not CodiEsp's", expected)
-        if fields[1] == "DIAGNOSTICO":
-            # The published tables hold a few empty fragments, which their reader drops too.
-            fragments = [pair for pair in intake.parse_offsets(where, fields[-1]) if pair[0] != pair[1]]
-            checked = intake.checked_fragments(where, fragments, _LONGEST_NOTE)
-            spans[fields[0]].append(Span(checked, intake.checked_code(where, fields[2])))
-    return {document: tuple(found) for document, found in spans.items()}

@@ -67,6 +67,17 @@ def parse(where: str, line: str, skipped: Counter[str]) -> Note:
     return note
 
 
+def findings(where: str, line: str) -> list[tuple[str, Span, Finding]]:
+    """Return note id, span and what is said of it, for each span of the line that has a score. Raises BadInputError."""
+    fields = parse_object(where, line)
+    id_, length = string(where, fields, "id"), len(string(where, fields, "text"))
+    return [
+        (id_, _parse_span(where, mention, length), Finding(str(mention.get("title", "")), float(mention["score"])))
+        for mention in fields.get("spans") or ()
+        if isinstance(mention, dict) and type(mention.get("score")) in (int, float)
+    ]
+
+
 def parse_object(where: str, line: str) -> dict[str, Any]:
     """Return the line's JSON object. Raises BadInputError, which says where but not what stood there."""
     try:

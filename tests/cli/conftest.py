@@ -1,13 +1,20 @@
-"""Finished runs of both heads, small and trained in this process, for the commands that use a result."""
+"""Finished runs of both heads, small and trained in this process; notes to review; a browser."""
 
-from collections.abc import Callable
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+
 HEADS = ("jerl", "jerl_factored")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +38,85 @@ def run_of(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
 def finished_run(request: pytest.FixtureRequest, run_of: Callable[[str], Path]) -> Path:
     """Return the folder of a run with each head in turn."""
     return run_of(str(request.param))
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a headless Chromium that has a profile of its own and no network to look for."""
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("no chromium and chromedriver on this machine (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync"
+    for flag in [*flags.split(), "disable-component-update", f"user-data-dir={tmp_path_factory.mktemp('profile')}"]:
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def contrast() -> Callable[[str, str], float]:
+    """Return a function that gives WCAG's contrast ratio of two CSS colours."""
+
+    def ratio(one: str, other: str) -> float:
+        low, high = sorted((luminance(one), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
+
+    def luminance(colour: str) -> float:
+        channels = [int(part) / 255 for part in colour[colour.index("(") + 1 :].rstrip(")").split(",")[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    return ratio
+
+
+ASTHMA, PAIN = Span(((0, 4),), "J45"), Span(((0, 5), (20, 27)), "R52")
+WIDE, NARROW, TODAY = Span(((7, 27),), "I10"), Span(((7, 18),), "I10"), Span(((28, 31),), "R69")
+CHEST, OTHER = Span(((0, 14),), "R07.4"), Span(((0, 14),), "R07.9")
+GOLD = [
+    Note("canarynote-1", "asma e hipertensio arterial hoy", (ASTHMA, WIDE), "es"),
+    Note("canarynote-2", "dolor de pecho y de espalda", (CHEST, PAIN), "es"),
+    Note("canarynote-3", "tos i febre canarytext", (Span(((0, 3),), "R05"),), "ca"),
+    Note("canarynote-4", "bé", (), "ca"),
+]
+# Note 1: exact, wrong boundary, spurious; note 2: exact and wrong code on the same words; note 3: missed.
+FOUND = [(ASTHMA, NARROW, TODAY), (OTHER, PAIN), (), ()]
+PREDICTED = [
+    PredictedNote(note.id, note.text, spans, note.language, findings=tuple(Finding("T", 0.5) for _ in spans))
+    for note, spans in zip(GOLD, FOUND, strict=True)
+]
+
+
+@pytest.fixture(scope="session")
+def reviewed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with four notes, with gold (notes) and without (bare), and predictions in each form (found)."""
+    folder = tmp_path_factory.mktemp("reviewed")
+    write_jsonl(GOLD, folder / "notes.jsonl")
+    write_jsonl([Note(note.id, note.text, (), note.language) for note in GOLD], folder / "bare.jsonl")
+    write_jsonl(PREDICTED, folder / "found.jsonl")
+    write_brat(PREDICTED, folder / "found")
+    write_codiesp(PREDICTED, folder / "found.tsv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(reviewed: Path) -> Iterator[Callable[..., Any]]:
+    """Return a function that starts the command in a process and gives it, with its address as `url`."""
+    started: list[Any] = []
+
+    def serve(notes: str | Path = "notes.jsonl", out: str | Path = "found.jsonl") -> Any:
+        arguments = ["review", str(reviewed / out), "--notes", str(reviewed / notes)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        process: Any = subprocess.Popen([sys.executable, "-m", "clinfed.cli", *arguments], **pipes)
+        started.append(process)
+        process.url = process.stdout.readline().strip()
+        return process
+
+    yield serve
+    for process in started:
+        process.kill()
+        process.communicate()

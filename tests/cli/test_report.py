@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from clinfed.cli.compare import record_of
 from clinfed.evaluation import hits
 from clinfed.evaluation.report.pairs import difference_lines
 from clinfed.evaluation.report.results import Finished, Result
-
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="module")
@@ -109,24 +107,6 @@ def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.Capture
     assert "no run record" in capsys.readouterr().err
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Any]:
-    """Return a headless Chromium that has a profile of its own and no network to look for."""
-    if not CHROMIUM or not DRIVER:
-        pytest.skip("no chromium and chromedriver on this machine (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync"
-    for flag in [*flags.split(), "disable-component-update", f"user-data-dir={tmp_path / 'profile'}"]:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
-
-
 def test_in_a_browser_the_page_is_silent_and_its_tables_sort(browser: Any, page: Path) -> None:
     browser.get(page.as_uri())
     table = browser.find_element("css selector", "table.sortable")
@@ -145,7 +125,9 @@ def test_in_a_browser_the_page_is_silent_and_its_tables_sort(browser: Any, page:
     assert browser.get_log("browser") == []
 
 
-def test_in_the_dark_and_on_paper_text_is_readable(browser: Any, page: Path) -> None:
+def test_in_the_dark_and_on_paper_text_is_readable(
+    browser: Any, page: Path, contrast: Callable[[str, str], float]
+) -> None:
     papers = {}
     for scheme in ("light", "dark"):
         features = [{"name": "prefers-color-scheme", "value": scheme}]
@@ -157,15 +139,3 @@ def test_in_the_dark_and_on_paper_text_is_readable(browser: Any, page: Path) -> 
     assert papers["light"] != papers["dark"]
     printed = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
     assert len(printed) > 20_000
-
-
-def contrast(one: str, other: str) -> float:
-    """Return WCAG's contrast ratio of two CSS colours."""
-
-    def luminance(colour: str) -> float:
-        channels = [int(part) / 255 for part in colour[colour.index("(") + 1 :].rstrip(")").split(",")[:3]]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)

@@ -1,7 +1,7 @@
 """A note as pieces to highlight: what was annotated, what was predicted, and where the two agree."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from clinfed.corpus.note import Note, Span
@@ -28,13 +28,20 @@ def pieces(note: Note, predicted: Iterable[Span]) -> list[Piece]:
     gold, found = set(note.spans), set(predicted)
     kinds = [(span, RIGHT if span in found else MISSED) for span in gold]
     kinds += [(span, EXTRA) for span in found - gold]
-    cuts = {0, len(note.text)} | {end for span, _ in kinds for fragment in span.fragments for end in fragment}
-    places = sorted(cuts)
     parts = []
-    for start, end in itertools.pairwise(places):
-        marks = sorted({(kind, span.code) for span, kind in kinds if _covers(span, start, end)})
+    for start, end, covering in stretches(len(note.text), [span for span, _ in kinds]):
+        marks = sorted({(kinds[number][1], kinds[number][0].code) for number in covering})
         parts.append(Piece(note.text[start:end], tuple(marks)))
     return parts
+
+
+def stretches(length: int, spans: Sequence[Span]) -> list[tuple[int, int, list[int]]]:
+    """Return a text of this length cut where a span begins or ends: start, end, and numbers of the covering spans."""
+    cuts = {0, length} | {end for span in spans for fragment in span.fragments for end in fragment}
+    return [
+        (start, end, [number for number, span in enumerate(spans) if _covers(span, start, end)])
+        for start, end in itertools.pairwise(sorted(cuts))
+    ]
 
 
 def _covers(span: Span, start: int, end: int) -> bool:
