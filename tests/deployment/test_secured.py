@@ -1,5 +1,6 @@
 """What `clinfed deploy init` writes, started on loopback by its own scripts: TLS on, registered keys only."""
 
+import itertools
 import json
 import os
 import shutil
@@ -30,7 +31,8 @@ from clinfed.evaluation import record as records
 
 pytestmark = pytest.mark.deployment
 
-SITES = ("ca", "es")
+SITES = ("north", "south", "coast")
+ROUNDS = 10
 LIMIT_S = 600.0  # for one step; seconds on an idle machine
 
 
@@ -40,6 +42,7 @@ class Federation:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.coordinator = folder / "coordinator"
+        self.notes = folder / "notes"
         self.mark = uuid.uuid4().hex
         self.gate, self.control = free_ports(2)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -104,13 +107,25 @@ class Federation:
             process.wait()
 
 
+def deal(world: Any, folder: Path) -> None:
+    """Write the world's notes as three clinics' files, by patient; each note names its clinic."""
+    folder.mkdir()
+    lines = [line for language in ("ca", "es") for line in world.site_notes(language).read_text("utf-8").splitlines()]
+    notes = [json.loads(line) for line in lines]
+    clinics = dict(zip(sorted({note["patient"] for note in notes}), itertools.cycle(SITES), strict=False))
+    for site in SITES:
+        own = [{**note, "clinic": site} for note in notes if clinics[note["patient"]] == site]
+        (folder / f"{site}.jsonl").write_text("".join(f"{json.dumps(note)}\n" for note in own), "utf-8")
+
+
 @pytest.fixture(scope="module")
 def federation(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]:
-    """Return a federation whose two sites are registered and online."""
+    """Return a federation whose sites are registered and online; its notes are in NAME.jsonl beside the folders."""
     federation = Federation(tmp_path_factory.mktemp("f") / "federation")
+    deal(world, federation.notes)
     for site in SITES:
         settings = federation.folder / site / "site.toml"
-        text = settings.read_text("utf-8").replace('"/data/notes"', f'"{world.site_notes(site)}"')
+        text = settings.read_text("utf-8").replace('"/data/notes"', f'"{federation.notes / site}.jsonl"')
         settings.write_text(text.replace('# labels = "/data/codes.json"', f'labels = "{world.labels}"'), "utf-8")
     (federation.coordinator / "codes.json").write_bytes(world.labels.read_bytes())
     try:
@@ -132,15 +147,15 @@ def intruders(federation: Federation) -> Federation:
     """Return the federation after four others have tried to get in, each until its SuperNode gave up."""
     for name in ("stranger", "twin", "misled", "plain"):
         folder = federation.folder / name
-        shutil.copytree(federation.folder / "es", folder, ignore=shutil.ignore_patterns("flower", "state"))
+        shutil.copytree(federation.folder / "coast", folder, ignore=shutil.ignore_patterns("flower", "state"))
         for made in ("flower", "state"):
             (folder / made).mkdir()
-    write_site_keys(federation.folder / "stranger" / "es.key", federation.folder / "stranger" / "es.pub")
+    write_site_keys(federation.folder / "stranger" / "coast.key", federation.folder / "stranger" / "coast.pub")
     other = Authority.make("another federation")
     other.write(federation.folder / "other.key", federation.folder / "misled" / "ca.crt")
     script = federation.folder / "plain" / "supernode.sh"
     secured = "--root-certificates ca.crt"
-    keyed = "--auth-supernode-private-key es.key"
+    keyed = "--auth-supernode-private-key coast.key"
     text = script.read_text("utf-8")
     assert secured in text
     assert keyed in text
@@ -156,7 +171,7 @@ def intruders(federation: Federation) -> Federation:
     ("name", "reason"),
     [
         ("stranger", "Failed to activate SuperNode"),  # its key is not registered
-        ("twin", "Failed to activate SuperNode"),  # it has the key of es, which is online
+        ("twin", "Failed to activate SuperNode"),  # it has the key of coast, which is online
         ("misled", "SSL/TLS handshake error"),  # its authority has not signed the server's certificate
         ("plain", "Failed to initialize the connection"),  # it speaks plain HTTP
     ],
@@ -168,7 +183,7 @@ def test_an_intruder_gets_nothing(intruders: Federation, name: str, reason: str)
 
 
 def test_only_the_registered_sites_are_nodes(intruders: Federation) -> None:
-    assert list(intruders.nodes().values()) == ["online", "online"]
+    assert list(intruders.nodes().values()) == ["online"] * len(SITES)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +196,7 @@ def test_the_door_for_sites_leads_neither_to_control_nor_to_the_runtime(federati
 
 def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
     own = ec.generate_private_key(ec.SECP384R1())
-    theirs = load_ssh_public_key((federation.folder / "es" / "es.pub").read_bytes())
+    theirs = load_ssh_public_key((federation.folder / "coast" / "coast.pub").read_bytes())
     assert isinstance(theirs, ec.EllipticCurvePublicKey)
     address, authority = f"127.0.0.1:{federation.gate}", (federation.coordinator / "ca.crt").read_bytes()
     signer = [RuntimeVersionHttpInterceptor(component_name="SuperNode"), NodeAuthHttpInterceptor(own, theirs)]
@@ -192,23 +207,32 @@ def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
 
 
 def test_a_sites_own_check_finds_the_way_through_the_door(federation: Federation, world: Any) -> None:
-    printed = federation.type("../es/check.sh", *world.site_overrides)
+    printed = federation.type("../coast/check.sh", *world.site_overrides)
     assert "the coordinator knows this key" in printed, printed
 
 
-def test_a_run_finishes_at_both_sites(federation: Federation, world: Any) -> None:
-    printed = federation.type("run.sh", *world.site_overrides, "rounds=1")
+def test_ten_rounds_at_three_sites_end_with_the_simulations_adapter(
+    federation: Federation, world: Any, short: Path, finish: Callable[..., Any]
+) -> None:
+    printed = federation.type("run.sh", *world.site_overrides, f"rounds={ROUNDS}")
     found = list((federation.coordinator / "state").glob("runs/*/record.json"))
     assert len(found) == 1, printed
-    assert set(records.read(found[0])["manifest"]) == set(SITES)
+    record = records.read(found[0])
+    own = [each for each in world.overrides if not each.startswith("corpus.path=")]
+    own += [f"corpus.path={federation.notes}", "partition=clinic", f"rounds={ROUNDS}"]
+    home = short / "dealt"
+    simulated = finish("clinfed", "simulate", "--json", *own, home=home, cwd=short, environment={})
+    assert set(record["manifest"]) == set(SITES)
+    assert record["adapter_sha256"] == simulated.json["adapter_sha256"], simulated.err
+    assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [sorted(SITES)] * ROUNDS
 
 
 def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a_new_key(
     federation: Federation,
 ) -> None:
-    assert "unregistered" in federation.type("unregister.sh", "ca")
-    federation.processes["ca"].wait(LIMIT_S)  # its SuperNode ends; a service would try on, in vain
-    assert main(["deploy", "renew", "ca", "-o", str(federation.folder)]) == 0
-    assert "ca: registered as node" in federation.type("register.sh", "ca")
-    federation.start("ca", federation.folder / "ca" / "supernode.sh")
-    federation.wait(lambda: "SuperNode ID" in federation.log("ca"), "ca")
+    assert "unregistered" in federation.type("unregister.sh", "north")
+    federation.processes["north"].wait(LIMIT_S)  # its SuperNode ends; a service would try on, in vain
+    assert main(["deploy", "renew", "north", "-o", str(federation.folder)]) == 0
+    assert "north: registered as node" in federation.type("register.sh", "north")
+    federation.start("north", federation.folder / "north" / "supernode.sh")
+    federation.wait(lambda: "SuperNode ID" in federation.log("north"), "north")
