@@ -76,7 +76,7 @@ TABLE = {
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",
-        f"{TENSORS} platformdirs optuna tqdm yaml",
+        f"{TENSORS} platformdirs optuna psutil tqdm yaml",
     ),
 }
 

@@ -24,8 +24,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from clinfed.cli import reaper
 from clinfed.errors import UserError
 from clinfed.fingerprints import PACKAGES, bundled_files, root_of
@@ -204,6 +202,8 @@ def _end_with_server(link: subprocess.Popen[str], flower: subprocess.Popen[str])
 
 
 def _has_server(link: int) -> bool:
+    import psutil  # here: other commands import this module too, and need not wait for it
+
     with contextlib.suppress(psutil.Error):  # a process that has just ended
         for each in psutil.Process(link).children(recursive=True):
             with contextlib.suppress(psutil.Error):

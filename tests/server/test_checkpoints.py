@@ -141,7 +141,7 @@ coordinate(federation.LocalGrid(2, config, None, None), Context(1, 1, {}, Record
 def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
     run_locally: Any, overrides: list[str], tmp_path: Path
 ) -> None:
-    overrides = [*overrides, "rounds=30"]  # a round takes a fifth of a second
+    overrides = [*overrides, "rounds=16"]  # a round takes a fifth of a second
     whole, _ = run_locally(overrides)
     rng, output = random.Random(3), tmp_path / "killed"
     command = [sys.executable, "-c", SERVER, str(Path(__file__).with_name("conftest.py"))]
