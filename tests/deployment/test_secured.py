@@ -219,7 +219,7 @@ def test_ten_rounds_at_three_sites_end_with_the_simulations_adapter(
     assert len(found) == 1, printed
     record = records.read(found[0])
     own = [each for each in world.overrides if not each.startswith("corpus.path=")]
-    own += [f"corpus.path={federation.notes}", "partition=clinic", f"rounds={ROUNDS}"]
+    own += [f"corpus.path={federation.notes}", "partition=clinic", f"clinics={len(SITES)}", f"rounds={ROUNDS}"]
     home = short / "dealt"
     simulated = finish("clinfed", "simulate", "--json", *own, home=home, cwd=short, environment={})
     assert set(record["manifest"]) == set(SITES)
