@@ -107,6 +107,7 @@ class Predictor:
     named: titles.Titles
     hint: Callable[[Note], Sequence[Span]]
     min_score: float
+    workers: int = 1  # batches that are tagged at a time
 
     @classmethod
     def load(
@@ -125,10 +126,13 @@ class Predictor:
         if threads < 1:
             raise UserError(f"--threads {threads}: expected 1 or more")
         hint = hints_of(adapted, lexicon)
-        training = replace(adapted.run.training, device=checked_device(device), threads=threads)
+        # One thread a worker: threads that share each product wait for one another where other programs run.
+        training = replace(adapted.run.training, device=checked_device(device), threads=1)
         adapted = replace(adapted, run=replace(adapted.run, training=training))
         tokenizer = load_tokenizer(adapted.run.base)
-        return cls(adapted, merged(adapted), tokenizer, named or titles.known(adapted.codes), hint, min_score)
+        named = named or titles.known(adapted.codes)
+        workers = threads if device == "cpu" else 1
+        return cls(adapted, merged(adapted), tokenizer, named, hint, min_score, workers)
 
     def predict(self, notes: Iterable[Note]) -> Iterator[PredictedNote]:
         """Yield the notes in their order with what was found; only a chunk of them is held in memory."""
@@ -145,7 +149,8 @@ class Predictor:
         bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
         rows = rows_of(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
         pad_id = self.tokenizer.pad_token_id
-        found = predict_rows(self.tagger, run.task, rows.notes, rows.windows, codes, run.training, pad_id=pad_id)
+        parts = (self.tagger, run.task, rows.notes, rows.windows, codes, run.training)
+        found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
         for note, scores in zip(notes, found, strict=True):
             kept = {span: score for span, score in scores.items() if score >= self.min_score}
             findings = tuple(Finding(self.named(span.code, note.language), score) for span, score in kept.items())

@@ -16,6 +16,7 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, jsonl
 from clinfed.corpus.writers import write_brat, write_jsonl
 from clinfed.evaluation import record as records
+from clinfed.training import predict
 
 RunOf = Callable[[str], Path]
 
@@ -163,6 +164,20 @@ def test_chunks_do_not_change_what_is_found(run_of: RunOf, few: Path, monkeypatc
     whole = [note.spans for note in predictor.predict(notes)]
     monkeypatch.setattr(command, "CHUNK_NOTES", 3)
     assert [note.spans for note in predictor.predict(notes)] == whole
+
+
+def test_threads_do_not_change_what_is_found(
+    run_of: RunOf, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(predict.PREDICTION_TOKENS, "cpu", 64)  # several batches for each worker
+    assert predicted(capsys, run_of("jerl"), few, tmp_path / "one.jsonl")["mentions"] > 10
+    predicted(capsys, run_of("jerl"), few, tmp_path / "three.jsonl", "--threads", "3")
+    assert (tmp_path / "three.jsonl").read_text() == (tmp_path / "one.jsonl").read_text()
+
+
+def test_threads_are_workers_of_one_thread(run_of: RunOf) -> None:
+    predictor = command.Predictor.load(command.open_adapter(run_of("jerl")), threads=2)
+    assert (predictor.workers, predictor.adapted.run.training.threads) == (2, 1)
 
 
 def test_a_broken_note_ends_it_or_is_counted(
