@@ -61,7 +61,7 @@ def kill_after_a_round(home: Path, arguments: list[str], victim: str, rng: rando
         :1
     ]
     os.kill(pid, signal.SIGKILL)
-    printed, _ = run.communicate(timeout=300)  # Flower misses a killed server after a minute or so
+    printed, _ = run.communicate(timeout=300)
     assert run.returncode != 0
     wait_until(lambda: not processes(home), 30, "a process was left behind")
     return printed
