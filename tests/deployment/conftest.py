@@ -116,7 +116,7 @@ class Deployment:
             process.wait()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def deployment(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Return a SuperLink with two SuperNodes, "ca" and "es", that hold the simulation's notes in their own files."""
     deployed = Deployment(tmp_path_factory.mktemp("deployed"))

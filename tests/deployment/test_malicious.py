@@ -11,6 +11,7 @@ import pytest
 from clinfed.cli import reaper
 from clinfed.cli.launch import free_ports
 from server.quarantine import Reason
+from tests.deployment.conftest import Deployment
 
 pytestmark = pytest.mark.deployment
 
@@ -50,9 +51,9 @@ def peak_of(pid: int) -> int:
 
 
 @pytest.fixture(scope="module")
-def attacked(deployment: Any, world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Peak, str]]:
+def attacked(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Peak, str]]:
     """Return the run of two honest sites and a hostile one: its record, its memory, and what it printed."""
-    own = type(deployment)(tmp_path_factory.mktemp("malicious"))
+    own = Deployment(tmp_path_factory.mktemp("malicious"))
     own.node_ports += free_ports(1)
     overrides = " ".join([*world.site_overrides, *ROUNDS, "clinics=3", f"round.deadline_s={DEADLINE_S}"])
     try:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from clinfed.cli.launch import free_ports
+from tests.deployment.conftest import Deployment
 
 pytestmark = pytest.mark.deployment
 
@@ -21,10 +22,10 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def federation(deployment: Any, world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def federation(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Return a federation of its own with the sites "ca" and "es", since its processes are killed."""
     # Without authentication, the cheap way: with it, a killed site's key is usable again only after a minute.
-    own = type(deployment)(tmp_path_factory.mktemp("killed"))
+    own = Deployment(tmp_path_factory.mktemp("killed"))
     try:
         own.start_link()
         for name in ("ca", "es"):
