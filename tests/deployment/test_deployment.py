@@ -17,7 +17,7 @@ from clinfed import fingerprints
 pytestmark = pytest.mark.deployment
 
 ROOT = Path(__file__).parents[2]
-ROUNDS = 4
+ROUNDS = 3
 LIMIT_S = 60
 OVERHEAD_S = 10.0  # 5 on two idle cores: Flower's SuperNode looks for a message every 3 s and starts a process for it
 SLACK_S = 2.0  # 1 s on an idle machine; loading torch and a base alone takes several
