@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from clinfed.cli import reaper
 from clinfed.cli.launch import free_ports
 from tests.deployment.conftest import Deployment
 
@@ -71,6 +72,12 @@ def kill(federation: Any, name: str) -> None:
         os.kill(pid, 9)
 
 
+def servers(federation: Any) -> list[int]:
+    """Return the processes in which the coordinator's loop over rounds runs."""
+    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in reaper.marked(federation.mark)}
+    return [pid for pid, line in lines.items() if line.exists() and b"flwr-serverapp" in line.read_bytes()]
+
+
 def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world: Any, simulated: Any) -> None:
     run = start_run(federation, world, "clinics=2")
     runs = federation.folder / "link" / "home" / "runs"
@@ -80,6 +87,7 @@ def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world:
     run.communicate(timeout=300)
     [folder] = runs.glob("*")
     assert not (folder / "record.json").exists()
+    wait_until(lambda: not servers(federation), "the server outlives its SuperLink")  # and holds the run until it ends
     federation.start_link()  # the sites are left alone: they connect again by themselves
     printed, _ = start_run(federation, world, "clinics=2", f"resume={folder}").communicate(timeout=400)
     record = federation.record(printed)
