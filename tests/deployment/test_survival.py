@@ -1,5 +1,6 @@
 """Real processes killed with -9: the SuperLink, and a site in the middle of a round."""
 
+import contextlib
 import os
 import random
 import re
@@ -74,8 +75,11 @@ def kill(federation: Any, name: str) -> None:
 
 def servers(federation: Any) -> list[int]:
     """Return the processes in which the coordinator's loop over rounds runs."""
-    lines = {pid: Path(f"/proc/{pid}/cmdline") for pid in reaper.marked(federation.mark)}
-    return [pid for pid, line in lines.items() if line.exists() and b"flwr-serverapp" in line.read_bytes()]
+    found = []
+    for pid in reaper.marked(federation.mark):
+        with contextlib.suppress(OSError):  # it has just ended
+            found += [pid] if b"flwr-serverapp" in Path(f"/proc/{pid}/cmdline").read_bytes() else []
+    return found
 
 
 def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world: Any, simulated: Any) -> None:
