@@ -204,7 +204,7 @@ def _read_adapter(content: RecordDict) -> AdapterState:
 
 def _write_adapter(state: AdapterState) -> ArrayRecord:
     data = encode(state)
-    return ArrayRecord({protocol.TENSORS: Array("|u1", (len(data),), protocol.TENSORS_KIND, data)})
+    return ArrayRecord({protocol.TENSORS: Array(protocol.TENSORS_DTYPE, (len(data),), protocol.TENSORS_KIND, data)})
 
 
 def _plain(array: NDArray[np.int64]) -> Array:

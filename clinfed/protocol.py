@@ -47,7 +47,7 @@ TRAIN_REPORT = (
 )
 
 # Flower's `stype` of an array says how to read its bytes.
-TENSORS, TENSORS_KIND = "tensors", "safetensors"  # the one entry of `adapter`, by clinfed.adapters.codec
+TENSORS, TENSORS_DTYPE, TENSORS_KIND = "tensors", "|u1", "safetensors"  # the one entry of `adapter`: codec's bytes
 COUNT_DTYPE, COUNT_KIND = "<i8", "clinfed.count"  # plain little-endian integers, without a header
 
 # Systems whose predictions are counted, each against the gold that its name says.

@@ -43,7 +43,7 @@ HELLO_TEXT = 2**20  # characters of the JSON that a hello may hold under one nam
 def to_record(state: AdapterState) -> ArrayRecord:
     """Return the state's tensors as Flower sends them."""
     data = encode(state)
-    return ArrayRecord({protocol.TENSORS: Array("|u1", (len(data),), protocol.TENSORS_KIND, data)})
+    return ArrayRecord({protocol.TENSORS: Array(protocol.TENSORS_DTYPE, (len(data),), protocol.TENSORS_KIND, data)})
 
 
 def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
@@ -61,7 +61,7 @@ def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
     if arrays.keys() != {protocol.TENSORS}:
         raise BadAnswerError(Reason.MALFORMED)
     block = arrays[protocol.TENSORS]
-    if (block.stype, block.dtype, block.shape) != (protocol.TENSORS_KIND, "|u1", (len(block.data),)):
+    if (block.stype, block.dtype, block.shape) != (protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(block.data),)):
         raise BadAnswerError(Reason.MALFORMED)
     try:
         state = decode(block.data, version=WIRE_VERSION)

@@ -3,12 +3,14 @@
     python -I reaper.py MARK FOLDER < pipe
 
 The pipe is held open by the command and closes when that ends, even by SIGKILL. Then every process that carries
-CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it) or works inside FOLDER is stopped
-by its process id, and FOLDER is removed. Standard library only: it must start fast and outlive everything.
+CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it) is stopped by its process id, and
+so is one that works inside FOLDER and has lost its environment. FOLDER is removed. Standard library only: it must start
+fast and outlive everything.
 """
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,11 +20,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 VARIABLE = "CLINFED_LAUNCH"
+FIRST_VARIABLE = re.compile(rb"[A-Za-z_]\w*=")
 GRACE_S = 4.0  # Ray takes two seconds or so to end by itself
 
 
 def marked(mark: str, folder: Path | None = None) -> list[int]:
-    """Return the ids of the running processes that carry the mark or work inside folder, this one excepted."""
+    """Return the ids of the running processes that carry the mark, this one excepted.
+
+    folder: those without a readable environment are known by working inside it.
+    """
     wanted = f"{VARIABLE}={mark}".encode()
     found = _from_proc(wanted, folder) if Path("/proc/self/environ").exists() else _from_ps(wanted)
     return [pid for pid in found if pid != os.getpid()]
@@ -45,10 +51,18 @@ def _from_proc(wanted: bytes, folder: Path | None) -> Iterable[int]:
         if entry.name.isdigit():
             # Other users' processes, and those that have just ended, cannot be read.
             with contextlib.suppress(OSError):
-                # Ray's agents write their title over their environment; where they work stays readable.
-                inside = folder is not None and (entry / "cwd").readlink().is_relative_to(folder)
-                if inside or wanted in (entry / "environ").read_bytes().split(b"\0"):
+                environment = (entry / "environ").read_bytes()
+                if wanted in environment.split(b"\0") or (_is_lost(environment) and _works_in(entry, folder)):
                     yield int(entry.name)
+
+
+def _is_lost(environment: bytes) -> bool:
+    """Return whether a process has written its title over its environment's beginning, as Ray's agents do."""
+    return not FIRST_VARIABLE.match(environment)
+
+
+def _works_in(entry: Path, folder: Path | None) -> bool:
+    return folder is not None and (entry / "cwd").readlink().is_relative_to(folder)
 
 
 def _from_ps(wanted: bytes) -> Iterable[int]:

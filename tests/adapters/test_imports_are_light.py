@@ -13,7 +13,8 @@ MODULES = ["bases", *(f"adapters.{name}" for name in (*METHODS, "weights", "code
 def test_importing_it_loads_no_heavy_library(module: str) -> None:
     program = (
         f"import sys, clinfed.{module}; "
-        "print(sorted({'torch', 'transformers', 'peft', 'bitsandbytes'} & sys.modules.keys()))"
+        "print(sorted({'torch', 'transformers', 'peft', 'bitsandbytes', 'safetensors'} & sys.modules.keys()))"
     )
+    expected = ["safetensors"] if module == "adapters.codec" else []  # whose format it is; a millisecond
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == str(expected)

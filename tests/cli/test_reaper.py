@@ -46,14 +46,15 @@ def test_marked_processes_end_wherever_they_work(sleeper: Sleeper, mark: str, tm
 
 
 # Ray's agents write their title over the environment that they inherited.
-def test_a_process_without_the_mark_ends_where_it_works_inside_the_folder(
+def test_a_process_that_lost_its_environment_ends_where_it_works_inside_the_folder(
     sleeper: Sleeper, mark: str, tmp_path: Path
 ) -> None:
     agent = sleeper(tmp_path / "run" / "superlink", {})
     neighbour = sleeper(tmp_path / "run-2", {})
+    visitor = sleeper(tmp_path / "run", {"SHELL": "/bin/sh"})  # somebody's shell, who looks around in the folder
     assert reaper.marked(mark) == []
     stop_and_wait(agent, mark, tmp_path / "run")
-    assert neighbour.poll() is None
+    assert (neighbour.poll(), visitor.poll()) == (None, None)
 
 
 def test_the_end_of_the_commands_pipe_is_the_end_of_all(sleeper: Sleeper, mark: str, tmp_path: Path) -> None:

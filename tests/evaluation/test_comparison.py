@@ -100,4 +100,6 @@ def test_a_rows_join_with_lexicons_is_a_system_of_its_own() -> None:
     result = Result("federated", {0: Finished(record, counts)})
     assert result.joined is not None
     assert (result.joined.name, result.joined.f1()) == ("federated + lexicon", 1.0)
-    assert Result("other", {0: Finished(record, {("federated", "all"): {"a": alone}})}).joined is None
+    without = Finished(record, {("federated", "all"): {"a": alone}})
+    assert Result("other", {0: without}).joined is None
+    assert Result("some seeds", {0: result.runs[0], 1: without}).joined is None  # its row's mean is over both

@@ -54,9 +54,9 @@ class Result:
 
     @property
     def joined(self) -> System | None:
-        """Return the adapter joined with each clinic's own lexicon, None where no run has judged that."""
+        """Return the adapter joined with each clinic's own lexicon, None unless all runs have judged that."""
         counts = [found for run in self.runs.values() if (found := run.merged(JOINED)) is not None]
-        return System(f"{self.name} + lexicon", counts) if counts else None
+        return System(f"{self.name} + lexicon", counts) if counts and len(counts) == len(self.runs) else None
 
     @property
     def lexicons(self) -> dict[str, System]:
