@@ -10,9 +10,10 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
 from clinfed.corpus.splits import split_of, training_slice
 from clinfed.errors import UserError
+from clinfed.evaluation import small_cells
 from configs import Run
 from configs.discovery import plugin_class
-from partitions.base import deal, describe
+from partitions.base import deal, describe, held_by
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Clinic:
     num_nodes: int = 0  # of the simulation; 0 at a site
     skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
     lexicon_from: Sequence[Note] | None = None
+    small_cell_threshold: int = 0  # a site's own: clinfed.evaluation.small_cells
     _splits: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)  # found once
 
     @property
@@ -47,8 +49,17 @@ class Clinic:
         return self._splits[name]
 
     def manifest(self) -> dict[str, object]:
-        """Return what the run record may say of this clinic's notes; a site names no patient, not even hashed."""
-        return {key: value for key, value in describe(self.notes).items() if self.simulated or key != "patients"}
+        """Return what the run record may say of this clinic's notes.
+
+        A site names no patient, not even hashed, and no language or chapter that too few of its patients have.
+        """
+        entry = describe(self.notes)
+        if self.simulated:
+            return entry
+        del entry["patients"]
+        for key, having in held_by(self.notes).items():
+            entry[key] = small_cells.folded(entry[key], small_cells.frequent(having, self.small_cell_threshold))
+        return entry
 
 
 @dataclass(frozen=True)
@@ -98,7 +109,8 @@ def read_site(run: Run, site: Site) -> Clinic:
     # The path may name a patient, and the clinic's name travels.
     name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
     skipped = dict(getattr(corpus, "skipped", {}))
-    return Clinic(name, notes, tuple(codes), run.corpus.train_fraction, skipped=skipped)
+    least = site.small_cell_threshold
+    return Clinic(name, notes, tuple(codes), run.corpus.train_fraction, skipped=skipped, small_cell_threshold=least)
 
 
 def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:

@@ -66,15 +66,6 @@ def refuse_unknown_code(site: Site, found: str) -> None:
         )
 
 
-def _small_cells(site: Site, overrides: Sequence[str], run: "Run") -> None:
-    if site.small_cell_threshold:
-        raise RefusedError(
-            "small_cell_threshold",
-            f"{site.where}: small_cell_threshold is {site.small_cell_threshold}, and this version of clinfed cannot "
-            "hold small counts back, so it runs nothing here; set it to 0 to take part without that protection",
-        )
-
-
 def _experiment(site: Site, overrides: Sequence[str], run: "Run") -> None:
     from configs.overrides import parse
 
@@ -137,7 +128,6 @@ def _refuse(site: Site, setting: str, asked: str) -> None:
 
 
 CHECKS: tuple[Callable[[Site, Sequence[str], "Run"], None], ...] = (
-    _small_cells,
     _experiment,
     _rank,
     _quantisation,

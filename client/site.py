@@ -37,7 +37,7 @@ class Site:
     rank_cap: int = 0  # cap on adapter.r; full fine-tuning is above every cap; 0: none
     allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
     allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
-    small_cell_threshold: int = 0  # counts below it would have to stay here: there is no such rule yet
+    small_cell_threshold: int = 0  # counts name no code that fewer patients have; 0: all
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:

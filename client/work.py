@@ -13,6 +13,7 @@ from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation import hits
 from clinfed.evaluation.bootstrap import SEED
+from clinfed.evaluation.small_cells import nameable
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.home import hits_file
 from clinfed.probes.memory import peak_memory
@@ -166,11 +167,11 @@ def _against_both(
     # Two sites may use the same ids; simulated clinics share no patient, and their counts must add up to the pooled.
     name = "" if clinic.simulated else clinic.name
     replicates = protocol.REPLICATES if closing else 0
-    counts = {
-        (system, gold): count_spans(judged(of, predicted), replicates=replicates, seed=SEED, clinic=name)
-        for gold, of in golds.items()
-    }
-    if clinic.simulated:
-        return counts
-    shared = set(clinic.codes)  # a site's own labels may be words of its notes: they are counted, never named
-    return {key: each.folded(shared) for key, each in counts.items()}
+    counts: protocol.Judged = {}
+    for gold, of in golds.items():
+        beside = judged(of, predicted)
+        counted = count_spans(beside, replicates=replicates, seed=SEED, clinic=name)
+        if not clinic.simulated:  # a site's own labels may be words of its notes: they are counted, never named
+            counted = counted.folded(nameable(beside, set(clinic.codes), clinic.small_cell_threshold))
+        counts[system, gold] = counted
+    return counts

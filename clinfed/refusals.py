@@ -14,7 +14,6 @@ REMEDIES = {
     "quantisation": "adapter=qlora holds the base in 4 bits, no other does; take the other, or have its engineer agree",
     "batch_notes": "lower training.batch_notes, batch_tokens or window, or have its engineer raise the cap",
     "device": "leave training.device out: each site computes on its own device",
-    "small_cell_threshold": "this version cannot hold small counts back, so its engineer lets nothing run there",
     "corpus": "leave corpus.* out: a site reads its own notes",
     "base": "leave base.path and base.revision out: name a base that each site has (docs/sites.md)",
 }

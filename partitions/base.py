@@ -152,3 +152,13 @@ def describe(notes: Sequence[Note]) -> dict[str, Any]:
         "splits": dict(sorted(Counter(split_of(note) for note in notes).items())),
         "patients": sorted({hashlib.sha256(note.unit.encode()).hexdigest()[:16] for note in notes}),
     }
+
+
+def held_by(notes: Sequence[Note]) -> dict[str, dict[str, set[str]]]:
+    """Return the patients behind each number of the manifest's languages and chapters, as describe names them."""
+    having: dict[str, dict[str, set[str]]] = {"languages": {}, "chapters": {}}
+    for note in notes:
+        having["languages"].setdefault(note.language or UNKNOWN, set()).add(note.unit)
+        for span in note.spans:
+            having["chapters"].setdefault(chapter_of(span.code), set()).add(note.unit)
+    return having

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
 
-OTHER = "other"  # stands for all codes that no shared list holds
+OTHER = "other"  # stands for all codes that a site does not name
 MacroOver = Literal["gold_or_predicted", "gold"]
 
 # A code's band is its gold support in the judged split, merged over languages and clinics; "0": predicted codes only.
@@ -90,11 +90,11 @@ class SpanCounts:
             replicates[language] = replicates[language] + rows if language in replicates else rows
         return SpanCounts(by_code, replicates)
 
-    def folded(self, shared: Collection[str]) -> "SpanCounts":
-        """Return the same counts with all codes outside a shared list under OTHER: what is not public is not named."""
+    def folded(self, named: Collection[tuple[str, str]]) -> "SpanCounts":
+        """Return the same counts with all but the named (language, code) under (language, OTHER)."""
         by_code: dict[tuple[str, str], Counts] = {}
         for (language, code), counts in self.by_code.items():
-            key = (language, code if code in shared else OTHER)
+            key = (language, code if (language, code) in named else OTHER)
             by_code[key] = by_code.get(key, Counts()) + counts
         return SpanCounts(by_code, self.replicates)
 
@@ -133,8 +133,12 @@ class SpanCounts:
         return dict(sorted(codes.items()))
 
     def macro(self, over: MacroOver = "gold_or_predicted", language: str | None = None) -> float:
-        """Return the unweighted mean F1 over the codes of gold or prediction (as seqeval), or of gold only."""
-        kept = [counts.f1 for counts in self.codes(language).values() if over == "gold_or_predicted" or counts.support]
+        """Return the unweighted mean F1 over the codes of gold or prediction (as seqeval), or of gold only.
+
+        Codes that sites do not name are left out.
+        """
+        named = [counts for code, counts in self.codes(language).items() if code != OTHER]
+        kept = [counts.f1 for counts in named if over == "gold_or_predicted" or counts.support]
         return sum(kept) / len(kept) if kept else 0.0
 
     def by_language(self) -> dict[str, Counts]:
@@ -142,12 +146,16 @@ class SpanCounts:
         return {language: self.micro(language) for language in self.languages}
 
     def bands(self) -> dict[str, Counts]:
-        """Return the counts summed over the codes of each frequency band; together they are micro()."""
-        codes = self.codes().values()
+        """Return the counts summed over the codes of each frequency band; together they are micro().
+
+        OTHER is a band of its own, where sites do not name all codes: how frequent those are is not known.
+        """
+        codes = self.codes()
+        unnamed = {OTHER: codes.pop(OTHER)} if OTHER in codes else {}
         return {
-            band: _total(counts for counts in codes if low <= counts.support <= high)
+            band: _total(counts for counts in codes.values() if low <= counts.support <= high)
             for band, (low, high) in BANDS.items()
-        }
+        } | unnamed
 
     def support(self) -> Counter[str]:
         """Return the gold mentions of each code."""

@@ -38,7 +38,8 @@ class Judgement(TypedDict):
     macro: dict[str, float]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
     by_language: dict[str, Score]  # language of the note
     by_clinic: dict[str, Score]
-    bands: dict[str, Score]  # codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"
+    # Codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"; sites do not name "other".
+    bands: dict[str, Score]
     interval: list[float] | None  # 95% of micro-F1: bootstrap over patients, or notes where there is no patient
 
 

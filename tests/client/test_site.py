@@ -49,7 +49,6 @@ BEYOND: dict[str, tuple[Any, list[str]]] = {
     "batch_notes": (8, ["training.batch_notes=9"]),
     "device": ("cpu", ["training.device=cuda"]),
     "allowed_experiments": (["codiesp"], ["experiment=synthetic_full"]),
-    "small_cell_threshold": (11, []),
     "allowed_code": (["0" * 64], []),
     "corpus": (None, ["corpus.path=/data"]),
     "base": (None, ["base=path", "base.path=/models/mine"]),

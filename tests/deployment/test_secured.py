@@ -32,6 +32,7 @@ from clinfed.evaluation import record as records
 pytestmark = pytest.mark.deployment
 
 SITES = ("north", "south", "coast")
+CAREFUL, FEWEST_PATIENTS = "coast", 2  # this site names no code of fewer patients
 ROUNDS = 3
 LIMIT_S = 600.0  # for one step; seconds on an idle machine
 
@@ -126,7 +127,10 @@ def federation(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for site in SITES:
         settings = federation.folder / site / "site.toml"
         text = settings.read_text("utf-8").replace('"/data/notes"', f'"{federation.notes / site}.jsonl"')
-        settings.write_text(text.replace('# labels = "/data/codes.json"', f'labels = "{world.labels}"'), "utf-8")
+        text = text.replace('# labels = "/data/codes.json"', f'labels = "{world.labels}"')
+        if site == CAREFUL:
+            text = text.replace("# small_cell_threshold = 10", f"small_cell_threshold = {FEWEST_PATIENTS}")
+        settings.write_text(text, "utf-8")
     (federation.coordinator / "codes.json").write_bytes(world.labels.read_bytes())
     try:
         for name, port in (("superlink", federation.control), ("gate", federation.gate)):
@@ -225,6 +229,12 @@ def test_three_sites_end_with_the_simulations_adapter(
     assert set(record["manifest"]) == set(SITES)
     assert record["adapter_sha256"] == simulated.json["adapter_sha256"], simulated.err
     assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [sorted(SITES)] * ROUNDS
+    # One site names no small cell: its counts add up to the same, but under fewer names.
+    there, here = (each["test"]["federated"]["all"] for each in (record, simulated.record))
+    assert there["micro"] == here["micro"]
+    assert "other" in there["bands"]
+    assert "other" not in here["bands"]
+    assert "other" in record["manifest"][CAREFUL]["chapters"]
 
 
 def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a_new_key(

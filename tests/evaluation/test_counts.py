@@ -129,8 +129,8 @@ def test_counts_with_other_numbers_of_replicates_are_not_merged():
     assert one + SpanCounts() == one
 
 
-def test_codes_outside_the_shared_list_are_counted_but_not_named():
-    counts = count_spans([note("u", "ca", "abc", "abd")], replicates=3).folded({"A"})
+def test_codes_that_are_not_named_are_counted_together():
+    counts = count_spans([note("u", "ca", "abc", "abd")], replicates=3).folded({("ca", "A")})
     # C missed and D invented stay a miss and an invention: folded before matching, they would be a hit.
     assert dict(counts.by_code) == {("ca", "A"): Counts(tp=1), ("ca", "other"): Counts(tp=1, fp=1, fn=1)}
     assert counts.num_replicates == 3
