@@ -52,7 +52,7 @@ def train_epochs(
 ) -> Training:
     """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
     from clinfed.adapters.weights import write_state
-    from clinfed.training.local import train
+    from clinfed.training.local import put_back, train
 
     tagger = warm.tagger(len(clinic.codes))
     encoded = warm.encoded(clinic, "train")
@@ -72,6 +72,8 @@ def train_epochs(
             proximal_mu=run.strategy.proximal_mu,
             report=report,
         )
+        if run.strategy.own_rows:
+            put_back(tagger, run.task, encoded, state)
     return Training(result, peak.peak_bytes)
 
 

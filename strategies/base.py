@@ -30,6 +30,7 @@ class Strategy:
 
     # Class attributes, not settings: a subclass that has such a setting declares it as a field.
     proximal_mu = 0.0  # the clinics' loss adds proximal_mu/2 * ||w - w_global||^2 over the trainable parameters
+    own_rows = False  # clinics send the head's rows of tags that their training notes do not hold back as they got them
     averages = False  # True promises that a single update becomes the next global adapter, bit for bit
 
     def start(self, adapter: AdapterState) -> ServerState:

@@ -22,6 +22,13 @@ class Task:
         """Return a new head; its parameters are trained fully and travel with the adapter."""
         raise NotImplementedError
 
+    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+        """Return which rows of a parameter of the head the words of these tags are the positive examples of.
+
+        name: within the head. None: it has no row a code or tag. Shapes: tags (T,) int64; returns (R,) int64.
+        """
+        raise NotImplementedError
+
     def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, hints (N,) int64; returns ()."""
         raise NotImplementedError

@@ -30,6 +30,10 @@ class Jerl(Task):
             parts["hint"] = weights([FIRST_TRUST])
         return nn.ModuleDict(parts)
 
+    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+        """Return the tags themselves: the last layer has a row for each."""
+        return tags if name.startswith("tag.") else None
+
     def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, hints (N,); returns ()."""
         from torch.nn import functional

@@ -30,6 +30,10 @@ class JerlFactored(Task):
             parts["code_hint"] = weights([FIRST_TRUST])
         return nn.ModuleDict(parts)
 
+    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+        """Return the tags' codes: the code layer has a row for each, the mention layer is everybody's."""
+        return _code(tags[tags > 0]).unique() if name.startswith("code.") else None
+
     def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the mean cross-entropy of the tags over words, in nats: -log p(O), or -log p(B or I) - log p(code).
 

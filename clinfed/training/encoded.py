@@ -48,6 +48,11 @@ class Encoded:
         """Return the windows as lists of plain integers, read once: batches pick from memory."""
         return self.windows.to_list()
 
+    @cached_property
+    def tags(self) -> set[int]:
+        """Return the numbers of all tags that some judged word has."""
+        return {tag for row in self.rows for tag in row["tags"]} - {IGNORED}
+
     def __len__(self) -> int:
         return len(self.notes)
 

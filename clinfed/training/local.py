@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from clinfed.adapters.state import AdapterState
 from clinfed.training.batches import batches_of, plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded
@@ -93,3 +94,16 @@ def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: 
     for parameter, first in zip(parameters, start, strict=False):
         if parameter.grad is not None:
             parameter.grad.add_(parameter.detach() - first, alpha=proximal_mu)
+
+
+def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterState) -> None:
+    """Give the head's rows of tags that the notes do not hold the numbers back that they had before training."""
+    held = torch.tensor(sorted(encoded.tags))
+    with torch.no_grad():
+        for name, parameter in tagger.head.named_parameters():
+            trained = task.rows(name, held)
+            if trained is not None:
+                absent = (
+                    torch.ones(len(parameter), dtype=torch.bool).index_fill_(0, trained, False).to(parameter.device)
+                )
+                parameter[absent] = torch.from_numpy(before[f"head.{name}"]).to(parameter)[absent]

@@ -25,4 +25,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
     assert main(["config", "strategy=nope"]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert captured.err == "clinfed config: strategy=nope: no such option; choose one of fedadam, fedavg, fedprox\n"
+    assert (
+        captured.err
+        == "clinfed config: strategy=nope: no such option; choose one of fedadam, fedavg, fedprox, fedrows\n"
+    )

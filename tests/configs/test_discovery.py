@@ -15,7 +15,7 @@ HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "flwr", "datasets", "m
         ("adapter", {"full", "lora", "qlora"}),
         ("task", {"jerl", "jerl_factored"}),
         ("partition", {"language", "clinic", "iid", "dirichlet", "quantity", "pooled"}),
-        ("strategy", {"fedavg", "fedprox", "fedadam"}),
+        ("strategy", {"fedavg", "fedprox", "fedadam", "fedrows"}),
         ("corpus", {"synthetic", "brat", "jsonl", "codiesp", "conll"}),
         ("base", {"tiny", "mbert", "distilmbert", "roberta_bne", "mdeberta", "modernbert"}),
     ],

@@ -21,7 +21,7 @@ from clinfed.tasks.base import Task
 from clinfed.tasks.jerl import Jerl
 from clinfed.tasks.jerl_factored import JerlFactored
 from clinfed.training.encoded import Encoded, encode_notes, spans_from_json
-from clinfed.training.local import train
+from clinfed.training.local import put_back, train
 from clinfed.training.model import Tagger, build
 from clinfed.training.predict import predict
 from clinfed.training.settings import Training
@@ -131,6 +131,30 @@ def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: 
     write_state(warm, first)
     run(warm, task, encoded)
     assert read_state(warm).sha256() == read_state(plain).sha256() != first.sha256()
+
+
+@pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
+def test_rows_of_tags_that_the_notes_do_not_hold_are_put_back(
+    task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
+):
+    notes = [note for note in invented_notes(40) if all(span.code == "I10" for span in note.spans)]
+    few = encode_notes(notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
+    tagger = make(small_base(), Lora(r=8), task)
+    before = read_state(tagger)
+    run(tagger, task, few)
+    trained = read_state(tagger)
+    put_back(tagger, task, few, before)
+    after = read_state(tagger)
+    own = (
+        [1] if isinstance(task, JerlFactored) else sorted(few.tags)
+    )  # I10 is the second code; the tags O, B-I10, I-I10
+    for name in before:
+        rows = len(before[name])
+        kept = own if name.startswith(("head.code.", "head.tag.")) else range(rows)
+        for row in range(rows):
+            expected = trained if row in kept else before
+            assert np.array_equal(after[name][row], expected[name][row]), (name, row)
+    assert not all(np.array_equal(after[name], trained[name]) for name in before)
 
 
 def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded):

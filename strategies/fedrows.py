@@ -1,0 +1,29 @@
+"""FedRows: FedAvg in which each row of the head is averaged over the clinics that have trained it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from clinfed.adapters.update import AdapterUpdate
+from strategies.average import cast_like, weighted_mean
+from strategies.base import ServerState, Strategy
+
+
+@dataclass
+class FedRows(Strategy):
+    """FedAvg, but a clinic without any mention of a code has no say in that code's row of the head.
+
+    Such a clinic sends the row back as it got it and is left out of the row's mean; a row that no clinic has trained
+    stays as it is. With plain FedAvg what a lone clinic learns of a rare code is diluted by its share of all notes.
+    Not linear in the updates, which show exactly which codes a clinic holds: not for secure aggregation.
+    Source: Diao et al. 2021, HeteroFL (arXiv 2010.01264), averages a parameter over the clients that have it; here such
+    a parameter is a row of the head.
+    """
+
+    averages = True
+    own_rows = True
+
+    def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
+        """Return the state whose adapter is the mean of the updates, in the head row by row."""
+        head = {name for name in server.adapter if name.startswith("head.")}
+        mean = weighted_mean(server.adapter, updates, by_row=head)
+        return ServerState(cast_like(server.adapter, mean), server.memory, server.round + 1)
