@@ -110,7 +110,7 @@ def _hello(message: Message, context: Context) -> RecordDict:
 
 
 def _train(message: Message, context: Context) -> RecordDict:
-    from client.work import round_epochs, train_epochs
+    from client.work import train_round
     from clinfed.adapters.weights import read_state
 
     cache, clinic = _at_work(context)
@@ -121,7 +121,7 @@ def _train(message: Message, context: Context) -> RecordDict:
     # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
     split = str(question["split"])
     judged = _judged(cache, clinic, state, split, closing=False) if split and clinic.split(split) else RecordDict()
-    trained = train_epochs(cache, clinic, state, *round_epochs(cache, int(question["round"])))
+    trained = train_round(cache, clinic, state, int(question["round"]))
     result = trained.result
     started = time.perf_counter()
     judged[protocol.ADAPTER] = _write_adapter(read_state(cache.tagger(len(clinic.codes))))

@@ -11,6 +11,7 @@ from clinfed.corpus.source import Corpus
 from clinfed.corpus.splits import split_of, training_slice
 from clinfed.errors import UserError
 from clinfed.evaluation import small_cells
+from clinfed.home import clinic_secret
 from configs import Run
 from configs.discovery import plugin_class
 from partitions.base import deal, describe, held_by
@@ -34,6 +35,7 @@ class Clinic:
     skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
     lexicon_from: Sequence[Note] | None = None
     small_cell_threshold: int = 0  # a site's own: clinfed.evaluation.small_cells
+    bootstrap_key: str = ""  # a site's secret: who knows it and the patients' ids can solve replicates for each patient
     _splits: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)  # found once
 
     @property
@@ -109,8 +111,15 @@ def read_site(run: Run, site: Site) -> Clinic:
     # The path may name a patient, and the clinic's name travels.
     name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
     skipped = dict(getattr(corpus, "skipped", {}))
-    least = site.small_cell_threshold
-    return Clinic(name, notes, tuple(codes), run.corpus.train_fraction, skipped=skipped, small_cell_threshold=least)
+    return Clinic(
+        name,
+        notes,
+        tuple(codes),
+        run.corpus.train_fraction,
+        skipped=skipped,
+        small_cell_threshold=site.small_cell_threshold,
+        bootstrap_key=clinic_secret(),
+    )
 
 
 def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:

@@ -11,9 +11,8 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation import hits
+from clinfed.evaluation import hits, small_cells
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.small_cells import nameable
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.home import hits_file
 from clinfed.probes.memory import peak_memory
@@ -52,7 +51,7 @@ def train_epochs(
 ) -> Training:
     """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
     from clinfed.adapters.weights import write_state
-    from clinfed.training.local import put_back, train
+    from clinfed.training.local import train
 
     tagger = warm.tagger(len(clinic.codes))
     encoded = warm.encoded(clinic, "train")
@@ -72,15 +71,18 @@ def train_epochs(
             proximal_mu=run.strategy.proximal_mu,
             report=report,
         )
-        if run.strategy.own_rows:
-            put_back(tagger, run.task, encoded, state)
     return Training(result, peak.peak_bytes)
 
 
-def round_epochs(warm: Warm, number: int) -> tuple[range, int]:
-    """Return the global epochs of a round (from 1), and how many the whole run has."""
-    local = warm.run.training.local_epochs
-    return range((number - 1) * local, number * local), warm.run.rounds * local
+def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) -> Training:
+    """Train a clinic's local epochs of one round (from 1) of a federation."""
+    from clinfed.training.local import put_back
+
+    run, local = warm.run, warm.run.training.local_epochs
+    training = train_epochs(warm, clinic, state, range((number - 1) * local, number * local), run.rounds * local)
+    if run.strategy.own_rows:
+        put_back(warm.tagger(len(clinic.codes)), run.task, warm.encoded(clinic, "train"), state)
+    return training
 
 
 def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> Judgement:
@@ -97,14 +99,14 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     write_state(tagger, state)
     with peak_memory(warm.run.training.device) as peak:
         predicted = _predicted(warm, clinic, encoded)
-    counts = _against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
+    counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes)
         _keep_hits(warm, clinic, state, notes, predicted)
         joined = _joined(warm, clinic, notes, predicted)
-        counts |= _against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True)
+        counts |= against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
@@ -144,11 +146,11 @@ def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Jud
     counts: protocol.Judged = {}
     for system, lexicon in lexicons.items():
         predicted = {note.id: lexicon.predict(note.text) for note in notes}
-        counts |= _against_both(warm, clinic, system, notes, predicted, closing=True)
+        counts |= against_both(warm, clinic, system, notes, predicted, closing=True)
     return counts
 
 
-def _against_both(
+def against_both(
     warm: Warm,
     clinic: Clinic,
     system: str,
@@ -166,14 +168,15 @@ def _against_both(
     if closing:
         held, _ = representable(notes, clinic.codes)
         golds[protocol.REPRESENTABLE_GOLD] = [replace(note, spans=tuple(held[note.id])) for note in notes]
-    # Two sites may use the same ids; simulated clinics share no patient, and their counts must add up to the pooled.
-    name = "" if clinic.simulated else clinic.name
-    replicates = protocol.REPLICATES if closing else 0
-    counts: protocol.Judged = {}
-    for gold, of in golds.items():
-        beside = judged(of, predicted)
-        counted = count_spans(beside, replicates=replicates, seed=SEED, clinic=name)
-        if not clinic.simulated:  # a site's own labels may be words of its notes: they are counted, never named
-            counted = counted.folded(nameable(beside, set(clinic.codes), clinic.small_cell_threshold))
-        counts[system, gold] = counted
-    return counts
+    tables = {gold: judged(of, predicted) for gold, of in golds.items()}
+    least = clinic.small_cell_threshold
+    if least:
+        tables = {gold: small_cells.with_frequent_languages(table, least) for gold, table in tables.items()}
+    # Simulated clinics share no patient, and their counts must add up to the pooled.
+    options = {"replicates": protocol.REPLICATES if closing else 0, "seed": SEED, "clinic": clinic.bootstrap_key}
+    counts = {(system, gold): count_spans(table, **options) for gold, table in tables.items()}
+    if clinic.simulated:
+        return counts
+    # A site's own labels may be words of its notes: they are counted, never named.
+    named = small_cells.nameable(tables.values(), set(clinic.codes), least)
+    return {key: each.folded(named) for key, each in counts.items()}

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from pathlib import Path
 
 PRIVATE_MODE = 0o700  # encoded notes and error details are for the clinic's own account only
@@ -41,6 +42,20 @@ def clinic_folder(name: str) -> Path:
     folder = private / name
     folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
     return folder
+
+
+def clinic_secret() -> str:
+    """Return a random text that is drawn once for this account's clinic and never travels.
+
+    Lost or replaced, later runs are no longer paired with earlier ones on this clinic's patients; nothing else.
+    """
+    path = clinic_folder("secret") / "bootstrap.key"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(secrets.token_hex(16))
+    except FileExistsError:
+        pass
+    return path.read_text("utf-8")
 
 
 def hits_file(adapter_sha256: str, clinic: str) -> Path:

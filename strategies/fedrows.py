@@ -14,7 +14,7 @@ class FedRows(Strategy):
 
     Such a clinic sends the row back as it got it and is left out of the row's mean; a row that no clinic has trained
     stays as it is. With plain FedAvg what a lone clinic learns of a rare code is diluted by its share of all notes.
-    Not linear in the updates, which show exactly which codes a clinic holds: not for secure aggregation.
+    An update shows exactly which codes a clinic holds, and has to be seen for it: not for secure aggregation.
     Source: Diao et al. 2021, HeteroFL (arXiv 2010.01264), averages a parameter over the clients that have it; here such
     a parameter is a row of the head.
     """

@@ -6,7 +6,8 @@ where or in which order the units are counted: the replicates of clinics add up 
 systems judged on the same units are paired. F1 does not change when all counts double, so that a replicate's random
 number of units (multinomial draws would fix it) does not matter.
 
-Whoever knows seed, clinic and the ids of the units can solve the sums for each unit's counts: keep ids in the clinic.
+Whoever knows seed, clinic and the ids of the units can solve the sums for each unit's counts: a real site gives a
+secret of its own as clinic.
 
 Source: Hanley and MacGibbon 2006, Creating non-parametric bootstrap samples using Poisson frequencies.
 """

@@ -18,7 +18,8 @@ from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interv
 OTHER = "other"  # stands for all codes that a site does not name
 MacroOver = Literal["gold_or_predicted", "gold"]
 
-# A code's band is its gold support in the judged split, merged over languages and clinics; "0": predicted codes only.
+# A code's band is its gold support in the judged split, merged over languages and over the clinics that name it; "0":
+# predicted codes only.
 BANDS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20-99": (20, 99), "100+": (100, 10**18)}
 
 

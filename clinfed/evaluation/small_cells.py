@@ -1,7 +1,8 @@
-"""The small-cell rule: what a site's counts may name, so that no named count is about too few of its patients."""
+"""The small-cell rule: what a site's counts may name, so that nothing named is of too few of its patients."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from clinfed.evaluation.counts import OTHER
 from clinfed.evaluation.spans import JudgedNote
@@ -22,16 +23,34 @@ def frequent(having: Mapping[str, Collection[str]], threshold: int, allowed: Col
     return set(kept)
 
 
-def nameable(notes: Iterable[JudgedNote], shared: Collection[str], threshold: int) -> set[tuple[str, str]]:
+def nameable(tables: Iterable[Sequence[JudgedNote]], shared: Collection[str], threshold: int) -> set[tuple[str, str]]:
     """Return each (language, code) of the shared list that may be named, by how many patients have it in the gold.
 
-    A code that is only predicted is a cell of no patients. A note without a patient counts as one.
+    tables: the same notes against different gold. What has to be left out of one is left out of all: it could be told by
+    subtraction. A code that is only predicted is a cell of no patients. A note without a patient counts as one.
     """
-    having: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    named: set[tuple[str, str]] = set()
+    left_out: set[tuple[str, str]] = set()
+    for table in tables:
+        having: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+        for note in table:
+            for span in note.gold | note.predicted:
+                having[note.language][span.code].update({note.unit} if span in note.gold else ())
+        for language, patients in having.items():
+            kept = frequent(patients, threshold, shared)
+            named |= {(language, code) for code in kept}
+            left_out |= {(language, code) for code in patients.keys() - kept}
+    return named - left_out
+
+
+def with_frequent_languages(notes: Iterable[JudgedNote], threshold: int) -> list[JudgedNote]:
+    """Return the notes with no language where it is one of too few patients."""
+    notes = list(notes)
+    having: defaultdict[str, set[str]] = defaultdict(set)
     for note in notes:
-        for span in note.gold | note.predicted:
-            having[note.language][span.code].update({note.unit} if span in note.gold else ())
-    return {(language, code) for language, patients in having.items() for code in frequent(patients, threshold, shared)}
+        having[note.language].add(note.unit)
+    named = frequent(having, threshold)
+    return [note if note.language in named else replace(note, language="") for note in notes]
 
 
 def folded(counts: Mapping[str, int], named: Collection[str]) -> dict[str, int]:

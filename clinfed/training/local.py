@@ -98,7 +98,7 @@ def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: 
 
 def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterState) -> None:
     """Give the head's rows of tags that the notes do not hold the numbers back that they had before training."""
-    held = torch.tensor(sorted(encoded.tags))
+    held = torch.tensor(sorted(encoded.tags), dtype=torch.int64)
     with torch.no_grad():
         for name, parameter in tagger.head.named_parameters():
             trained = task.rows(name, held)
@@ -106,4 +106,4 @@ def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterStat
                 absent = (
                     torch.ones(len(parameter), dtype=torch.bool).index_fill_(0, trained, False).to(parameter.device)
                 )
-                parameter[absent] = torch.from_numpy(before[f"head.{name}"]).to(parameter)[absent]
+                parameter[absent] = torch.tensor(before[f"head.{name}"]).to(parameter)[absent]

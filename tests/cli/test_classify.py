@@ -60,3 +60,8 @@ def test_one_clinic_and_one_round_equal_the_plain_loop_bit_for_bit(classified: A
 def test_a_choice_of_notes_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", *world.overrides, "only.clinic=ca"]) == 2
     assert "only.*" in capsys.readouterr().err
+
+
+def test_a_strategy_for_a_taggers_head_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["classify", *world.overrides, "strategy=fedrows"]) == 2
+    assert "choose another, such as strategy=fedavg" in capsys.readouterr().err

@@ -24,7 +24,7 @@ def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(judge
     for note in judged:
         for span in note.gold:
             having[note.language, span.code].add(note.unit)
-    named = nameable(judged, SHARED, threshold)
+    named = nameable([judged], SHARED, threshold)
     assert all(code in SHARED and len(having[language, code]) >= threshold for language, code in named)
     for language in ("ca", "es"):
         cells = {cell: units for cell, units in having.items() if cell[0] == language}
@@ -36,7 +36,7 @@ def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(judge
 @given(notes, st.integers(0, 5))
 def test_totals_stay_as_they_are(judged, threshold):
     counts = count_spans(judged, replicates=3)
-    fewer = counts.folded(nameable(judged, SHARED, threshold))
+    fewer = counts.folded(nameable([judged], SHARED, threshold))
     assert fewer.by_language() == counts.by_language()
     assert sum(fewer.bands().values(), start=type(fewer.micro())()) == counts.micro()
 
@@ -45,7 +45,7 @@ def test_without_a_threshold_every_shared_code_is_named():
     gold, predicted = Span(((0, 3),), "A00"), Span(((0, 3),), "B00")
     own = Span(((4, 7),), "site's own")
     judged = [JudgedNote("p", "ca", frozenset({gold, own}), frozenset({predicted}))]
-    assert nameable(judged, SHARED, 0) == {("ca", "A00"), ("ca", "B00")}
+    assert nameable([judged], SHARED, 0) == {("ca", "A00"), ("ca", "B00")}
 
 
 def test_a_code_that_is_left_out_alone_takes_the_next_rarest_with_it():

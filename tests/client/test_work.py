@@ -1,0 +1,91 @@
+"""What a clinic's work lets out: its counts and its manifest under the small-cell rule, its rows of the head."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client.clinic import Clinic
+from client.warm import Warm
+from client.work import against_both, train_round
+from clinfed import protocol
+from clinfed.adapters.weights import read_state
+from clinfed.corpus.note import Note, Span
+from clinfed.evaluation.bootstrap import SEED, unit_weights
+from clinfed.evaluation.counts import Counts
+
+TEXT = "aaa bbb ccc"
+RARE, SOME, MANY = "A00", "B00", "C00"
+SPLIT = Span(((0, 3), (8, 11)), RARE)  # which tags cannot hold
+
+
+def held() -> list[Note]:
+    """Return notes of six patients in Spanish, one with the rare code, and of one in German."""
+    some, many = Span(((0, 3),), SOME), Span(((4, 7),), MANY)
+    notes = [Note(f"n{i}", TEXT, (some, many) if i < 3 else (many,), "es", f"p{i}") for i in range(5)]
+    notes.append(Note("n5", TEXT, (SPLIT,), "es", "p5"))
+    return [*notes, Note("n6", TEXT, (Span(((0, 3),), RARE),), "de", "4711")]
+
+
+def at_site(threshold: int, key: str = "secret") -> Clinic:
+    return Clinic("north", held(), (RARE, SOME, MANY), 1.0, small_cell_threshold=threshold, bootstrap_key=key)
+
+
+def counted(clinic: Clinic) -> protocol.Judged:
+    nothing: dict[str, tuple[Span, ...]] = {note.id: () for note in clinic.notes}
+    return against_both(SimpleNamespace(), clinic, "federated", clinic.notes, nothing, closing=True)
+
+
+def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None:
+    counts = counted(at_site(0))["federated", protocol.ALL_GOLD]
+    assert counts.by_code.keys() == {("de", RARE), ("es", RARE), ("es", SOME), ("es", MANY)}
+    assert at_site(0).manifest()["chapters"] == {"I": 5, "II": 5}
+    assert at_site(0).manifest()["languages"] == {"de": 1, "es": 6}
+
+
+def test_what_too_few_patients_have_is_named_in_no_table() -> None:
+    tables = counted(at_site(3))
+    for gold in (protocol.ALL_GOLD, protocol.REPRESENTABLE_GOLD):
+        counts = tables["federated", gold]
+        # Three patients have SOME, but with its name the one with RARE could be told: all minus representable gold.
+        assert {code for _, code in counts.by_code} <= {MANY, "other"}, gold
+        assert "de" not in counts.languages
+        assert "de" not in counts.replicates
+    assert tables["federated", protocol.ALL_GOLD].micro() == Counts(fn=10)
+    assert at_site(3).manifest()["languages"] == {"other": 7}, "the one in German could be told from the six"
+
+
+def test_replicates_cannot_be_solved_for_a_patient_without_the_sites_secret() -> None:
+    def of_the_patient(clinic: str) -> Any:
+        return unit_weights("4711", replicates=protocol.REPLICATES, seed=SEED, clinic=clinic)
+
+    sent = counted(at_site(0))["federated", protocol.ALL_GOLD].replicates["de"][:, 2]
+    assert np.array_equal(sent, of_the_patient("secret")), "as it would be known to whoever has the secret"
+    assert not np.array_equal(sent, of_the_patient("north"))
+    assert not np.array_equal(sent, of_the_patient(""))
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", "fedrows"])
+def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as_they_came(
+    strategy: str, world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    warm = Warm([*world.overrides, f"strategy={strategy}"])
+    whole = warm.simulation(2).clinic(0, 1.0)
+    own = [note for note in whole.notes if {span.code for span in note.spans} == {"E11.9"}]
+    clinic = replace(whole, notes=own, _splits={})
+    tagger = warm.tagger(len(clinic.codes))
+    before = read_state(tagger)
+    train_round(warm, clinic, before, 1)
+    after = read_state(tagger)
+    row = clinic.codes.index("E11.9")
+    changed = {
+        number
+        for name in ("head.code.weight", "head.code.bias")
+        for number in range(len(clinic.codes))
+        if not np.array_equal(after[name][number], before[name][number])
+    }
+    assert changed == ({row} if strategy == "fedrows" else set(range(len(clinic.codes))))
