@@ -26,7 +26,7 @@ def frequent(having: Mapping[str, Collection[str]], threshold: int, allowed: Col
 def nameable(tables: Iterable[Sequence[JudgedNote]], shared: Collection[str], threshold: int) -> set[tuple[str, str]]:
     """Return each (language, code) of the shared list that may be named, by how many patients have it in the gold.
 
-    tables: the same notes against different gold. What has to be left out of one is left out of all: it could be told by
+    tables: the same notes against different gold. What is left out of one is left out of all: it could be told by
     subtraction. A code that is only predicted is a cell of no patients. A note without a patient counts as one.
     """
     named: set[tuple[str, str]] = set()
