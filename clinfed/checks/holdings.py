@@ -37,15 +37,15 @@ def labels(path: str, codes: Sequence[str]) -> Finding:
     return Finding("labels", "ok", f"{len(codes)} codes in {path or 'the public list of the corpus'}")
 
 
-def notes(corpus: Corpus, codes: Sequence[str]) -> list[Finding]:
-    """Return how many notes can be read, in which languages, and what of them tags can hold."""
+def notes(corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0) -> list[Finding]:
+    """Return how many notes can be read, of whom, in which languages, and what of them tags can hold."""
     careful = replace(corpus, skip_bad=True)  # one fault does not hide the others
     held = list(with_languages(careful.notes()))
     skipped: Mapping[str, int] = getattr(careful, "skipped", {})
     rows = [_amount(held, corpus.path)]
     if skipped:
         rows.append(_faults(corpus, skipped))
-    rows.append(_languages(held))
+    rows += [_patients(held, small_cell_threshold), _languages(held)]
     return rows + _mentions(held, codes) if codes else rows
 
 
@@ -73,6 +73,15 @@ def _faults(corpus: Corpus, skipped: Mapping[str, int]) -> Finding:
         remedy = "correct the file, or set skip_bad = true to leave such notes out; else no run starts here"
         return Finding("faults", "fail", found, remedy)
     return Finding("faults", "ok", f"no faulty note; left out or merged, by reason: {by_reason}")
+
+
+def _patients(held: Sequence[Note], small_cell_threshold: int) -> Finding:
+    without = sum(not note.patient for note in held)
+    found = f"{len({note.patient for note in held} - {''})}; {without} of {len(held)} notes name none"
+    if without and small_cell_threshold:
+        remedy = 'each such note counts as a patient: small_cell_threshold protects less; write "patient" beside it'
+        return Finding("patients", "warn", found, remedy)
+    return Finding("patients", "ok", found)
 
 
 def _languages(held: Sequence[Note]) -> Finding:

@@ -135,7 +135,8 @@ def held(site: Site, chosen: Run) -> list[Finding]:
         return [holdings.labels(site.labels, codes)]
 
     listed = attempted("labels", labels)
-    return listed + attempted("notes", lambda: holdings.notes(site_corpus(site, chosen.corpus), codes))
+    least = site.small_cell_threshold
+    return listed + attempted("notes", lambda: holdings.notes(site_corpus(site, chosen.corpus), codes, least))
 
 
 def way(address: Address, authority: Path, key: Path | None) -> list[Finding]:

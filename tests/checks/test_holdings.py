@@ -19,13 +19,15 @@ INSIDE = {"start": START + 7, "end": START + 10, "code": "J45.909"}  # "asm" of 
 CODES = ["J18.9", "J45.909"]
 
 
-def found(folder: Path, rows: list[dict[str, Any]], codes: list[str] = CODES, **options: Any) -> dict[str, Finding]:
+def found(
+    folder: Path, rows: list[dict[str, Any]], codes: list[str] = CODES, threshold: int = 0, **options: Any
+) -> dict[str, Finding]:
     """Return what is found in these notes, by check."""
     path = folder / "canaryfile.jsonl"
     plain = {"text": TEXT, "language": "ca", "split": "train", "spans": [ASMA]}
     notes = [{"id": f"canarynote{number}", **plain, **row} for number, row in enumerate(rows)]
     path.write_text("".join(json.dumps(note) + "\n" for note in notes), "utf-8")
-    findings = holdings.notes(Jsonl(path=str(path), **options), codes)
+    findings = holdings.notes(Jsonl(path=str(path), **options), codes, threshold)
     for each in findings:
         assert "canarytext" not in each.found + each.remedy
         assert "canarynote" not in each.found + each.remedy
@@ -42,6 +44,13 @@ def test_right_notes_are_counted_by_split_and_language(tmp_path: Path) -> None:
     assert "1 test" in rows["notes"].found
     assert rows["languages"].found == "42 ca"
     assert rows["codes"].found == "all 42 mentions have codes of the shared list"
+
+
+def test_notes_without_a_patient_weaken_the_small_cell_rule(tmp_path: Path) -> None:
+    assert found(tmp_path, ALL_SPLITS)["patients"].found == "40; 2 of 42 notes name none"
+    row = found(tmp_path, ALL_SPLITS, threshold=10)["patients"]
+    assert row.level == "warn"
+    assert "small_cell_threshold" in row.remedy
 
 
 def test_a_site_without_training_notes_fails(tmp_path: Path) -> None:

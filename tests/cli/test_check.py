@@ -40,7 +40,7 @@ def test_a_site_that_is_ready(world: Any, tmp_path: Path, capsys: pytest.Capture
     port = f"--port={free_ports(1)[0]}"
     code, found = checked(capsys, "--settings", site_toml(tmp_path, world), port, *world.site_overrides)
     assert (code, found["ready"]) == (0, True), found["findings"]
-    expected = "python packages settings code gpu 4-bit base disk port labels notes languages codes spans"
+    expected = "python packages settings code gpu 4-bit base disk port labels notes patients languages codes spans"
     assert [each["check"] for each in found["findings"]] == expected.split()
 
 
