@@ -22,6 +22,7 @@ from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report.documents import SYSTEMS
 from clinfed.probes.memory import peak_memory
 from configs import Run
+from strategies.fedavg import FedAvg
 
 POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes follows
 LEAST_SURE = 0.5  # the threshold of a system without validation notes
@@ -93,8 +94,12 @@ def train_alone(run: Run, first: AdapterState, examples: Examples) -> Trained:
 
 
 def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) -> Trained:
-    """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names."""
-    server, passes = run.strategy.start(first), run.classifier.passes
+    """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names.
+
+    A strategy of own rows is for a tagger's head, whose rows are codes; here it is FedAvg.
+    """
+    strategy = FedAvg() if run.strategy.own_rows else run.strategy
+    server, passes = strategy.start(first), run.classifier.passes
     started = time.perf_counter()
 
     def updates(number: int) -> Iterator[AdapterUpdate]:
@@ -112,7 +117,7 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
 
     with peak_memory() as peak:
         for number in range(1, run.rounds + 1):
-            server = run.strategy.aggregate(server, updates(number))
+            server = strategy.aggregate(server, updates(number))
     notes = sum(len(each) for each in clinics)
     travelled = run.rounds * len(clinics) * first.num_bytes
     seconds = time.perf_counter() - started

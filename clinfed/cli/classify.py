@@ -66,11 +66,6 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
         raise UserError(
             "only.*: chooses notes for `clinfed train`; `clinfed classify` trains every clinic's alone anyway"
         )
-    if run.strategy.own_rows:
-        raise UserError(
-            f"strategy={run.options['strategy']}: averages rows of a tagger's head; `clinfed classify` has none, "
-            "so choose another, such as strategy=fedavg"
-        )
     refuse_missing_paths(run)
     simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
     embedder = Embedder(run.base, run.training, run.classifier.pooling, clinic_folder("embeddings"))

@@ -62,6 +62,6 @@ def test_a_choice_of_notes_is_refused(world: Any, capsys: pytest.CaptureFixture[
     assert "only.*" in capsys.readouterr().err
 
 
-def test_a_strategy_for_a_taggers_head_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["classify", *world.overrides, "strategy=fedrows"]) == 2
-    assert "choose another, such as strategy=fedavg" in capsys.readouterr().err
+def test_the_rule_for_a_taggers_rows_is_fedavg_here(classified: Any) -> None:
+    (_, plain, _), (_, rows, _) = classified(), classified("strategy=fedrows")
+    assert rows["systems"]["federated"]["state_sha256"] == plain["systems"]["federated"]["state_sha256"]
