@@ -1,5 +1,6 @@
 """Where clinfed keeps things: run records, bases by name, and what is private to the clinics of this machine."""
 
+import contextlib
 import hashlib
 import os
 import secrets
@@ -49,12 +50,14 @@ def clinic_secret() -> str:
 
     Lost or replaced, later runs are no longer paired with earlier ones on this clinic's patients; nothing else.
     """
-    path = clinic_folder("secret") / "bootstrap.key"
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(secrets.token_hex(16))
-    except FileExistsError:
-        pass
+    folder = clinic_folder("secret")
+    path = folder / "bootstrap.key"
+    if not path.exists():
+        draft = folder / secrets.token_hex(8)
+        draft.write_text(secrets.token_hex(16), "utf-8")
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)  # whole or not at all; of two processes the first one's
+        draft.unlink()
     return path.read_text("utf-8")
 
 

@@ -16,6 +16,7 @@ from clinfed.adapters.weights import read_state
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED, unit_weights
 from clinfed.evaluation.counts import Counts
+from clinfed.home import clinic_secret
 
 TEXT = "aaa bbb ccc"
 RARE, SOME, MANY = "A00", "B00", "C00"
@@ -66,6 +67,18 @@ def test_replicates_cannot_be_solved_for_a_patient_without_the_sites_secret() ->
     assert np.array_equal(sent, of_the_patient("secret")), "as it would be known to whoever has the secret"
     assert not np.array_equal(sent, of_the_patient("north"))
     assert not np.array_equal(sent, of_the_patient(""))
+
+
+def test_a_sites_secret_is_drawn_once_and_stays_private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    drawn = []
+    for home in (tmp_path / "north", tmp_path / "south"):
+        monkeypatch.setenv("CLINFED_HOME", str(home))
+        drawn.append(clinic_secret())
+        assert clinic_secret() == drawn[-1]
+        assert [path.name for path in (home / "clinic" / "secret").iterdir()] == ["bootstrap.key"]
+        assert (home / "clinic" / "secret").stat().st_mode & 0o077 == 0
+    assert drawn[0] != drawn[1]
+    assert min(map(len, drawn)) == 32
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedrows"])
