@@ -103,7 +103,6 @@ def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterStat
         for name, parameter in tagger.head.named_parameters():
             trained = task.rows(name, held)
             if trained is not None:
-                absent = (
-                    torch.ones(len(parameter), dtype=torch.bool).index_fill_(0, trained, False).to(parameter.device)
-                )
-                parameter[absent] = torch.tensor(before[f"head.{name}"]).to(parameter)[absent]
+                absent = torch.ones(len(parameter), dtype=torch.bool)
+                absent[trained] = False
+                parameter[absent] = torch.tensor(before[f"head.{name}"])[absent].to(parameter)
