@@ -135,3 +135,16 @@ def test_a_key_that_others_may_read(tmp_path: Path, nowhere: list[str], capsys: 
 def test_a_superlink_needs_its_authority(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--superlink", "host:8000"]) == 2
     assert "--superlink needs --root-certificates" in capsys.readouterr().err
+
+
+def test_the_sites_threshold_is_looked_at_beside_its_notes(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = world.site_notes("ca").read_text("utf-8").splitlines()
+    notes = [{key: value for key, value in json.loads(line).items() if key != "patient"} for line in lines]
+    path = tmp_path / "notes.jsonl"
+    path.write_text("".join(f"{json.dumps(note)}\n" for note in notes), "utf-8")
+    for threshold, level in ((0, "ok"), (10, "warn")):
+        settings = site_toml(tmp_path, world, notes=str(path), small_cell_threshold=threshold)
+        _, found = checked(capsys, "--settings", settings, *world.site_overrides)
+        assert found["patients"]["level"] == level
