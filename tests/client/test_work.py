@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from client.clinic import Clinic
+from client.clinic import Clinic, read_site
+from client.site import Site
 from client.warm import Warm
 from client.work import against_both, train_round
 from clinfed import protocol
@@ -24,15 +25,16 @@ SPLIT = Span(((0, 3), (8, 11)), RARE)  # which tags cannot hold
 
 
 def held() -> list[Note]:
-    """Return notes of six patients in Spanish, one with the rare code, and of one in German."""
+    """Return notes of six patients in Spanish, the last with the rare code, and of one in German."""
     some, many = Span(((0, 3),), SOME), Span(((4, 7),), MANY)
     notes = [Note(f"n{i}", TEXT, (some, many) if i < 3 else (many,), "es", f"p{i}") for i in range(5)]
     notes.append(Note("n5", TEXT, (SPLIT,), "es", "p5"))
     return [*notes, Note("n6", TEXT, (Span(((0, 3),), RARE),), "de", "4711")]
 
 
-def at_site(threshold: int, key: str = "secret") -> Clinic:
-    return Clinic("north", held(), (RARE, SOME, MANY), 1.0, small_cell_threshold=threshold, bootstrap_key=key)
+def at_site(threshold: int, *, language: str = "") -> Clinic:
+    notes = [note for note in held() if language in ("", note.language)]
+    return Clinic("north", notes, (RARE, SOME, MANY), 1.0, small_cell_threshold=threshold, bootstrap_key="secret")
 
 
 def counted(clinic: Clinic) -> protocol.Judged:
@@ -47,15 +49,18 @@ def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None
     assert at_site(0).manifest()["languages"] == {"de": 1, "es": 6}
 
 
-def test_what_too_few_patients_have_is_named_in_no_table() -> None:
-    tables = counted(at_site(3))
+def test_what_has_to_be_left_out_against_one_gold_is_left_out_against_the_other() -> None:
+    tables = counted(at_site(3, language="es"))
+    # Three patients have SOME, but with its name all minus representable gold would be the one with RARE.
     for gold in (protocol.ALL_GOLD, protocol.REPRESENTABLE_GOLD):
-        counts = tables["federated", gold]
-        # Three patients have SOME, but with its name the one with RARE could be told: all minus representable gold.
-        assert {code for _, code in counts.by_code} <= {MANY, "other"}, gold
+        assert tables["federated", gold].by_code.keys() == {("es", MANY), ("es", "other")}, gold
+    assert tables["federated", protocol.ALL_GOLD].micro() == Counts(fn=9)
+
+
+def test_a_language_of_too_few_patients_is_not_named() -> None:
+    for counts in counted(at_site(3)).values():
         assert "de" not in counts.languages
         assert "de" not in counts.replicates
-    assert tables["federated", protocol.ALL_GOLD].micro() == Counts(fn=10)
     assert at_site(3).manifest()["languages"] == {"other": 7}, "the one in German could be told from the six"
 
 
@@ -67,6 +72,16 @@ def test_replicates_cannot_be_solved_for_a_patient_without_the_sites_secret() ->
     assert np.array_equal(sent, of_the_patient("secret")), "as it would be known to whoever has the secret"
     assert not np.array_equal(sent, of_the_patient("north"))
     assert not np.array_equal(sent, of_the_patient(""))
+
+
+def test_a_site_takes_threshold_and_secret_from_its_own_machine(
+    world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    site = Site(notes=str(world.site_notes("ca")), labels=str(world.labels), small_cell_threshold=7)
+    clinic = read_site(Warm(world.site_overrides).run, site)
+    assert clinic.small_cell_threshold == 7
+    assert clinic.bootstrap_key == clinic_secret()
 
 
 def test_a_sites_secret_is_drawn_once_and_stays_private(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
