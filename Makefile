@@ -17,7 +17,8 @@ run: $(STAMP)  ## train adapters across two invented clinics and print strict sp
 
 test: $(TEST_STAMP)  ## install what tests need and run all tiers (a tier that cannot run here says why)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-	$(BIN)/python -m pytest -m "simulation or deployment or gpu" --durations 10
+	$(BIN)/python -m pytest -m "(simulation or deployment or gpu) and not timed" --numprocesses 2 --dist loadfile --durations 10
+	$(BIN)/python -m pytest -m timed --durations 10
 
 check: lint  ## format, lint, types, the import table, fast tests
 	$(BIN)/python -m pytest

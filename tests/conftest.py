@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,9 +192,10 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a short path, as Ray's sockets need."""
-    return tmp_path_factory.mktemp("s")
+def short() -> Iterator[Path]:
+    """Yield a folder with a short path, as Ray's sockets need; a parallel pytest's own folders are deeper."""
+    with tempfile.TemporaryDirectory(prefix="s", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -90,7 +90,7 @@ class Deployment:
         folder = self.folder / name / "home" / "clinic" / "worker"
         return [pid for pid in reaper.marked(self.mark) if Path(f"/proc/{pid}/cwd").resolve() == folder.resolve()]
 
-    def run(self, run_config: str, app: Path = ROOT) -> str:
+    def run(self, run_config: str, app: Path = ROOT, limit_s: float = LIMIT_S) -> str:
         """Run an app on the federation; return what `flwr run --stream` printed."""
         environment = self.environment("user")
         config = (
@@ -99,7 +99,7 @@ class Deployment:
         (self.folder / "user" / "flwr" / "config.toml").write_text(config, "utf-8")
         command = [str(SCRIPTS / "flwr"), "run", str(app), "--stream", "--run-config", run_config]
         done = subprocess.run(
-            command, env=environment, cwd=self.folder / "user", capture_output=True, text=True, timeout=LIMIT_S
+            command, env=environment, cwd=self.folder / "user", capture_output=True, text=True, timeout=limit_s
         )
         return done.stdout + done.stderr
 

@@ -14,7 +14,7 @@ import pytest
 
 from clinfed import fingerprints
 
-pytestmark = pytest.mark.deployment
+pytestmark = [pytest.mark.deployment, pytest.mark.timed]
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.deployment
 
 HOSTILE = Path(__file__).parent / "hostile"
 LIAR = "mallory"
-ROUNDS = ("rounds=4", "training.schedule=constant")
+# 99 rounds, with the last validation and the closing question, are a hundred lies and one.
+ROUNDS = int(os.environ.get("CLINFED_TEST_HOSTILE_ROUNDS", "4"))
+LIES = (Reason.NOT_FINITE, Reason.OVERSIZED, Reason.REPLAYED, Reason.OUT_OF_REACH, Reason.LATE)  # as hostile.ATTACKS
+OVERRIDES = (f"rounds={ROUNDS}", "training.schedule=constant")
 DEADLINE_S = 45  # for what takes 10 s; once the hostile site lets it pass
 MB = 2**20
 
@@ -55,7 +58,7 @@ def attacked(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
     """Return the run of two honest sites and a hostile one: its record, its memory, and what it printed."""
     own = Deployment(tmp_path_factory.mktemp("malicious"))
     own.node_ports += free_ports(1)
-    overrides = " ".join([*world.site_overrides, *ROUNDS, "clinics=3", f"round.deadline_s={DEADLINE_S}"])
+    overrides = " ".join([*world.site_overrides, *OVERRIDES, "clinics=3", f"round.deadline_s={DEADLINE_S}"])
     try:
         own.start_link()
         for name in ("ca", "es"):
@@ -65,7 +68,7 @@ def attacked(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
             own.start_node(LIAR, world.node_config("es").replace('name="es"', f'name="{LIAR}"'))
         peak = Peak(own.mark, own.folder / "link" / "home" / "runs")
         peak.start()
-        printed = own.run(f"overrides='{overrides}' labels='{world.labels}'")
+        printed = own.run(f"overrides='{overrides}' labels='{world.labels}'", limit_s=400 + 60 * ROUNDS)
         peak.over.set()
         peak.join()
         yield own.record(printed), peak, printed
@@ -78,10 +81,10 @@ def test_the_honest_sites_end_with_the_adapter_they_would_have_alone(
 ) -> None:
     record, *_ = attacked
     home = short / "honest"
-    alone = finish("clinfed", "simulate", "--json", *world.overrides, *ROUNDS, home=home, cwd=short, environment={})
+    alone = finish("clinfed", "simulate", "--json", *world.overrides, *OVERRIDES, home=home, cwd=short, environment={})
     assert record["adapter_sha256"] == alone.json["adapter_sha256"]
     assert record["test"]["federated"]["all"]["micro"] == alone.record["test"]["federated"]["all"]["micro"]
-    assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [["ca", "es"]] * 4
+    assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [["ca", "es"]] * ROUNDS
 
 
 def test_each_lie_is_named_in_the_record_with_its_site(attacked: Any) -> None:
@@ -89,12 +92,9 @@ def test_each_lie_is_named_in_the_record_with_its_site(attacked: Any) -> None:
     refused = [entry["refused"] for entry in record["rounds"]]
     assert {each["clinic"] for entry in [*refused, record["test_refused"]] for each in entry} == {LIAR}
     reasons = [[each["reason"] for each in entry] for entry in refused]
-    assert reasons == [
-        [Reason.NOT_FINITE],
-        [Reason.OVERSIZED],
-        [Reason.REPLAYED],
-        [Reason.OUT_OF_REACH, Reason.COUNTS],  # the fourth training, then the last validation
-    ]
+    expected = [[LIES[index % len(LIES)]] for index in range(ROUNDS)]
+    expected[-1].append(Reason.COUNTS)  # to the last validation
+    assert reasons == expected
     assert [each["reason"] for each in record["test_refused"]] == [Reason.LATE]
     assert f"clinic {LIAR} left out: {Reason.OVERSIZED}" in printed
 
