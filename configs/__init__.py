@@ -44,6 +44,9 @@ __all__ = [
 
 SEVERAL = ("grid", "rows")  # keys of an experiment that make several runs of it, for `clinfed compare`
 
+# What Hydra raises for a value that does not fit; Overflow: a whole number beyond every float.
+INVALID = (HydraException, OmegaConfBaseException, OverflowError)
+
 # Values that reach Hydra as they stand; all else is quoted, so that no character of a path has a meaning there.
 LITERAL = re.compile(r"[+-]?\d+|[+-]?(\d+\.\d*|\.\d+|\d+)(e[+-]?\d+)?|true|false|null|\[.*\]", re.IGNORECASE)
 
@@ -61,7 +64,7 @@ def load(overrides: Sequence[str] = ()) -> Run:
     settings = {key: value for key, value in values.items() if key not in chosen}
     try:
         run = OmegaConf.to_object(_compose(chosen, settings))
-    except (HydraException, OmegaConfBaseException) as error:
+    except INVALID as error:
         raise _explain(chosen, settings) or error from error
     except ValueError as error:  # an object's own check
         raise UserError(str(error)) from error
@@ -179,7 +182,7 @@ def _explain(chosen: Mapping[str, str], settings: Mapping[str, str]) -> UserErro
             return UserError(f"{key}={value}: no such key{_instead(key, chosen, known)}")
         try:
             _compose(chosen, {key: value})
-        except (HydraException, OmegaConfBaseException):
+        except INVALID:
             kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(known[key]), "a value")
             return UserError(f"{key}={value}: expected {kind}, such as {_written(known[key])}")
     return None

@@ -128,6 +128,7 @@ def test_an_unknown_key_names_those_near_it() -> None:
         ("rounds=null", "a whole number"),
         ("adapter.r=8,16", "a whole number"),
         ("training.learning_rate=[1]", "a number"),
+        ("adapter.alpha=" + "9" * 400, "a number"),  # more than a float holds
         ("training.bf16=maybe", "true or false"),
     ],
 )
