@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import configs
 from clinfed.cli import add_overrides
@@ -26,6 +27,9 @@ from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
 from clinfed.home import home
+
+if TYPE_CHECKING:
+    from clinfed.training.settings import Training
 
 SEEDS = "compare.seeds="
 ROWS = "compare.rows="
@@ -78,7 +82,9 @@ def run(args: argparse.Namespace) -> int:
         print(line, file=out, flush=True)
 
     plan = select(list(plan_rows(chosen)), wanted)
-    failed = [] if args.table else run_pending(plan, range(seeds), overrides, folder, chosen.training.threads, show)
+    failed = (
+        [] if args.table else run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
+    )
     table = tables(plan, seeds, folder)
     (folder / "comparison.md").write_text(table.markdown + "\n", encoding="utf-8")
     show(table.text)
@@ -165,21 +171,25 @@ def record_of(folder: Path, name: str = "record.json") -> Path | None:
     return max(folder.glob(f"*/{name}"), default=None)
 
 
+def side_by_side(training: "Training") -> int:
+    """Return how many plain loops may run at once: those that have cores of their own; one on an accelerator."""
+    return max(1, (os.cpu_count() or 1) // training.threads) if training.device == "cpu" else 1
+
+
 def run_pending(
     rows: Sequence[Row],
     seeds: Iterable[int],
     overrides: Sequence[str],
     folder: Path,
-    threads: int,
+    at_once: int,
     show: Callable[[str], None],
 ) -> list[str]:
     """Run each row and seed that has no record yet; return the names of those that failed.
 
-    Seed by seed, so that a table of fewer seeds is whole as early as can be. Plain loops share the cores; a simulation
-    has workers of its own and runs alone.
+    Seed by seed, so that a table of fewer seeds is whole as early as can be. `at_once` plain loops share the cores; a
+    simulation has workers of its own and runs alone.
     """
     pending = [(row, seed) for seed in seeds for row in rows if row.finished(folder, seed) is None]
-    side_by_side = max(1, (os.cpu_count() or 1) // threads)
     done, failed = 0, []
 
     def run_one(job: tuple[Row, int]) -> tuple[Row, int, float, str]:
@@ -190,7 +200,7 @@ def run_pending(
 
     show(f"{len(pending)} runs to do, {folder}")
     for seed in sorted({seed for _, seed in pending}):
-        for command, jobs in (("train", side_by_side), ("simulate", 1), ("classify", 1)):
+        for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
             with ThreadPoolExecutor(jobs) as pool:
                 for row, of, seconds, error in pool.map(run_one, chosen):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import plan_rows, record_of
+from clinfed.cli.compare import plan_rows, record_of, side_by_side
+from clinfed.training.settings import Training
 from configs import load
 
 ROWS = "compare.rows=local ca,local es,centralised"
@@ -58,6 +59,44 @@ def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     assert "centralised minus federated" in markdown
     folder = Path(found["folder"])
     assert main(["report", str(folder), "--verify"]) == 2  # no run of spans to report on
+
+
+@pytest.fixture
+def footprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the command of configs/experiment/footprint.yaml, smaller; one of 5 patients is a test patient."""
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 64}
+    small = [f"base.config.{key}={size}" for key, size in {**sizes, "vocab_size": 8192}.items()]
+    return ["compare", "--json", "experiment=footprint", "corpus.patients=5", "corpus.min_codes=1000", *small]
+
+
+def test_memory_and_speed_are_measured_on_random_weights(
+    footprint: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(footprint) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    records = {
+        row: json.loads(record_of(Path(found["folder"], row, "seed-0")).read_text()) for row in ("full", "qlora")
+    }
+    head = (32 + 1) * (2 * 1000 + 1)
+    embeddings = (8192 + 512 + 2 + 2) * 32  # words, positions, segments; two vectors of a norm
+    layer = 4 * (32 + 1) * 32 + 2 * 32 + (32 + 1) * 64 + (64 + 1) * 32 + 2 * 32
+    lora = 256 * (4 * (32 + 32) + 2 * (32 + 64))
+    for row, trained in (("full", embeddings + layer + head), ("qlora", lora + head)):
+        probes = records[row]["probes"]
+        assert probes["trainable_parameters"] == trained
+        assert min(probes["documents_per_s"], probes["training_peak_bytes"], probes["inference_peak_bytes"]) > 0
+
+
+def test_a_run_without_a_test_note_is_no_row(footprint: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*footprint, "compare.rows=full", "corpus.patients=1"]) == 2
+    assert "the run had no test note to be judged on" in capsys.readouterr().err
+
+
+def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    assert [side_by_side(Training(threads=threads)) for threads in (1, 3, 16)] == [8, 2, 1]
+    assert side_by_side(Training(device="cuda")) == 1
 
 
 def test_a_row_that_fails_is_named_and_the_others_are_kept(compared: Any) -> None:

@@ -184,7 +184,7 @@ def test_a_grid_has_a_row_for_every_combination_and_names_it() -> None:
     assert configs.experiment_rows("codiesp") == {}
 
 
-@pytest.mark.parametrize("name", ["matrix", "rank_sweep", "languages", "matched_parameters"])
+@pytest.mark.parametrize("name", ["matrix", "rank_sweep", "languages", "matched_parameters", "footprint"])
 def test_every_row_of_every_experiment_composes(name: str) -> None:
     rows = configs.experiment_rows(name)
     assert rows

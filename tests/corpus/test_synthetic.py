@@ -13,7 +13,7 @@ from clinfed.corpus import icd10
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers.synthetic import Synthetic
 from clinfed.corpus.splits import split_of, training_slice
-from clinfed.corpus.synthetic import codes, generate, oracle
+from clinfed.corpus.synthetic import MOST_CODES, codes, generate, oracle
 from clinfed.corpus.synthetic.generator import Generated, generate_counted
 from clinfed.corpus.synthetic.lexicon import clinics, diagnoses
 from clinfed.corpus.synthetic.noise import add_noise, fold
@@ -241,3 +241,15 @@ def test_full_size_is_neither_toy_nor_trick_for_the_lexicon(full, fraction, expe
 def test_full_size_can_be_read_by_one_who_knows_the_rules(full):
     test = [note for note in full.notes if split_of(note) == "test"]
     assert micro_f1([(set(note.spans), set(oracle(note.text, clinic=note.clinic))) for note in test]) >= 0.95
+
+
+def test_the_list_of_codes_is_filled_up_with_codes_that_no_note_has() -> None:
+    own, filled = Synthetic().codes(), Synthetic(min_codes=14_500).codes()
+    assert (len(own), len(filled), len(set(filled))) == (576, 14_500, 14_500)
+    assert set(own) < set(filled)
+    assert filled == sorted(filled)
+    assert all(icd10.normalise(code) == code and icd10.chapter(code) for code in filled)
+    assert Synthetic(min_codes=500).codes() == own
+    assert len(Synthetic(min_codes=MOST_CODES).codes()) == MOST_CODES
+    with pytest.raises(ValueError, match="min_codes"):
+        Synthetic(min_codes=MOST_CODES + 1)

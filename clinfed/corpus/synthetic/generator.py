@@ -1,12 +1,16 @@
 """The embedded synthetic corpus: `generate` makes the notes, `codes` lists the labels."""
 
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
+from string import ascii_uppercase
 
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic.lexicon import diagnoses
 from clinfed.corpus.synthetic.patients import FULL_PATIENTS, plan_patients
 from clinfed.corpus.synthetic.writer import Writer
+
+MOST_CODES = 26_000  # A00.0 to Z99.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,14 @@ def generate_counted(seed: int = 0, patients: int = FULL_PATIENTS) -> Generated:
     return Generated(sorted(notes, key=lambda note: note.id), words, noised)
 
 
-def codes() -> list[str]:
-    """Return the sorted codes that the generator can annotate: the label list that all sides share."""
-    return sorted(diagnoses())
+def codes(at_least: int = 0) -> list[str]:
+    """Return the sorted codes that the generator can annotate: the label list that all sides share.
+
+    at_least: so many, filled up in order with codes that no note has; at most MOST_CODES.
+    """
+    own = diagnoses()
+    forms = (
+        f"{letter}{number:02}.{place}" for letter in ascii_uppercase for number in range(100) for place in range(10)
+    )
+    unused = (form for form in forms if form not in own)
+    return sorted([*own, *islice(unused, max(0, at_least - len(own)))])

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clinfed.errors import UserError
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import Hits
@@ -26,8 +27,11 @@ class Finished:
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
-        """Return the run whose record this is."""
-        return cls(read(path), read_counts(path.with_name("counts.json")), read_hits(path.parent))
+        """Return the run whose record this is. Raises: UserError where it was judged on no test note."""
+        counts = read_counts(path.with_name("counts.json"))
+        if not counts:
+            raise UserError(f"{path}: the run had no test note to be judged on, expected some; take more patients")
+        return cls(read(path), counts, read_hits(path.parent))
 
     def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
         """Return a system's counts over all clinics, None where it was not judged."""
