@@ -67,6 +67,6 @@ def slow(content: object) -> None:
     time.sleep(SLOW_S)
 
 
-ATTACKS = (nan, huge, replayed, garbage, slow)  # one a round, then from the first again
+ATTACKS = (nan, huge, replayed, garbage) * 4 + (slow,)  # one a round, then from the first again
 
 ClientApp.__call__ = hostile
