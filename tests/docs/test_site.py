@@ -40,6 +40,13 @@ def test_links_to_files_outside_of_the_docs_lead_to_copies(site: Path) -> None:
     assert (site / copied).read_bytes() == (ROOT / "clinfed_tiny" / "README.md").read_bytes()
 
 
+def test_every_test_that_a_page_names_is_there() -> None:
+    pages = [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
+    named = {name for page in pages for name in re.findall(r"`(tests/[\w/]+\.py)`", page)}
+    assert len(named) > 20
+    assert not [name for name in named if not (ROOT / name).is_file()]
+
+
 def test_shapes_stand_in_a_paragraph_of_their_own(site: Path) -> None:
     page = (site / "reference" / "extending.html").read_text("utf-8")
     assert "<p><strong>Shapes:</strong> hidden (N, H) of N words" in page
