@@ -19,9 +19,8 @@ HOSTILE = Path(__file__).parent / "hostile"
 LIAR = "mallory"
 # 99 rounds, with the last validation and the closing question, are a hundred lies and one.
 ROUNDS = int(os.environ.get("CLINFED_TEST_HOSTILE_ROUNDS", "4"))
-LIES = (Reason.NOT_FINITE, Reason.OVERSIZED, Reason.REPLAYED, Reason.OUT_OF_REACH) * 4 + (
-    Reason.LATE,
-)  # hostile.ATTACKS
+# As ATTACKS in hostile/sitecustomize.py.
+LIES = [*[Reason.NOT_FINITE, Reason.OVERSIZED, Reason.REPLAYED, Reason.OUT_OF_REACH] * 4, Reason.LATE]
 OVERRIDES = (f"rounds={ROUNDS}", "training.schedule=constant")
 DEADLINE_S = 45  # for what takes 10 s; once the hostile site lets it pass
 MB = 2**20
@@ -96,9 +95,7 @@ def test_each_lie_is_named_in_the_record_with_its_site(attacked: Any) -> None:
     reasons = [[each["reason"] for each in entry] for entry in refused]
     expected = [[LIES[index % len(LIES)]] for index in range(ROUNDS)]
     expected[-1].append(Reason.COUNTS)  # to the last validation
-    for index, found in enumerate(reasons):
-        busy = index >= len(LIES) and index % len(LIES) < 2  # perhaps still with the slow answer of the round before
-        assert found == expected[index] or (busy and found == [Reason.LATE]), (index, found)
+    assert reasons == expected
     assert [each["reason"] for each in record["test_refused"]] == [Reason.LATE]
     assert f"clinic {LIAR} left out: {Reason.OVERSIZED}" in printed
 

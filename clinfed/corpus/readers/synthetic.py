@@ -17,9 +17,7 @@ class Synthetic(Corpus):
     train_fraction: float = 0.2  # the default job's slice: about 3,000 training notes
     seed: int = 0  # of the notes; another seed gives other patients
     patients: int = 320  # 320 gives the published size, 21,812 notes
-    min_codes: int = (
-        0  # fills the list of codes up to so many with codes that no note has: a head of a real list's size
-    )
+    min_codes: int = 0  # of the shared list: codes that no note has fill it up, as in a real one
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_codes <= MOST_CODES:
