@@ -93,13 +93,13 @@ def _keep_detail(failure: protocol.Failure) -> None:
 
 def _hello(message: Message, context: Context) -> RecordDict:
     cache, clinic = _at_work(context)
-    state = cache.first_state(len(clinic.codes))
+    shapes = cache.shapes(len(clinic.codes))
     notes = {split: len(clinic.split(split)) for split in SPLITS}
     # What the rounds will need is encoded now, and once; the test split waits for the closing.
     lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if notes[split]}
     held = {f"{split}_mentions": sum(len(note.spans) for note in clinic.split(split)) for split in SPLITS}
     held["train_windows"] = len(cache.encoded(clinic, "train").lengths) if notes["train"] else 0
-    ours = fingerprints.of_run(cache.run, clinic.codes, state.shapes)
+    ours = fingerprints.of_run(cache.run, clinic.codes, shapes)
     roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
     identity = _identity(clinic, message) | {f"fingerprint.{name}": value for name, value in ours.items()}
     identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}

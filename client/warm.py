@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from client.clinic import Clinic, Simulation, read_site
 from client.permission import admit_run
 from client.site import PARTITION, PARTITIONS, NodeConfig, Site, of_node
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import Shapes
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note
@@ -41,7 +41,6 @@ class Warm:
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._hints: dict[str, Hints] = {}
-        self._first_states: dict[int, AdapterState] = {}
         self._tagger: Tagger | None = None
 
     def clinic(self, node_config: NodeConfig) -> Clinic:
@@ -67,21 +66,20 @@ class Warm:
     def tagger(self, num_codes: int) -> "Tagger":
         """Return the model, whose adapter holds whatever was written or trained last; the base is loaded once."""
         if self._tagger is None:
-            from clinfed.adapters.weights import read_state
             from clinfed.training.model import build
 
             with self.loading():
                 run = self.run
                 device = run.training.device
                 self._tagger = build(run.base, run.adapter, run.task, num_codes, seed=run.seed, device=device)
-                self._first_states[num_codes] = read_state(self._tagger)
                 self.base_loads += 1
         return self._tagger
 
-    def first_state(self, num_codes: int) -> AdapterState:
-        """Return the adapter and head as they were drawn from the run's seed."""
-        self.tagger(num_codes)
-        return self._first_states[num_codes]
+    def shapes(self, num_codes: int) -> Shapes:
+        """Return the shapes of adapter and head."""
+        from clinfed.adapters.weights import read_shapes
+
+        return read_shapes(self.tagger(num_codes))
 
     @cached_property
     def tokenizer(self) -> Any:

@@ -7,7 +7,6 @@ join.minimum clinics are left without it; later it only stays outside.
 import time
 from collections.abc import Callable, Mapping
 
-from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Refused
 from configs import Run
@@ -33,15 +32,15 @@ class Door:
         self._refused: list[Refused] = []
         self.federation: Federation
 
-    def open(self, expected: Callable[[], tuple[AdapterState, dict[str, str]]]) -> Federation:
+    def open(self, expected: Callable[[], dict[str, str]]) -> Federation:
         """Greet the first nodes, in a simulation as many as there are, else run.clinics (at least one).
 
-        expected: makes the server's first state and fingerprints; called while the clinics load theirs.
+        expected: makes the server's fingerprints; called while the clinics load theirs.
         Raises: UserError where fewer than join.minimum (0: all of them) are there in time, answer and fit.
         """
         asked = max(1, self._run.clinics)
         self._ask(self._await_nodes(asked))
-        _, self._ours = expected()
+        self._ours = expected()
         self._greet(wait=True)
         # The least: no site can pass for a simulation.
         simulated = min((int(answer.report["nodes"]) for answer in self._inside.values()), default=0)

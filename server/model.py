@@ -37,9 +37,9 @@ class Model:
         self.codes = tuple(run.corpus.codes())
         self.fingerprints: dict[str, str] = {}
 
-    def build(self) -> tuple[AdapterState, dict[str, str]]:
-        """Return the first state, drawn from the run's seed, and the fingerprints of this side."""
-        from clinfed.adapters.weights import read_state
+    def build(self) -> dict[str, str]:
+        """Load the model, adapter and head drawn from the run's seed; return the fingerprints of this side."""
+        from clinfed.adapters.weights import read_shapes
 
         run = self._run
         if self._tagger is None:
@@ -47,9 +47,8 @@ class Model:
 
             # On the CPU: the accelerator is for the clinics of a simulation.
             self._tagger = build(run.base, run.adapter, run.task, len(self.codes), seed=run.seed)
-        self._first = read_state(self._tagger)
-        self.fingerprints = fingerprints.of_run(run, self.codes, self._first.shapes)
-        return self._first, self.fingerprints
+        self.fingerprints = fingerprints.of_run(run, self.codes, read_shapes(self._tagger))
+        return self.fingerprints
 
     @property
     def tagger(self) -> "Tagger":
@@ -58,8 +57,10 @@ class Model:
         return self._tagger
 
     def start(self) -> ServerState:
-        """Return the state before the first round."""
-        return self._run.strategy.start(self._first)
+        """Return the state before the first round; asked for while the model is still as it was built."""
+        from clinfed.adapters.weights import read_state
+
+        return self._run.strategy.start(read_state(self.tagger))
 
     def save(self, folder: Path, state: AdapterState, results: str) -> None:
         """Write the adapter as a PEFT folder with head, label map and card."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+Shapes = dict[str, tuple[tuple[int, ...], str]]  # tensor name -> shape and dtype
+
 
 @dataclass(frozen=True)
 class AdapterState(Mapping[str, np.ndarray]):
@@ -39,7 +41,7 @@ class AdapterState(Mapping[str, np.ndarray]):
         return sum(array.nbytes for array in self.tensors.values())
 
     @property
-    def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
+    def shapes(self) -> Shapes:
         """Return each tensor's shape and dtype: what all sides must agree on."""
         return {name: (array.shape, array.dtype.str) for name, array in self.tensors.items()}
 

@@ -5,10 +5,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import AdapterState, Shapes
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+FLOAT32 = np.dtype(np.float32).str  # as it travels
 
 
 class Tagger(Protocol):
@@ -23,6 +26,11 @@ def read_state(tagger: Tagger) -> AdapterState:
     return AdapterState(
         {name: parameter.detach().float().cpu().numpy().copy() for name, parameter in learnt_parameters(tagger)}
     )
+
+
+def read_shapes(tagger: Tagger) -> Shapes:
+    """Return the shapes that read_state would have, without a copy of any number."""
+    return {name: (tuple(each.shape), FLOAT32) for name, each in learnt_parameters(tagger)}
 
 
 def write_state(tagger: Tagger, state: AdapterState) -> None:

@@ -179,7 +179,7 @@ def verdict(low: float, high: float) -> str:
 
 def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str], None]) -> Adaptation:
     """Return the adapter trained further from `start` on the clinic's training notes, both judged on its test notes."""
-    if warm.first_state(len(clinic.codes)).shapes != start.shapes:
+    if warm.shapes(len(clinic.codes)) != start.shapes:
         raise UserError("the adapter's tensors have other shapes than its settings say; copy its folder again")
     show(f"{len(clinic.split('train')):,} training notes, {len(clinic.split('test')):,} test notes; judging the start")
     before = judge(warm, clinic, start, "test", closing=True)

@@ -71,7 +71,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     tagger = cache.tagger(len(learner.codes))
     # The first state is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
     model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
-    state, prints = model.build()
+    prints = model.build()
+    state = read_state(model.tagger)
     recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started
     recorder.add_round(train_all(cache, learner, clinics, state, show))

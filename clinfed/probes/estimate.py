@@ -28,6 +28,7 @@ class MemoryEstimate:
 
     baseline: int  # of the process before the base is loaded: interpreter and libraries; 0 on CUDA
     weights: int  # base, adapter and head
+    received: int  # the state as it came, which outlives the training; 0 on CUDA, since it stays in main memory
     moments: int  # AdamW keeps two float32 numbers for each that is learnt
     step: int  # activations, logits and gradients at the worst moment of a step
     allocator: int  # holes in the C library's heap, and what the first steps load; 0 on CUDA
@@ -103,10 +104,10 @@ def estimate_memory(
     held, moments = sum(weights) + packed, 2 * FLOAT_BYTES * learnt
     step = max(0, _tensor_peak(events) - moments)
     if device != "cpu":
-        return MemoryEstimate(0, held, moments, step, 0)
+        return MemoryEstimate(0, held, 0, moments, step, 0)
     holes = max(0, _heap_peak([*weights, packed], events) - held - moments - step)
     extra = FIRST_USE_BYTES + (BF16_BYTES_PER_SHAPE if bf16 else 0)
-    return MemoryEstimate(baseline, held, moments, step, holes + extra)
+    return MemoryEstimate(baseline, held, FLOAT_BYTES * learnt, moments, step, holes + extra)
 
 
 def _tensor_peak(events: "list[Event]") -> int:

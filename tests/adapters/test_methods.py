@@ -17,7 +17,7 @@ from clinfed.adapters.lokr import Lokr, num_parameters, saturated
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.weights import Tagger, read_state, write_state
+from clinfed.adapters.weights import Tagger, read_shapes, read_state, write_state
 from clinfed.bases import Base, base_sha256, load_encoder
 from clinfed.errors import UserError
 
@@ -165,6 +165,12 @@ def test_a_written_state_is_read_back_and_gives_the_same_logits(adapter: Adapter
     assert read_state(fresh).sha256() == state.sha256()
     with torch.no_grad():
         assert torch.equal(logits(fresh), logits(trained))
+
+
+@pytest.mark.parametrize("adapter", [*ADAPTERS, Full()], ids=name_of)
+def test_the_shapes_are_those_of_the_state_without_its_numbers(adapter: Adapter, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base(), adapter)
+    assert read_shapes(tagger) == read_state(tagger).shapes
 
 
 def test_a_read_state_is_a_copy(small_base: MakeBase) -> None:

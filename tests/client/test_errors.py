@@ -14,6 +14,7 @@ import client.app
 import client.warm
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
+from clinfed.adapters.weights import read_state
 
 NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann"
 
@@ -47,7 +48,7 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         content = RecordDict({protocol.QUESTION: question})
         if kind != protocol.HELLO:
             cache, clinic = client.app._at_work(context)
-            content[protocol.ADAPTER] = client.app._write_adapter(cache.first_state(len(clinic.codes)))
+            content[protocol.ADAPTER] = client.app._write_adapter(read_state(cache.tagger(len(clinic.codes))))
         message = Message(content, 1, kind)
         message.metadata.__dict__["_message_id"] = "1"
         return client.app.app(message, context)

@@ -65,7 +65,7 @@ def test_the_parts_are_those_worked_by_hand() -> None:
     estimate = estimate_of(Lora(r=8), windows=2, tokens=32)
     # A layer, over r: Wqkv 256 + 768, Wo 256 + 256, Wi 256 + 1,024, Wo 512 + 256: 3,584. Head: 257 * 801.
     learnt = 4 * 3_584 * 8 + 257 * 801
-    assert estimate.moments == 8 * learnt
+    assert (estimate.moments, estimate.received) == (8 * learnt, 4 * learnt)
     # Embeddings 9,000 * 256; a layer 256 * (768 + 256 + 1,024 + 512) and two norms, the first layer without its first.
     base = 9_000 * 256 + 4 * (655_360 + 512) - 256 + 2 * 256
     assert estimate.weights == pytest.approx(4 * (base + learnt), rel=1e-3)  # buffers for rotary positions come on top
@@ -91,6 +91,6 @@ def test_on_cuda_neither_libraries_nor_holes_count() -> None:
     encoder = Lora(r=8).attach(meta_encoder(Base(config=MODERNBERT)).requires_grad_(False))
     head = nn.Linear(256, 801, device="meta")
     estimate = estimate_memory(encoder, head, windows=2, tokens=32, device="cuda")
-    assert (estimate.baseline, estimate.allocator) == (0, 0)
+    assert (estimate.baseline, estimate.received, estimate.allocator) == (0, 0, 0)
     assert estimate.total == estimate.weights + estimate.moments + estimate.step
     assert not torch.is_grad_enabled() or estimate.step > 0

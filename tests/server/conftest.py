@@ -15,6 +15,7 @@ import client.warm
 from client.app import app as client_app
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import read_state
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
 from server.door import Door
@@ -187,7 +188,8 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         patch.setenv("CLINFED_HOME", str(tmp_path_factory.mktemp("table")))
         patch.setattr(client.warm, "_warm", None)
         model = Model(run)
-        state, _ = model.build()
+        model.build()
+        state = read_state(model.tagger)
         grid = LocalGrid(5, config, None, None)
         exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
         federation = Door(exchange, run).open(model.build)
