@@ -1,7 +1,9 @@
 """clinfed compare compare.seeds=5: centralised, federated and local-only training on one budget, in one table.
 
-Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its own; a run whose record is there is not
-run again, so a comparison can be stopped and resumed, and the table says what is pending.
+One budget: each row passes over its notes as often and, where notes of several clinics are in one place, takes as many
+windows a step as those clinics at once. Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its
+own; a run whose record is there is not run again, so a comparison can be stopped and resumed, and the table says what
+is pending.
 """
 
 import argparse
@@ -134,19 +136,28 @@ def plan_rows(run: configs.Run) -> Iterator[Row]:
         return
     from client.clinic import Simulation
 
-    simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
-    languages = sorted({note.language for notes in simulation.dealt.values() for note in notes if note.language})
-    for name in simulation.dealt:
+    dealt = Simulation.deal(run, run.clinics or DEFAULT_CLINICS).dealt
+    spoken = {name: {note.language for note in notes} for name, notes in dealt.items()}
+    languages = sorted(set().union(*spoken.values()) - {""})
+    for name in dealt:
         yield Row(f"local {name}", "train", (f"only.clinic={name}",))
     if len(languages) > 1:
         for language in languages:
-            yield Row(f"language {language}", "train", (f"only.language={language}",))
-    yield Row("centralised", "train")
-    yield Row("centralised half", "train", ("only.share=0.5",))
+            speaking = sum(language in each for each in spoken.values())
+            yield Row(f"language {language}", "train", (f"only.language={language}", together(run.training, speaking)))
+    batch = together(run.training, len(dealt))
+    yield Row("centralised", "train", (batch,))
+    yield Row("centralised half", "train", ("only.share=0.5", batch))
     yield Row("federated", "simulate")
-    yield Row("centralised lexicon", "train", ("task.lexicon=true",))
+    yield Row("centralised lexicon", "train", ("task.lexicon=true", batch))
     yield Row("federated lexicon", "simulate", ("task.lexicon=true",))
     yield Row("document classifier", "classify")
+
+
+def together(training: "Training", clinics: int) -> str:
+    """Return the batch for one place that sees as many windows a step as so many clinics at once."""
+    key = "batch_tokens" if training.batch_tokens else "batch_notes"
+    return f"training.{key}={getattr(training, key) * clinics}"
 
 
 def select(rows: list[Row], wanted: Sequence[str]) -> list[Row]:

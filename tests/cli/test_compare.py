@@ -113,6 +113,22 @@ def test_the_rows_are_every_clinic_every_language_and_the_joint_ones(world: Any)
     assert set(names[4:]) == joint | {"document classifier"}
 
 
+def test_one_place_takes_as_many_windows_a_step_as_its_clinics_together(world: Any) -> None:
+    mixed = [*world.overrides, "partition=iid", "clinics=4"]
+
+    def batches(*overrides: str) -> dict[str, list[str]]:
+        rows = plan_rows(load([*overrides, "training.batch_notes=3"]))
+        return {row.name: [each for each in row.overrides if each.startswith("training.")] for row in rows}
+
+    by_language, by_chance = batches(*world.overrides), batches(*mixed)
+    for row in ("centralised", "centralised half", "centralised lexicon"):
+        assert (by_language[row], by_chance[row]) == (["training.batch_notes=6"], ["training.batch_notes=12"])
+    assert by_language["language ca"] == ["training.batch_notes=3"]
+    assert by_chance["language ca"] == ["training.batch_notes=12"]
+    assert by_language["federated"] == by_language["local ca"] == by_language["federated lexicon"] == []
+    assert batches(*mixed, "training.batch_tokens=64")["centralised"] == ["training.batch_tokens=256"]
+
+
 def test_an_unknown_row_lists_the_known_ones(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *world.overrides, "compare.rows=centralized"]) == 2
     assert "choose from local ca, local es" in capsys.readouterr().err
