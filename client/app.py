@@ -199,7 +199,9 @@ def _load_report(cache: "Warm") -> dict[str, float]:
 
 
 def _read_adapter(content: RecordDict) -> AdapterState:
-    return decode(content[protocol.ADAPTER][protocol.TENSORS].data, version=int(content[protocol.QUESTION]["wire"]))
+    """Return the message's adapter, which leaves the message: two copies would be held through the training."""
+    received = content.pop(protocol.ADAPTER)
+    return decode(received[protocol.TENSORS].data, version=int(content[protocol.QUESTION]["wire"]))
 
 
 def _write_adapter(state: AdapterState) -> ArrayRecord:

@@ -84,6 +84,16 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 
 
+def has(values: Mapping[str, Any], key: str) -> bool:
+    """Return whether a resolved run has a setting, or a group, of this dotted key: IA3 has no rank."""
+    found: Any = values
+    for part in key.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return False
+        found = found[part]
+    return True
+
+
 def value_of(values: Mapping[str, Any], key: str) -> str:
     """Return the value of a dotted key of a resolved run, as one types it; "none" where it has no such key."""
     found = dict(_leaves(values))

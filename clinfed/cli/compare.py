@@ -9,18 +9,17 @@ is pending.
 import argparse
 import hashlib
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import configs
-from clinfed.cli import add_overrides
+from clinfed.cli import add_overrides, cores
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
 SEEDS = "compare.seeds="
 ROWS = "compare.rows="
+NOT_OF_A_ROW = ("seed", "output", "resume")  # keys in which the runs of a row differ
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
 
 
@@ -45,6 +45,7 @@ class Row:
     name: str
     command: str  # "train", "simulate" or "classify"
     overrides: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)  # the resolved run, of any seed
 
     @property
     def record(self) -> str:
@@ -52,12 +53,21 @@ class Row:
         return documents.FILE if self.command == "classify" else "record.json"
 
     def finished(self, parent: Path, seed: int) -> Path | None:
-        """Return the record of the newest finished run of a seed."""
-        return record_of(self.folder(parent, seed), self.record)
+        """Return the record of the newest finished run of a seed, None where that one had other settings.
+
+        A row may mean something else after an upgrade. Settings that only one of the two versions knows do not count.
+        """
+        path = record_of(self.folder(parent, seed), self.record)
+        if path is None:
+            return None
+        had = json.loads(path.read_text(encoding="utf-8"))["config"]
+        changed = [key for key in configs.differing(had, self.settings) if key.split(".")[0] not in NOT_OF_A_ROW]
+        known = [key for key in changed if configs.has(had, key) and configs.has(self.settings, key)]
+        return None if known else path
 
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""
-        return parent / self.name.replace(" ", "-") / f"seed-{seed}"
+        return parent / self.name / f"seed-{seed}"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -77,13 +87,16 @@ def run(args: argparse.Namespace) -> int:
     seeds, wanted, overrides = split_options(configs.absolute_paths(args.overrides, Path.cwd()))
     chosen = configs.load(overrides)
     refuse_missing_paths(chosen)
-    folder = comparison_folder(overrides)
     out = sys.stderr if args.json else sys.stdout
 
     def show(line: str) -> None:
         print(line, file=out, flush=True)
 
-    plan = select(list(plan_rows(chosen)), wanted)
+    plan = [
+        replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides])))
+        for row in select(list(plan_rows(chosen)), wanted)
+    ]
+    folder = comparison_folder(overrides)
     failed = (
         [] if args.table else run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
     )
@@ -136,16 +149,17 @@ def plan_rows(run: configs.Run) -> Iterator[Row]:
         return
     from client.clinic import Simulation
 
-    dealt = Simulation.deal(run, run.clinics or DEFAULT_CLINICS).dealt
-    spoken = {name: {note.language for note in notes} for name, notes in dealt.items()}
+    simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
+    clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
+    spoken = {each.name: {note.language for note in notes} for each in clinics if (notes := each.split("train"))}
     languages = sorted(set().union(*spoken.values()) - {""})
-    for name in dealt:
+    for name in spoken:
         yield Row(f"local {name}", "train", (f"only.clinic={name}",))
     if len(languages) > 1:
         for language in languages:
             speaking = sum(language in each for each in spoken.values())
             yield Row(f"language {language}", "train", (f"only.language={language}", together(run.training, speaking)))
-    batch = together(run.training, len(dealt))
+    batch = together(run.training, len(spoken))
     yield Row("centralised", "train", (batch,))
     yield Row("centralised half", "train", ("only.share=0.5", batch))
     yield Row("federated", "simulate")
@@ -184,7 +198,7 @@ def record_of(folder: Path, name: str = "record.json") -> Path | None:
 
 def side_by_side(training: "Training") -> int:
     """Return how many plain loops may run at once: those that have cores of their own; one on an accelerator."""
-    return max(1, (os.cpu_count() or 1) // training.threads) if training.device == "cpu" else 1
+    return max(1, cores() // training.threads) if training.device == "cpu" else 1
 
 
 def run_pending(

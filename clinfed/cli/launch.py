@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from clinfed.cli import reaper
+from clinfed.cli import cores, reaper
 from clinfed.errors import UserError
 from clinfed.fingerprints import PACKAGES, bundled_files, root_of
 
@@ -49,7 +49,7 @@ class Resources:
     @property
     def workers(self) -> int:
         """Return how many clinics work at once: no more than there are, nor than the cores allow."""
-        return max(1, min(self.clinics, (os.cpu_count() or 1) // self.threads))
+        return max(1, min(self.clinics, cores() // self.threads))
 
     @property
     def federation_config(self) -> str:

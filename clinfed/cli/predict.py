@@ -9,7 +9,6 @@ is the probability, at its first word, that this word is inside a mention of thi
 import argparse
 import itertools
 import json
-import os
 import sys
 import time
 from collections import Counter
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from clinfed.cli import cores
 from clinfed.cli.adapted import Adapted, open_adapter
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
@@ -47,9 +47,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--lexicon", type=Path, help="annotated notes of this site, for adapters with task.lexicon=true"
     )
     parser.add_argument("--min-score", type=float, default=0.0, help="leave out mentions below this score, in [0, 1]")
-    parser.add_argument(
-        "--threads", type=int, default=len(os.sched_getaffinity(0)), help="by default one for each core"
-    )
+    parser.add_argument("--threads", type=int, default=cores(), help="by default one for each core")
     parser.add_argument("--json", action="store_true", help="last line of standard output: the summary as JSON")
 
 

@@ -4,10 +4,13 @@ A RUN is the folder of a run or of a comparison. Notes are shown of an invented 
 """
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import configs
+from clinfed.cli.compare import record_of
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished
@@ -17,6 +20,7 @@ from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
 from configs.discovery import plugin_class
 
 SHOWN_NOTES = 30
+NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -29,6 +33,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "--show-notes-of-this-site",
         action="store_true",
         help="highlight notes of any corpus: only where the page stays with those who may read them",
+    )
+    parser.add_argument(
+        "--by-code",
+        nargs=2,
+        metavar=("OURS", "THEIRS"),
+        default=(),
+        help="two rows whose codes are compared (federated and centralised, else the first two)",
     )
     parser.add_argument("--verify", action="store_true", help="write nothing; have all scores again from the counts")
 
@@ -47,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
         notes = shown_notes(path, finished, args.notes)
     sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
     by_seed = read_finished(of_documents)
-    report = Report(results, sources, notes, notes_by=f"predicted by {shown.name}", corpus=corpus, documents=by_seed)
+    by = f"predicted by {shown.name}"
+    report = Report(results, sources, notes, notes_by=by, corpus=corpus, documents=by_seed, by_code=args.by_code)
     for file in report.write(args.output):
         print(file)
     return 0
@@ -62,19 +74,62 @@ Found = tuple[Path, str, Finished]  # folder, name of the row, run
 
 
 def gather(folders: Iterable[Path]) -> list[Found]:
-    """Return all runs below the folders. Raises: UserError where there is none."""
+    """Return all runs below the folders, of each row and seed of a comparison the newest.
+
+    Raises: UserError where there is none, or the same run twice.
+    """
     found: list[Found] = []
     for folder in folders:
-        records_below = sorted([*folder.glob("record.json"), *folder.glob("*/seed-*/*/record.json")])
+        newest = [record_of(each) for each in sorted(folder.glob("*/seed-*"))]
+        records_below = [*folder.glob("record.json"), *(path for path in newest if path is not None)]
         if not records_below:
             raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
         for path in records_below:
             finished = Finished.of(path)
-            row = path.parents[2].name.replace("-", " ") if path.parents[1].name.startswith("seed-") else ""
+            row = path.parents[2].name if path.parents[1].name.startswith("seed-") else ""
             found.append(
                 (path.parent, row or next(name for name in ADAPTERS if name in finished.record["test"]), finished)
             )
-    return found
+    return told_apart(found)
+
+
+def told_apart(found: Sequence[Found]) -> list[Found]:
+    """Return the runs, those of one row with different settings as rows of their own, named by what differs.
+
+    Raises: UserError for two runs of the same settings and seed: their mean would be no mean over seeds.
+    """
+    named: list[Found] = []
+    places: dict[tuple[str, int], Path] = {}
+    for row in dict.fromkeys(name for _, name, _ in found):
+        runs = [(path, run) for path, name, run in found if name == row]
+        for (path, run), settings in zip(runs, distinguishing([run.record["config"] for _, run in runs]), strict=True):
+            name, seed = f"{row} ({settings})" if settings else row, run.record["seeds"]["run"]
+            if (name, seed) in places:
+                raise UserError(
+                    f"{path}: has the settings and the seed of {places[name, seed]}; leave one of the two out"
+                )
+            places[name, seed] = path
+            named.append((path, name, run))
+    return named
+
+
+def distinguishing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what tells each resolved run from the others, as overrides, "" where nothing does.
+
+    Seeds and places do not count, nor does a setting that an older version did not know.
+    """
+    keys = sorted({key for other in runs for key in configs.differing(runs[0], other)})
+    keys = [key for key in keys if key.split(".")[0] not in NO_DIFFERENCE]
+    keys = [key for key in keys if all(configs.has(run, key) for run in runs)]
+    chosen = [key.removeprefix("options.") for key in keys if key.startswith("options.")]
+    short = [key for key in keys if key.startswith("options.") or key.split(".")[0] not in chosen]
+    brief, full = ([_written(run, which) for run in runs] for which in (short, keys))
+    return brief if len(set(brief)) == len(set(full)) else full
+
+
+def _written(run: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Return the settings as overrides, of a path its last part: whoever reads a report need not know the folders."""
+    return " ".join(f"{key.removeprefix('options.')}={Path(configs.value_of(run, key)).name}" for key in keys)
 
 
 def gather_documents(folders: Iterable[Path]) -> list[Path]:
@@ -83,7 +138,7 @@ def gather_documents(folders: Iterable[Path]) -> list[Path]:
 
 
 def as_results(found: Sequence[Found]) -> list[Result]:
-    """Return the runs by row; of two runs of one row and seed the later counts."""
+    """Return the runs by row and seed."""
     rows: dict[str, dict[int, Finished]] = {}
     for _, name, finished in found:
         rows.setdefault(name, {})[finished.record["seeds"]["run"]] = finished

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 SPACE = Path(configs.__file__).with_name("sweep") / "default.yaml"
 
+BUDGET = ("rounds", "training.local_epochs", "corpus.", "only.", "seed")  # what all rows share, or they say nothing
+
 Space = Mapping[str, Mapping[str, Any]]  # key -> {low, high, log} or {choices}
 
 
@@ -45,12 +47,14 @@ def run(args: argparse.Namespace) -> int:
     overrides = configs.absolute_paths(args.overrides, Path.cwd())
     space = read_space(args.space)
     out = sys.stderr if args.json else sys.stdout
-    studies: dict[str, Study] = {}
-    for row in args.row or [""]:
-        own = [*overrides, *row.split()]
-        refuse_missing_paths(configs.load(own))
-        studies[row or "as given"] = search(own, space, args.trials, out)
-    rows = [summary(row, study) for row, study in studies.items()]
+    overrides_by_row = {row or "as given": [*overrides, *row.split()] for row in args.row or [""]}
+    shared = configs.resolved(configs.load(overrides))
+    for row, own in overrides_by_row.items():  # all of them, before the first is searched
+        run = configs.load(own)
+        refuse_missing_paths(run)
+        refuse_other_budget(row, configs.resolved(run), shared)
+    studies = {row: search(own, space, args.trials, out) for row, own in overrides_by_row.items()}
+    rows = [summary(row, study, args.trials) for row, study in studies.items()]
     for each in rows:
         settings = " ".join(f"{key}={value}" for key, value in each["settings"].items())
         print(
@@ -85,17 +89,18 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     given = {override.split("=")[0] for override in overrides}
     run = configs.resolved(configs.load(overrides))
-    searched = {key: each for key, each in space.items() if key not in given and _has(run, key)}
+    searched = {key: each for key, each in space.items() if key not in given and configs.has(run, key)}
     digest = hashlib.sha256(json.dumps([sorted(overrides), searched], sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         study_name=digest,
         storage=JournalStorage(JournalFileBackend(str(folder / f"{digest}.log"))),
-        sampler=optuna.samplers.TPESampler(seed=int(digest, 16) % 2**32),
         direction="maximize",
         load_if_exists=True,
     )
+    # A resumed study must not draw the trials again that it has; the same calls give the same trials.
+    study.sampler = optuna.samplers.TPESampler(seed=(int(digest, 16) + len(study.trials)) % 2**32)
 
     def objective(trial: "Trial") -> float:
         chosen = [f"{key}={_suggest(trial, key, each)}" for key, each in searched.items()]
@@ -130,23 +135,24 @@ def finished(study: "Study") -> list[Any]:
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
 
 
-def summary(row: str, study: "Study") -> dict[str, Any]:
-    """Return a row's best trial, and of how many."""
-    best = study.best_trial
-    return {"row": row, "validation_f1": best.value, "trials": len(finished(study)), "settings": dict(best.params)}
+def summary(row: str, study: "Study", trials: int) -> dict[str, Any]:
+    """Return the best of a row's first trials, as many as each row gets, and how many those are."""
+    counted = finished(study)[:trials]
+    best = max(counted, key=lambda trial: trial.value)
+    return {"row": row, "validation_f1": best.value, "trials": len(counted), "settings": dict(best.params)}
+
+
+def refuse_other_budget(row: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+    """Raise UserError where a row would train longer, or on other notes, than the other rows."""
+    for key in configs.differing(own, shared):
+        if key.startswith(BUDGET):
+            raise UserError(
+                f'--row "{row}": has {key}={configs.value_of(own, key)} where the other rows have '
+                f"{configs.value_of(shared, key)}; give it for all rows, outside of --row"
+            )
 
 
 def _suggest(trial: "Trial", key: str, each: Mapping[str, Any]) -> Any:
     if "choices" in each:
         return trial.suggest_categorical(key, list(each["choices"]))
     return trial.suggest_float(key, float(each["low"]), float(each["high"]), log=bool(each.get("log", False)))
-
-
-def _has(run: Mapping[str, Any], key: str) -> bool:
-    """Return whether the run has a setting of this dotted key: IA3 has no rank."""
-    value: Any = run
-    for part in key.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            return False
-        value = value[part]
-    return True

@@ -158,9 +158,9 @@ class SpanCounts:
             for band, (low, high) in BANDS.items()
         } | unnamed
 
-    def support(self) -> Counter[str]:
-        """Return the gold mentions of each code."""
-        return Counter({code: counts.support for code, counts in self.codes().items() if counts.support})
+    def support(self, language: str | None = None) -> Counter[str]:
+        """Return the gold mentions of each code, of one language or of all."""
+        return Counter({code: counts.support for code, counts in self.codes(language).items() if counts.support})
 
     def interval(self, level: float = 0.95, language: str | None = None) -> Interval:
         """Return the percentile interval of micro-F1. Raises: ValueError without replicates."""

@@ -46,6 +46,21 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     assert [line for line in lines if line.startswith("lexicon, pooled ")]
 
 
+def test_a_run_of_other_settings_is_not_taken_for_the_rows(compared: Any) -> None:
+    _, _, found = compared("compare.rows=local ca", "rounds=1")
+    path = record_of(Path(found["folder"], "local ca", "seed-0"))
+    record = json.loads(path.read_text("utf-8"))
+    record["config"]["training"]["batch_notes"] *= 2  # as if an older version had trained it with larger batches
+    del record["config"]["adapter"]["dropout"]  # and had not known this setting
+    path.write_text(json.dumps(record), "utf-8")
+    _, lines, _ = compared("compare.rows=local ca", "rounds=1", "--table")
+    assert lines[-2] == "pending: local ca (seed 0)"
+    record["config"]["training"]["batch_notes"] //= 2
+    path.write_text(json.dumps(record), "utf-8")
+    _, lines, _ = compared("compare.rows=local ca", "rounds=1", "--table")
+    assert not [line for line in lines if line.startswith("pending")]
+
+
 def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     small = ["compare.rows=document classifier", "classifier.passes=1", "classifier.hidden=8"]
     _, lines, _ = compared(*small, "--table")
@@ -94,7 +109,7 @@ def test_a_run_without_a_test_note_is_no_row(footprint: list[str], capsys: pytes
 
 
 def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(8)))  # of a machine that may have more
     assert [side_by_side(Training(threads=threads)) for threads in (1, 3, 16)] == [8, 2, 1]
     assert side_by_side(Training(device="cuda")) == 1
 
@@ -129,8 +144,12 @@ def test_one_place_takes_as_many_windows_a_step_as_its_clinics_together(world: A
     assert batches(*mixed, "training.batch_tokens=64")["centralised"] == ["training.batch_tokens=256"]
 
 
-def test_an_unknown_row_lists_the_known_ones(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_row_lists_the_known_ones(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     assert main(["compare", *world.overrides, "compare.rows=centralized"]) == 2
+    assert not list(tmp_path.iterdir())
     assert "choose from local ca, local es" in capsys.readouterr().err
     assert main(["compare", "seed=3"]) == 2
     assert "a comparison sets this itself" in capsys.readouterr().err

@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import configs
 from clinfed.cli import main
+from clinfed.cli.count import count_run
 
 REFERENCE = ["task=jerl", "base=mbert", "adapter=lora", "adapter.r=256", "head.labels=29001"]
 
@@ -81,3 +83,13 @@ def test_memory_is_estimated_on_request_and_adds_up(capsys: pytest.CaptureFixtur
     memory = json.loads(capsys.readouterr().out.splitlines()[-1])["memory_bytes"]
     assert memory.pop("total") == sum(memory.values())
     assert memory["weights"] > 4 * 4_000_000  # the embedded base has more than four million numbers
+
+
+def test_matched_parameters_are_matched() -> None:
+    counts = {
+        name: count_run(configs.load(overrides), num_codes=10).adapter
+        for name, overrides in configs.experiment_rows("matched_parameters").items()
+    }
+    assert set(counts) == {"lora", "dora", "loha", "lokr"}
+    assert counts["lora"] == 16 * 4 * (256 + 768 + 256 + 256 + 256 + 1024 + 512 + 256)  # r (inputs + outputs), 4 layers
+    assert all(count == pytest.approx(counts["lora"], rel=0.05) for count in counts.values())

@@ -1,5 +1,6 @@
 """`clinfed report`: a page of real runs, in a real browser; scores verified; notes only where anyone may see them."""
 
+import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ import pytest
 from clinfed.cli import main
 from clinfed.cli.compare import record_of
 from clinfed.evaluation import hits
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.record import read_counts, write_counts
 from clinfed.evaluation.report.pairs import difference_lines
 from clinfed.evaluation.report.results import Finished, Result
 
@@ -19,7 +22,7 @@ from clinfed.evaluation.report.results import Finished, Result
 def runs(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
     """Return the folders of two finished runs: on invented public notes, and on a site's notes with canaries."""
     home = tmp_path_factory.mktemp("home")
-    small = ["rounds=2", "adapter.r=4", "corpus.patients=16"]
+    small = ["rounds=2", "adapter.r=4", "corpus.patients=22"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLINFED_HOME", str(home))
         assert main(["train", *small, f"output={home / 'public'}"]) == 0
@@ -102,6 +105,69 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     assert "differs: centralised, all gold" in capsys.readouterr().out
 
 
+def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path: Path) -> None:
+    assert main(["report", *map(str, runs.values()), "-o", str(tmp_path / "both.html"), "--notes", "0"]) == 0
+    rows = [line.split(",")[0] for line in (tmp_path / "both.csv").read_text("utf-8").splitlines()[1:3]]
+    assert rows[0].startswith("centralised (")
+    assert rows[1].startswith("centralised (")
+    assert ("corpus=synthetic" in rows[0], "corpus=jsonl" in rows[1]) == (True, True)
+    assert str(runs["site"].parent.parent) not in (tmp_path / "both.html").read_text("utf-8")  # no folder is told
+    page = (tmp_path / "both.html").read_text("utf-8")
+    assert (runs["public"].name in page, runs["site"].name in page) == (True, True)
+
+
+def test_any_two_rows_are_compared_by_code(runs: dict[str, Path], tmp_path: Path) -> None:
+    worse = tmp_path / "worse"
+    shutil.copytree(runs["public"], worse)
+    record = json.loads((worse / "record.json").read_text("utf-8"))
+    record["config"]["training"]["learning_rate"] = 0.5
+    (worse / "record.json").write_text(json.dumps(record), "utf-8")
+    counts = read_counts(worse / "counts.json")
+    clinics = counts["centralised", "all"]
+    missed = {
+        name: SpanCounts({key: Counts(0, each.fp, each.support) for key, each in of.by_code.items()}, of.replicates)
+        for name, of in clinics.items()
+    }
+    write_counts(worse / "counts.json", counts | {("centralised", "all"): missed})
+    command = ["report", str(runs["public"]), str(worse), "-o", str(tmp_path / "two.html"), "--notes", "0"]
+    assert main(command) == 0
+    found = sum(each.micro().tp for each in clinics.values())
+    assert found > 0
+    *_, last = (tmp_path / "two-surplus.csv").read_text("utf-8").splitlines()
+    assert last.split(",")[2:] == [str(found), "0", str(found)]
+    assert main([*command, "--by-code", "centralised (training.learning_rate=0.5)", "no such row"]) == 2
+    assert (
+        main([*command, "--by-code", *(f"centralised (training.learning_rate={each})" for each in (0.5, 0.002))]) == 0
+    )
+    *_, last = (tmp_path / "two-surplus.csv").read_text("utf-8").splitlines()
+    assert last.split(",")[2:] == ["0", str(found), str(-found)]
+
+
+def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> None:
+    with (page.parent / "report-scores.csv").open(encoding="utf-8") as file:
+        of = {(row["split"], row["of"]): row for row in csv.DictReader(file)}
+    record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
+    test, validation = record["test"]["centralised"]["all"], record["rounds"][-1]["validation"]
+    for split, judged in (("test", test), ("validation", validation)):
+        assert float(of[split, "all"]["micro-F1"]) == pytest.approx(judged["micro"]["f1"], abs=6e-4)
+        assert float(of[split, "all"]["macro-F1"]) == pytest.approx(judged["macro"]["gold_or_predicted"], abs=6e-4)
+        for language in ("ca", "es"):
+            expected = judged["by_language"][language]["f1"]
+            assert float(of[split, language]["micro-F1"]) == pytest.approx(expected, abs=6e-4)
+        lowest = min(each["f1"] for each in judged["by_clinic"].values())
+        assert float(of[split, "worst clinic"]["micro-F1"]) == pytest.approx(lowest, abs=6e-4)
+    assert {"codes 1-4", "codes 5-19", "codes 20-99", "codes 100+"} <= {which for split, which in of if split == "test"}
+
+
+def test_the_same_run_twice_is_refused(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(runs["public"], copy)
+    assert main(["report", str(runs["public"]), str(copy)]) == 2
+    assert f"{copy}: has the settings and the seed of {runs['public']}" in capsys.readouterr().err
+
+
 def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "no run record" in capsys.readouterr().err
@@ -121,8 +187,30 @@ def test_in_a_browser_the_page_is_silent_and_its_tables_sort(browser: Any, page:
     assert first_column() == sorted(before, reverse=True)
     head.click()
     assert first_column() == sorted(before)
-    assert len(browser.find_elements("css selector", "figure svg")) == 5
+    assert len(browser.find_elements("css selector", "figure svg")) == 6
     assert browser.get_log("browser") == []
+
+
+@pytest.mark.parametrize(
+    "rising",
+    [
+        ["-", "< .001", ".040", ".5 [.4, .6]", "9", "1,024 [1, 2]", "20,000"],
+        ["-.292 [-.312, -.271]", "-.100 [-.2, .1]", ".004 [-.01, .02]"],
+        ["2025-12-31T23:00", "2026-01-02T09:00", "2026-11-20T08:00"],
+        ["1e9 notes", "4b8b98f25e47", "948419571d27"],  # texts that begin like numbers
+    ],
+)
+def test_numbers_are_sorted_as_numbers_and_texts_as_texts(browser: Any, page: Path, rising: list[str]) -> None:
+    browser.get(page.as_uri())
+    body = "document.querySelector('table.sortable tbody')"
+    rows = "".join(f"<tr><td>{text.replace('<', '&lt;')}</td></tr>" for text in rising[::-1])
+    browser.execute_script(f"{body}.innerHTML = arguments[0]", rows)
+    shown = f"return [...{body}.rows].map((row) => row.cells[0].textContent)"
+    head = browser.find_element("css selector", "table.sortable th button")
+    head.click()
+    assert browser.execute_script(shown) == rising[::-1]
+    head.click()
+    assert browser.execute_script(shown) == rising
 
 
 def test_in_the_dark_and_on_paper_text_is_readable(

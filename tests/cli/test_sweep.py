@@ -32,13 +32,16 @@ def test_a_sweep_goes_on_where_it_was_stopped(sweep: Any) -> None:
     first, rows = sweep("--trials", "1")
     assert len(first) == 1
     assert rows[0]["trials"] == 1
+    best_of_one = rows[0]
     second, rows = sweep("--trials", "2")
     assert [line.split(" | ")[0] for line in second] == ["trial 2/2"]
     assert rows[0]["trials"] == 2
     assert set(rows[0]["settings"]) == {"training.learning_rate", "adapter.r"}
     scores = [float(line.split(" F1 ")[1].split()[0]) for line in first + second]
     assert rows[0]["validation_f1"] == pytest.approx(max(scores), abs=6e-4)
+    assert len({line.split(" | ")[2] for line in first + second}) == 2  # not the first trial's settings again
     assert sweep("--trials", "2")[0] == []
+    assert sweep("--trials", "1") == ([], [best_of_one])  # the best of as many trials as any other row has
 
 
 def test_each_row_gets_as_many_trials_and_only_the_settings_that_it_has(sweep: Any) -> None:
@@ -47,6 +50,13 @@ def test_each_row_gets_as_many_trials_and_only_the_settings_that_it_has(sweep: A
         ("adapter=ia3", 1, {"training.learning_rate"}),
         ("adapter=lora adapter.r=2", 1, {"training.learning_rate"}),
     ]
+
+
+@pytest.mark.parametrize("longer", ["rounds=9", "training.local_epochs=2", "corpus.train_fraction=1.0"])
+def test_a_row_with_another_budget_is_refused(longer: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--row", "adapter=lora", "--row", f"adapter=dora {longer}"]) == 2
+    said = capsys.readouterr().err
+    assert f'--row "adapter=dora {longer}": has {longer} where the other rows have' in said
 
 
 def test_a_space_that_says_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

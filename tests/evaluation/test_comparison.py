@@ -60,6 +60,7 @@ def test_the_gap_is_closed_by_the_share_that_it_is_closed_by() -> None:
 
 def test_no_share_is_stated_of_a_gap_that_may_be_none() -> None:
     assert gap_closed(system("f", 0.5), [system("l", 0.51)], system("c", 0.5)) is None
+    assert gap_closed(system("f", 0.5), [system("l", 0.9)], system("c", 0.3)) is None  # below 0 it is none either
 
 
 def test_surpluses_add_up_to_the_difference_of_true_positives() -> None:

@@ -1,16 +1,31 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import BANDS
-from clinfed.evaluation.report.pairs import difference_lines, differences, surplus_lines
+from clinfed.evaluation.report.pairs import difference_lines, differences, pair_by_code, surplus_lines
 from clinfed.evaluation.report.results import ADAPTERS, ALL, LEXICONS, Finished, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
 MB = 1e6  # bytes
+SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1")
+COSTS = ("trainable_parameters", "training_s", "documents_per_s", "training_peak_bytes", "inference_peak_bytes")
 FREQUENCIES = [band for band in BANDS if band != "0"]  # a code that gold never holds has no recall to speak of
+
+
+@dataclass(frozen=True)
+class Score:
+    """One score of a row, the mean over its seeds. of: all notes, those in one language, some codes, one clinic's."""
+
+    split: str  # test or validation
+    of: str
+    micro_f1: float
+    interval: Interval | None = None
+    macro_f1: float | None = None
 
 
 def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
@@ -25,17 +40,15 @@ def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
 
 
 def surplus_of(results: Sequence[Result]) -> list[str]:
-    """Return as Markdown what the federated adapter finds more, and less, than the centralised one, where both ran."""
-    named = {result.name: result for result in results if result.runs}
-    if not {"federated", "centralised"} <= named.keys():
-        return []
-    return ["", "By code:", "", *(f"- {line}" for line in surplus_lines(named["federated"], named["centralised"]))]
+    """Return as Markdown what one row finds more, and less, than another by code, where there are two."""
+    pair = pair_by_code(results)
+    return ["", "By code:", "", *(f"- {line}" for line in surplus_lines(*pair))] if pair else []
 
 
 def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str]], list[str]]:
     """Return header, a row for each system that has a finished run, and the lines below."""
     finished = [result for result in results if result.runs]
-    languages = sorted({language for result in finished for run in result.system.runs for language in run.languages})
+    languages = _languages(finished)
     head = ["system", "seeds", "validation", "test F1 [95% interval]", "seeds' range", *languages, "worst clinic"]
     head += [
         *(f"codes {band}" for band in FREQUENCIES),
@@ -65,29 +78,24 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
     macro = [run.adapter.macro("gold_or_predicted") for run in runs]
     probes = [run.record["probes"] for run in runs]
-
-    def mean(values: Iterable[float]) -> float:
-        found = list(values)
-        return sum(found) / len(found) if found else 0.0
-
     return [
         result.name,
         str(len(runs)),
-        fraction(mean(each["micro"]["f1"] for each in validation)) if validation else "-",
+        fraction(_mean(each["micro"]["f1"] for each in validation)) if validation else "-",
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *(fraction(system.f1(language)) for language in languages),
-        fraction(mean(worst(run) for run in runs)),
+        fraction(_mean(worst(run) for run in runs)),
         *(fraction(each) for each in _by_frequency(system)),
-        fraction(mean(macro)),
-        fraction(mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
+        fraction(_mean(macro)),
+        fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
         f"{probes[0]['trainable_parameters']:,.0f}",
-        f"{mean(each['training_s'] for each in probes):.0f}",
-        f"{mean(each['documents_per_s'] for each in probes):.0f}",
-        f"{mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
-        f"{mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
-        f"{mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
-        f"{mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
+        f"{_mean(each['training_s'] for each in probes):.0f}",
+        f"{_mean(each['documents_per_s'] for each in probes):.0f}",
+        f"{_mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{_mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{_mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
+        f"{_mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
     ]
 
 
@@ -123,31 +131,85 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
 
 def _gap(finished: Sequence[Result]) -> list[str]:
     """Return what the federation closes of the gap from local-only to centralised training, where all are finished."""
-    by_name = {result.name: result.system for result in finished}
-    local = [system for name, system in by_name.items() if name.startswith("local ")]
+    by_name = {result.name: result for result in finished}
+    local = [result for name, result in by_name.items() if name.startswith("local ")]
     if not local or not {"federated", "centralised"} <= by_name.keys():
         return []
-    federated, centralised = by_name["federated"], by_name["centralised"]
-    if len({len(system.runs) for system in (federated, centralised, *local)}) > 1:
+    rows = [by_name["federated"], by_name["centralised"], *local]
+    if any(row.runs.keys() != rows[0].runs.keys() for row in rows):
         return []
+    federated, centralised, *alone = [row.system for row in rows]
     difference, (low, high) = federated.minus(centralised)
     lines = [f"federated minus centralised: {fraction(difference)} [{fraction(low)}, {fraction(high)}] F1, paired"]
-    closed = gap_closed(federated, local, centralised)
+    closed = gap_closed(federated, alone, centralised)
     if closed is None:
-        return [*lines, "gap from mean local-only to centralised: its 95% interval includes 0; no share is stated"]
+        return [*lines, "gap from mean local-only to centralised: its 95% interval is not above 0; no share is stated"]
     share, (low, high) = closed
     return [*lines, f"share of the gap from mean local-only to centralised: {share:.0%} [{low:.0%}, {high:.0%}]"]
 
 
+def scores(result: Result) -> list[Score]:
+    """Return all scores of a row, means over its seeds: on both splits over all notes, by language and by frequency.
+
+    A record keeps counts by code of the test split only, so validation has no bands and one macro-F1.
+    """
+    system, runs = result.system, list(result.runs.values())
+
+    def macro(language: str | None = None) -> float:
+        return _mean(run.adapter.macro("gold_or_predicted", language) for run in runs)
+
+    found = [Score("test", "all", system.f1(), system.interval(), macro())]
+    found += [
+        Score("test", language, system.f1(language), system.interval(language), macro(language))
+        for language in _languages([result])
+    ]
+    bands = zip(FREQUENCIES, _by_frequency(system), strict=True)
+    found += [Score("test", f"codes {band}", f1) for band, f1 in bands]
+    found.append(Score("test", "worst clinic", _mean(worst(run) for run in runs)))
+    validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
+    if len(validation) < len(runs):
+        return found
+    total = _mean(each["macro"]["gold_or_predicted"] for each in validation)
+    found.append(Score("validation", "all", _mean(each["micro"]["f1"] for each in validation), None, total))
+    for language in sorted({language for each in validation for language in each["by_language"]}):
+        f1 = _mean(each["by_language"][language]["f1"] for each in validation if language in each["by_language"])
+        found.append(Score("validation", language, f1))
+    lowest = [[clinic["f1"] for clinic in each["by_clinic"].values()] for each in validation]
+    return [*found, Score("validation", "worst clinic", _mean(min(each) for each in lowest if each))]
+
+
+def score_rows(results: Sequence[Result]) -> list[list[str]]:
+    """Return the scores of all finished rows below SCORES_HEAD."""
+    rows = []
+    for result in (each for each in results if each.runs):
+        for each in scores(result):
+            spread = [fraction(bound) for bound in each.interval] if each.interval else ["", ""]
+            average = "" if each.macro_f1 is None else fraction(each.macro_f1)
+            rows.append([result.name, each.split, each.of, fraction(each.micro_f1), *spread, average])
+    return rows
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return sum(found) / len(found) if found else 0.0
+
+
+def _languages(results: Iterable[Result]) -> list[str]:
+    return sorted({language for result in results for run in result.system.runs for language in run.languages})
+
+
 def _numbers(result: Result) -> dict[str, Any]:
     system = result.system
-    languages = sorted({language for run in system.runs for language in run.languages})
+    costs = [{key: run.record["probes"].get(key, 0) for key in COSTS} for run in result.runs.values()]
     return {
         "name": result.name,
         "seeds": sorted(result.runs),
         "micro_f1": system.f1(),
         "interval": list(system.interval()),
         "by_seed": system.by_seed(),
-        "by_language": {language: system.f1(language) for language in languages},
+        "by_language": {language: system.f1(language) for language in _languages([result])},
+        "scores": [asdict(each) for each in scores(result)],
+        "cost": {key: _mean(cost[key] for cost in costs) for key in COSTS}
+        | {key: _mean(run.record[key] for run in result.runs.values()) for key in ("bytes_up", "bytes_down")},
         "adapter_sha256": {seed: run.record["adapter_sha256"] for seed, run in result.runs.items()},
     }

@@ -8,15 +8,17 @@ from typing import Any
 
 from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report import holdings, plots
-from clinfed.evaluation.report.comparison import comparison_rows
+from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
 from clinfed.evaluation.report.highlights import Piece
 from clinfed.evaluation.report.pairs import (
     DIFFERENCES_HEAD,
     SURPLUS_HEAD,
+    TOTALS,
     difference_rows,
     mcnemar_note,
+    pair_by_code,
     surplus_lines,
     surplus_rows,
 )
@@ -46,6 +48,7 @@ class Report:
     notes_by: str = ""  # whose predictions they show
     corpus: str = ""
     documents: Mapping[int, FinishedDocuments] = field(default_factory=dict)  # by seed; a table of its own
+    by_code: Sequence[str] = ()  # names of the two rows whose codes are compared; by default as pair_by_code says
     title: str = "clinfed report"
     pictures: dict[str, Any] = field(default_factory=dict)
 
@@ -90,8 +93,9 @@ class Report:
             judged=self._judged(),
             head=head,
             rows=rows,
-            below=[*below, *surplus(self.results)],
+            below=[*below, *(surplus_lines(*pair) if (pair := self._pair) else [])],
             tables=[each[1:] for each in self._tables()],
+            totals=TOTALS,  # this row is not sorted among the others
             mcnemar=mcnemar_note(self.results) if difference_rows(self.results) else "",
             # Our own pictures, whose texts matplotlib has escaped.
             plots=[(title, Markup(inline_svg(figure, title))) for title, figure in figures.values()],
@@ -101,15 +105,20 @@ class Report:
             sources=[self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)],
         )
 
+    @property
+    def _pair(self) -> tuple[Result, Result] | None:
+        return pair_by_code(self.results, self.by_code)
+
     def _tables(self) -> list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]:
         """Return name, title, header and rows of the tables beside the first, those that have rows."""
-        ours, theirs = federated_and_centralised(self.results)
         found: list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]] = [
             ("differences", "Paired differences", DIFFERENCES_HEAD, difference_rows(self.results)),
         ]
-        if ours and theirs:
-            title = f"By code: {ours.name} (ours) against {theirs.name} (theirs)"
-            found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(ours, theirs)))
+        if pair := self._pair:
+            title = f"By code: {pair[0].name} (ours) against {pair[1].name} (theirs)"
+            found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(*pair)))
+        title = "Every score: means over seeds"
+        found.append(("scores", title, SCORES_HEAD, score_rows(self.results)))
         if self.documents:
             head, rows, _ = document_rows(self.documents)
             title = "Document level: which codes a note holds (not comparable with strict spans)"
@@ -127,6 +136,9 @@ class Report:
             "F1 against what it costs",
             plots.costs([_cost(each) for each in self.results if each.runs]),
         )
+        counted = next(iter(shown.runs.values())).adapter
+        supports = {language or "no language": counted.support(language) for language in counted.languages}
+        figures["frequencies"] = ("Codes by how often gold has them in the test split", plots.frequencies(supports))
         figures["labels"] = ("Mentions by ICD-10 chapter", plots.labels(record["manifest"]))
         figures["holdings"] = ("Who holds what", holdings.figure_of(record["manifest"]))
         figures["seconds"] = ("Seconds by phase", plots.seconds(first))
@@ -151,34 +163,21 @@ def verdict(results: Sequence[Result]) -> str:
     """Return what came out in two sentences; the second has the paired differences to what a federation rivals."""
     finished = {result.name: result for result in results if result.runs}
     name = "federated" if "federated" in finished else next(iter(finished))
-    ours = finished[name].system
+    ours, seeds = finished[name].system, finished[name].runs.keys()
     low, high = ours.interval()
-    seeds = len(ours.runs)
     first = (
         f"The {name} adapter reaches strict micro-F1 {fraction(ours.f1())} [{fraction(low)}, {fraction(high)}] on test "
-        f"({seeds} seed{'s' if seeds > 1 else ''})."
+        f"({len(seeds)} seed{'s' if len(seeds) > 1 else ''})."
     )
     parts = []
     for opponent, system in opponents(results).items():
-        if opponent == name or len(system.runs) != seeds:
+        if opponent == name or (opponent in finished and finished[opponent].runs.keys() != seeds):
             continue
         difference, (low, high) = ours.minus(system)
         side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
         gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
         parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]")
     return f"{first} It is {'; '.join(parts)}." if parts else first
-
-
-def surplus(results: Sequence[Result]) -> list[str]:
-    """Return what the federated adapter finds more, and less, than the centralised one by code, where both ran."""
-    ours, theirs = federated_and_centralised(results)
-    return surplus_lines(ours, theirs) if ours and theirs else []
-
-
-def federated_and_centralised(results: Sequence[Result]) -> tuple[Result | None, Result | None]:
-    """Return the two rows that a comparison by code is of."""
-    named = {result.name: result for result in results if result.runs}
-    return named.get("federated"), named.get("centralised")
 
 
 def opponents(results: Sequence[Result]) -> dict[str, Any]:

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
 
+from clinfed.errors import UserError
 from clinfed.evaluation.comparison import System, surplus_statistics, surpluses
 from clinfed.evaluation.hits import paired
 from clinfed.evaluation.report.results import Result
 from clinfed.evaluation.report.tables import bracketed
 
 DIFFERENCES_HEAD = ("ours", "theirs", "ours minus theirs [95% interval]", "seed", "only ours", "only theirs", "p")
+BY_CODE = ("federated", "centralised")
+TOTALS = "all of these"  # the last row of the table by code
 SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "surplus")
 
 
@@ -77,6 +80,19 @@ def p_value(p: float) -> str:
     return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
 
 
+def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
+    """Return the two rows whose codes are compared: the named ones, else federated and centralised, else the first two.
+
+    None where fewer are finished. Raises: UserError for a name that no finished row has.
+    """
+    named = {result.name: result for result in results if result.runs}
+    if unknown := [name for name in names if name not in named]:
+        raise UserError(f"{unknown[0]}: no such finished row; choose two of {', '.join(named)}")
+    usual = BY_CODE if set(BY_CODE) <= named.keys() else tuple(named)[:2]
+    chosen = [named[name] for name in names or usual]
+    return (chosen[0], chosen[1]) if len(chosen) > 1 else None
+
+
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:
     """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
     seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
@@ -112,7 +128,7 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
     if not rows:
         return []
     totals = [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]
-    return [[code, *map(str, numbers)] for code, numbers in [*rows, ("all of these", totals)]]
+    return [[code, *map(str, numbers)] for code, numbers in [*rows, (TOTALS, totals)]]
 
 
 def _difference(ours: System, theirs: System) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The report's plots, from run records."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MB = 1e6  # bytes
+BIN, BINS = 4, 12  # of gold mentions of a code: the width of a bin, and how many there are, the last one open
 PHASES = ("start", "load", "train", "serialise", "aggregate", "evaluate")
 
 
@@ -62,6 +64,25 @@ def seconds(records: Mapping[str, RunRecord]) -> "Figure":
         left = [before + each for before, each in zip(left, width, strict=True)]
     axes.invert_yaxis()
     axes.set_xlabel("seconds, all workers")
+    _finish(axes)
+    return figure
+
+
+def frequencies(supports: Mapping[str, Mapping[str, int]]) -> "Figure":
+    """Return how many codes have how many gold mentions, in bins of four. supports: language -> code -> mentions."""
+    starts = range(1, 1 + BINS * BIN, BIN)
+    figure = new_figure(10, 3)
+    axes = figure.subplots()
+    width = 0.8 / max(1, len(supports))
+    for number, (language, support) in enumerate(supports.items()):
+        binned = Counter(min((mentions - 1) // BIN, BINS - 1) for mentions in support.values())
+        places = [place + number * width for place in range(BINS)]
+        axes.bar(places, [binned[place] for place in range(BINS)], width, label=language)
+    middle = (len(supports) - 1) * width / 2
+    names = [f"{start}-{start + BIN - 1}" for start in starts[:-1]] + [f"{starts[-1]}+"]
+    axes.set_xticks([place + middle for place in range(BINS)], names)
+    axes.set_xlabel("gold mentions of a code")
+    axes.set_ylabel("codes")
     _finish(axes)
     return figure
 
