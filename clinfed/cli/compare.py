@@ -12,14 +12,16 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import configs
 from clinfed.cli import add_overrides, cores
+from clinfed.cli.launch import signals_as_exceptions
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -28,6 +30,7 @@ from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
 from clinfed.home import home
+from server import checkpoints
 
 if TYPE_CHECKING:
     from clinfed.training.settings import Training
@@ -97,9 +100,10 @@ def run(args: argparse.Namespace) -> int:
         for row in select(list(plan_rows(chosen)), wanted)
     ]
     folder = comparison_folder(overrides)
-    failed = (
-        [] if args.table else run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
-    )
+    failed: list[str] = []
+    if not args.table:
+        with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
+            failed = run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
     table = tables(plan, seeds, folder)
     (folder / "comparison.md").write_text(table.markdown + "\n", encoding="utf-8")
     show(table.text)
@@ -212,22 +216,23 @@ def run_pending(
     """Run each row and seed that has no record yet; return the names of those that failed.
 
     Seed by seed, so that a table of fewer seeds is whole as early as can be. `at_once` plain loops share the cores; a
-    simulation has workers of its own and runs alone.
+    simulation has workers of its own and runs alone. When this ends early, so do the runs that are going on.
     """
     pending = [(row, seed) for seed in seeds for row in rows if row.finished(folder, seed) is None]
     done, failed = 0, []
+    running: set[subprocess.Popen[bytes]] = set()
 
     def run_one(job: tuple[Row, int]) -> tuple[Row, int, float, str]:
         row, seed = job
         started = time.monotonic()
-        error = run_row(row, seed, overrides, folder)
+        error = run_row(row, seed, overrides, folder, running)
         return row, seed, time.monotonic() - started, error
 
     show(f"{len(pending)} runs to do, {folder}")
     for seed in sorted({seed for _, seed in pending}):
         for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
-            with ThreadPoolExecutor(jobs) as pool:
+            with ThreadPoolExecutor(jobs) as pool, ended_early(pool, running):
                 for row, of, seconds, error in pool.map(run_one, chosen):
                     done += 1
                     show(f"[{done}/{len(pending)}] {row.name}, seed {of}: {error or 'done'}, {seconds:.0f} s")
@@ -236,14 +241,33 @@ def run_pending(
     return failed
 
 
-def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path) -> str:
+@contextmanager
+def ended_early(pool: ThreadPoolExecutor, running: Collection["subprocess.Popen[bytes]"]) -> Iterator[None]:
+    """End the pool's processes where the block ends by an exception; else they would go on alone."""
+    try:
+        yield
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in list(running):
+            process.terminate()
+        raise
+
+
+def run_row(
+    row: Row, seed: int, overrides: Sequence[str], folder: Path, running: "set[subprocess.Popen[bytes]]"
+) -> str:
     """Run one row with one seed; return "" or the last line of its error."""
     target = row.folder(folder, seed)
     target.mkdir(parents=True, exist_ok=True)
     settings = [*overrides, *row.overrides, f"seed={seed}", f"output={target}"]
     command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
-    with (target / "run.log").open("w", encoding="utf-8") as log:
-        code = subprocess.run(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, check=False).returncode
+    with (
+        (target / "run.log").open("w", encoding="utf-8") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL) as process,
+    ):
+        running.add(process)
+        code = process.wait()
+        running.discard(process)
     if code == 0:
         return ""
     lines = (target / "run.log").read_text(encoding="utf-8").rstrip().splitlines()

@@ -100,7 +100,7 @@ def simulate(overrides: Sequence[str], resources: Resources, show: Callable[[str
     Raises: UserError with the server's line where it refused the run; RuntimeError with the end of Flower's log where
     the run broke.
     """
-    with _signals_as_exceptions(), _launch(resources.threads) as launch:
+    with signals_as_exceptions(), _launch(resources.threads) as launch:
         show("starting Flower's SuperLink")
         app = stage(launch.folder / "app")
         settings = launch.folder / "run.toml"
@@ -230,7 +230,7 @@ def _launch(threads: int) -> Iterator[Launch]:
 
 
 @contextlib.contextmanager
-def _signals_as_exceptions() -> Iterator[None]:
+def signals_as_exceptions() -> Iterator[None]:
     """Let SIGTERM and SIGHUP end the command as Ctrl-C does, with its finally-blocks."""
 
     def end(number: int, _frame: object) -> None:

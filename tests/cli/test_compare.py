@@ -1,9 +1,15 @@
 """`clinfed compare`: real runs of `clinfed train` on small notes, stopped and resumed, and what their table says."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from clinfed.cli import main
@@ -44,6 +50,35 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     header = next(line for line in lines if line.startswith("system"))
     assert "95% interval" in header
     assert [line for line in lines if line.startswith("lexicon, pooled ")]
+
+
+def trained_for_an_epoch(folder: Path, within_s: float = 120) -> None:
+    """Wait until the run whose log stands below the folder has trained for an epoch."""
+    until = time.monotonic() + within_s
+    while not any("epoch 1/" in log.read_text("utf-8") for log in folder.rglob("run.log")):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_a_stopped_comparison_takes_its_runs_with_it_and_goes_on(world: Any, tmp_path: Path) -> None:
+    environment = {**os.environ, "CLINFED_HOME": str(tmp_path)}
+    long = [sys.executable, "-m", "clinfed.cli", "compare", *world.overrides, "rounds=10000", "compare.rows=local ca"]
+    with subprocess.Popen(long, env=environment, stdout=subprocess.PIPE, text=True) as compare:
+        try:
+            assert compare.stdout is not None
+            assert compare.stdout.readline().startswith("1 runs to do")
+            trained_for_an_epoch(tmp_path)
+            second = subprocess.run(long, env=environment, capture_output=True, text=True, check=False)
+            assert second.returncode == 2
+            assert "still going on" in second.stderr
+            (child,) = psutil.Process(compare.pid).children()
+            compare.send_signal(signal.SIGTERM)
+            assert compare.wait(30) == 128 + signal.SIGTERM
+            child.wait(30)  # raises where the run has outlived its comparison
+        finally:
+            compare.kill()
+    table = subprocess.run([*long, "--table"], env=environment, capture_output=True, text=True, check=True)
+    assert "pending: local ca (seed 0)" in table.stdout
 
 
 def test_a_run_of_other_settings_is_not_taken_for_the_rows(compared: Any) -> None:
