@@ -49,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     found, of_documents = gather(args.runs), gather_documents(args.runs)
     if args.verify:
         return max(verify_all(found), verify_documents(of_documents))
+    if not found:
+        raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
     results = as_results(found)
     shown = next((each for each in results if each.name == "federated"), results[0])
     path, finished = next((path, each) for path, name, each in found if name == shown.name)
@@ -82,7 +84,7 @@ def gather(folders: Iterable[Path]) -> list[Found]:
     for folder in folders:
         newest = [record_of(each) for each in sorted(folder.glob("*/seed-*"))]
         records_below = [*folder.glob("record.json"), *(path for path in newest if path is not None)]
-        if not records_below:
+        if not records_below and not gather_documents([folder]):
             raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
         for path in records_below:
             finished = Finished.of(path)

@@ -116,13 +116,14 @@ def validation_f1(overrides: Sequence[str]) -> float:
     """Return the strict micro-F1 on all clinics' validation notes after training in one place."""
     from client.warm import Warm
     from clinfed.adapters.weights import read_state
-    from clinfed.cli.train import gather, train_all
+    from clinfed.cli.train import drawn, gather, train_all
     from clinfed.evaluation.record import judgement
     from clinfed.protocol import ALL_GOLD, FEDERATED
 
     cache = Warm(overrides)
     learner, clinics = gather(cache)
-    state = read_state(cache.tagger(len(learner.codes)))
+    model, _ = drawn(cache, cache.tagger(len(learner.codes)))
+    state = read_state(model.tagger)
     done = train_all(cache, learner, clinics, state, lambda line: None)
     scores = judgement({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
     return scores["micro"]["f1"]

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from client.clinic import Clinic
 from client.warm import WORKER, Warm
@@ -31,6 +31,9 @@ from configs import absolute_paths
 from server.model import Model, run_folder
 from server.recording import Recorder
 from server.rounds import Round, busiest
+
+if TYPE_CHECKING:
+    from clinfed.training.model import Tagger
 
 POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes and dropout follow
 
@@ -69,9 +72,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     show("loading base and notes")
     learner, clinics = gather(cache)
     tagger = cache.tagger(len(learner.codes))
-    # The first state is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
-    model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
-    prints = model.build()
+    model, prints = drawn(cache, tagger)
     state = read_state(model.tagger)
     recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started
@@ -97,6 +98,15 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     collect_hits(folder / "record.json")
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
+
+
+def drawn(cache: Warm, tagger: "Tagger") -> tuple[Model, dict[str, str]]:
+    """Return the model whose state is the first one, and its fingerprints.
+
+    It is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
+    """
+    model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
+    return model, model.build()
 
 
 def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:

@@ -139,6 +139,30 @@ def test_lokr_is_counted_as_peft_builds_it(rank: int, factor: int, small_base: M
     assert saturated(shapes, rank, factor) == (not any("w2_a" in name for name in state))
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS, ids=name_of)
+def test_the_head_is_never_pefts(adapter: Adapter, small_base: MakeBase) -> None:
+    # A head among modules_to_save raises beside target_modules="all-linear" (peft #1485), is quantised with the base
+    # (peft #1720), and lets no second adapter with a head be active.
+    tagger = tagger_of(small_base("bert"), adapter)
+    (config,) = tagger.encoder.peft_config.values()
+    assert not config.modules_to_save
+    assert type(tagger.head) is nn.Linear
+    assert all(p.requires_grad and p.dtype == torch.float32 for p in tagger.head.parameters())
+
+
+def test_two_adapters_with_heads_of_their_own_take_turns(small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base("bert"), Lora(r=4))
+    take_steps(tagger)
+    first = read_state(tagger)
+    before = logits(tagger)
+    take_steps(tagger)
+    second = read_state(tagger)
+    assert not torch.equal(logits(tagger), before)
+    for state in (first, second, first):
+        write_state(tagger, state)
+    assert torch.equal(logits(tagger), before)
+
+
 def test_the_first_adapter_follows_the_callers_seed(small_base: MakeBase) -> None:
     first, second, other = (read_state(tagger_of(small_base(), Lora(r=4), seed)) for seed in (1, 1, 2))
     assert first.sha256() == second.sha256() != other.sha256()

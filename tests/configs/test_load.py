@@ -184,9 +184,17 @@ def test_a_grid_has_a_row_for_every_combination_and_names_it() -> None:
     assert configs.experiment_rows("codiesp") == {}
 
 
-@pytest.mark.parametrize("name", ["matrix", "rank_sweep", "languages", "matched_parameters", "footprint"])
+WITH_ROWS = [name for name in configs.options("experiment") if configs.experiment_rows(name)]
+
+
+def test_the_experiments_with_rows() -> None:
+    assert {"matrix", "rank_sweep", "languages", "matched_parameters", "footprint"} == set(WITH_ROWS)
+
+
+@pytest.mark.parametrize("name", WITH_ROWS)
 def test_every_row_of_every_experiment_composes(name: str) -> None:
-    rows = configs.experiment_rows(name)
-    assert rows
-    for overrides in rows.values():
+    text = (Path(configs.__file__).parent / "experiment" / f"{name}.yaml").read_text("utf-8")
+    assert text.startswith(f"# clinfed compare experiment={name}")
+    assert "Expected time: " in " ".join(text.replace("#", " ").split())
+    for overrides in configs.experiment_rows(name).values():
         assert configs.load([f"experiment={name}", *overrides]).experiment == name
