@@ -28,6 +28,7 @@ def rounds(record: RunRecord) -> "Figure":
             axes.plot(numbers, scores, marker=".", label=name or "no language")
         axes.set_title(title)
         axes.set_xlabel("round")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_ylim(bottom=0)
         _finish(axes)
     return figure
