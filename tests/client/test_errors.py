@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.common.serde import message_to_proto
@@ -14,6 +15,7 @@ import client.app
 import client.warm
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
+from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 
 NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann"
@@ -90,3 +92,12 @@ def test_a_clinic_that_cannot_even_write_its_log_still_says_only_the_class(
     monkeypatch.setattr("client.clinic.deal", broken)
     monkeypatch.setattr("client.app.clinic_folder", broken)
     assert ask(protocol.HELLO).error.reason == "OSError"
+
+
+def test_a_received_adapter_leaves_its_message() -> None:
+    state = AdapterState({"head.weight": np.ones((2, 3), np.float32)})
+    content = RecordDict(
+        {protocol.ADAPTER: client.app._write_adapter(state), protocol.QUESTION: ConfigRecord({"wire": WIRE_VERSION})}
+    )
+    assert client.app._read_adapter(content).sha256() == state.sha256()
+    assert protocol.ADAPTER not in content  # or a worker would hold it twice while it trains
