@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +65,20 @@ def test_a_stopped_comparison_takes_its_runs_with_it_and_goes_on(world: Any, tmp
     environment = {**os.environ, "CLINFED_HOME": str(tmp_path)}
     long = [sys.executable, "-m", "clinfed.cli", "compare", *world.overrides, "rounds=10000", "compare.rows=local ca"]
     with subprocess.Popen(long, env=environment, stdout=subprocess.PIPE, text=True) as compare:
+        assert compare.stdout is not None
+        assert compare.stdout.readline().startswith("1 runs to do")
+        trained_for_an_epoch(tmp_path)
+        (child,) = psutil.Process(compare.pid).children()
         try:
-            assert compare.stdout is not None
-            assert compare.stdout.readline().startswith("1 runs to do")
-            trained_for_an_epoch(tmp_path)
-            second = subprocess.run(long, env=environment, capture_output=True, text=True, check=False)
+            second = subprocess.run(long, env=environment, capture_output=True, text=True, timeout=60, check=False)
             assert second.returncode == 2
             assert "still going on" in second.stderr
-            (child,) = psutil.Process(compare.pid).children()
             compare.send_signal(signal.SIGTERM)
             assert compare.wait(30) == 128 + signal.SIGTERM
             child.wait(30)  # raises where the run has outlived its comparison
         finally:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
             compare.kill()
     table = subprocess.run([*long, "--table"], env=environment, capture_output=True, text=True, check=True)
     assert "pending: local ca (seed 0)" in table.stdout
