@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 SEEDS = "compare.seeds="
 ROWS = "compare.rows="
-NOT_OF_A_ROW = ("seed", "output", "resume")  # keys in which the runs of a row differ
+NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
 
 
@@ -64,7 +64,7 @@ class Row:
         if path is None:
             return None
         had = json.loads(path.read_text(encoding="utf-8"))["config"]
-        changed = [key for key in configs.differing(had, self.settings) if key.split(".")[0] not in NOT_OF_A_ROW]
+        changed = [key for key in configs.differing(had, self.settings) if key.split(".")[0] not in NO_DIFFERENCE]
         known = [key for key in changed if configs.has(had, key) and configs.has(self.settings, key)]
         return None if known else path
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import configs
-from clinfed.cli.compare import record_of
+from clinfed.cli.compare import NO_DIFFERENCE, record_of
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished
@@ -20,7 +20,6 @@ from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
 from configs.discovery import plugin_class
 
 SHOWN_NOTES = 30
-NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
