@@ -94,6 +94,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_rows(compared: Any) -> Non
     _, lines, _ = compared("compare.rows=local ca", "rounds=1", "--table")
     assert lines[-2] == "pending: local ca (seed 0)"
     record["config"]["training"]["batch_notes"] //= 2
+    record["config"]["experiment"] = "another name for the same settings"
     path.write_text(json.dumps(record), "utf-8")
     _, lines, _ = compared("compare.rows=local ca", "rounds=1", "--table")
     assert not [line for line in lines if line.startswith("pending")]
