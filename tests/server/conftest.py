@@ -1,7 +1,7 @@
 """A federation inside the test's own process: Flower's messages and our apps, but no SuperLink, no Ray."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from copy import deepcopy
+from copy import copy, deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,9 @@ class LocalGrid(Grid):
             number = message.metadata.dst_node_id % 100
             node = {"partition-id": number, "num-partitions": self.num_nodes}
             context = Context(1, message.metadata.dst_node_id, node, RecordDict(), self.run_config)
-            reply = client_app(message, context)
+            received = copy(message)
+            received.content = RecordDict(dict(message.content))  # what one node does to it the others never see
+            reply = client_app(received, context)
             self.replies[message_id] = self.tamper(message.metadata.message_type, reply)
         self.sent += messages
         return ids
@@ -163,7 +165,7 @@ class Table:
 
     def gather(self, tamper: Tamper) -> Federation:
         """Return who takes part where hellos are changed by tamper."""
-        return Door(self.exchange(tamper), self.run).open(lambda: (self.state, self.model.fingerprints))
+        return Door(self.exchange(tamper), self.run).open(lambda: self.model.fingerprints)
 
     def train(self, tamper: Tamper, *, only: Sequence[str] | None = None, deadline_s: float = 60.0) -> Outcome:
         """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
