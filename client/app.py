@@ -115,7 +115,7 @@ def _train(message: Message, context: Context) -> RecordDict:
 
     cache, clinic = _at_work(context)
     started = time.perf_counter()
-    state = _read_adapter(message.content)
+    state = _take_adapter(message.content)
     decode_s = time.perf_counter() - started
     question = message.content[protocol.QUESTION]
     # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
@@ -142,7 +142,7 @@ def _evaluate(message: Message, context: Context) -> RecordDict:
     cache, clinic = _at_work(context)
     question = message.content[protocol.QUESTION]
     started = time.perf_counter()
-    state = _read_adapter(message.content)
+    state = _take_adapter(message.content)
     decode_s = time.perf_counter() - started
     judged = _judged(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
     return _signed(cache, clinic, message, judged, {"serialise_s": decode_s})
@@ -198,7 +198,7 @@ def _load_report(cache: "Warm") -> dict[str, float]:
     return {"load_s": cache.take_load_s(), "base_loads": cache.base_loads}
 
 
-def _read_adapter(content: RecordDict) -> AdapterState:
+def _take_adapter(content: RecordDict) -> AdapterState:
     """Return the message's adapter, which leaves the message: two copies would be held through the training."""
     received = content.pop(protocol.ADAPTER)
     return decode(received[protocol.TENSORS].data, version=int(content[protocol.QUESTION]["wire"]))

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import configs
 from clinfed.cli import add_overrides, cores
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 SEEDS = "compare.seeds="
 ROWS = "compare.rows="
+NAME = " ,+"  # kept in the name of a row's folder; a clinic's name may hold anything, a slash too
 NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
 
@@ -70,7 +72,7 @@ class Row:
 
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""
-        return parent / self.name / f"seed-{seed}"
+        return parent / quote(self.name, safe=NAME) / f"seed-{seed}"
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -4,10 +4,12 @@ A RUN is the folder of a run or of a comparison. Notes are shown of an invented 
 """
 
 import argparse
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import configs
 from clinfed.cli.compare import NO_DIFFERENCE, record_of
@@ -87,7 +89,7 @@ def gather(folders: Iterable[Path]) -> list[Found]:
             raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
         for path in records_below:
             finished = Finished.of(path)
-            row = path.parents[2].name if path.parents[1].name.startswith("seed-") else ""
+            row = unquote(path.parents[2].name) if path.parents[1].name.startswith("seed-") else ""
             found.append(
                 (path.parent, row or next(name for name in ADAPTERS if name in finished.record["test"]), finished)
             )
@@ -129,8 +131,10 @@ def distinguishing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _written(run: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return the settings as overrides, of a path its last part: whoever reads a report need not know the folders."""
-    return " ".join(f"{key.removeprefix('options.')}={Path(configs.value_of(run, key)).name}" for key in keys)
+    """Return the settings as overrides; a path, which may name a patient, as the start of its SHA-256."""
+    values = {key.removeprefix("options."): configs.value_of(run, key) for key in keys}
+    hidden = {key: hashlib.sha256(value.encode()).hexdigest()[:8] for key, value in values.items() if "/" in value}
+    return " ".join(f"{key}={value}" for key, value in (values | hidden).items())
 
 
 def gather_documents(folders: Iterable[Path]) -> list[Path]:

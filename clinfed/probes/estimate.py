@@ -28,7 +28,9 @@ class MemoryEstimate:
 
     baseline: int  # of the process before the base is loaded: interpreter and libraries; 0 on CUDA
     weights: int  # base, adapter and head
-    received: int  # the state as it came, which outlives the training; 0 on CUDA, since it stays in main memory
+    received: (
+        int  # the state as it came, held through the training (FedProx: twice); 0 on CUDA: it stays in main memory
+    )
     moments: int  # AdamW keeps two float32 numbers for each that is learnt
     step: int  # activations, logits and gradients at the worst moment of a step
     allocator: int  # holes in the C library's heap, and what the first steps load; 0 on CUDA

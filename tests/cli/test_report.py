@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import record_of
+from clinfed.cli.compare import Row, record_of
+from clinfed.cli.report import gather
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import read_counts, write_counts
@@ -114,6 +115,29 @@ def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path
     assert str(runs["site"].parent.parent) not in (tmp_path / "both.html").read_text("utf-8")  # no folder is told
     page = (tmp_path / "both.html").read_text("utf-8")
     assert (runs["public"].name in page, runs["site"].name in page) == (True, True)
+
+
+def test_a_path_that_tells_two_rows_apart_is_not_shown(runs: dict[str, Path], tmp_path: Path) -> None:
+    moved = tmp_path / "moved"
+    shutil.copytree(runs["site"], moved)
+    record = json.loads((moved / "record.json").read_text("utf-8"))
+    record["config"]["corpus"]["path"] = "/data/canarypatient.jsonl"
+    (moved / "record.json").write_text(json.dumps(record), "utf-8")
+    assert main(["report", str(runs["site"]), str(moved), "-o", str(tmp_path / "two.html"), "--notes", "0"]) == 0
+    assert [path for path in tmp_path.glob("two*") if b"corpus.path=" in path.read_bytes()]
+    assert not [path for path in tmp_path.glob("two*") if b"canary" in path.read_bytes()]
+
+
+def test_a_row_of_any_name_is_read_back(runs: dict[str, Path], tmp_path: Path) -> None:
+    for name in ("local ../north", "joint, half of each", "NAME + lexicon 100%"):
+        folder = Row(name, "train").folder(tmp_path, 0)
+        assert folder.parent.parent == tmp_path  # and not above it
+        shutil.copytree(runs["public"], folder / "run")
+    assert {name for _, name, _ in gather([tmp_path])} == {
+        "local ../north",
+        "joint, half of each",
+        "NAME + lexicon 100%",
+    }
 
 
 def test_any_two_rows_are_compared_by_code(runs: dict[str, Path], tmp_path: Path) -> None:

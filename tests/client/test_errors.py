@@ -99,5 +99,5 @@ def test_a_received_adapter_leaves_its_message() -> None:
     content = RecordDict(
         {protocol.ADAPTER: client.app._write_adapter(state), protocol.QUESTION: ConfigRecord({"wire": WIRE_VERSION})}
     )
-    assert client.app._read_adapter(content).sha256() == state.sha256()
+    assert client.app._take_adapter(content).sha256() == state.sha256()
     assert protocol.ADAPTER not in content  # or a worker would hold it twice while it trains
