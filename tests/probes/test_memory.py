@@ -1,5 +1,6 @@
 """Peak memory of a block, by the kernel's mark and by sampling."""
 
+import mmap
 import time
 
 import pytest
@@ -10,9 +11,12 @@ from clinfed.probes.memory import peak_memory, resident_bytes
 MB = 1_000_000
 
 
-def touch(megabytes: int) -> bytearray:
-    """Return memory that is really there: a bytearray of zeros would not be."""
-    return bytearray(b"\x01") * (megabytes * MB)
+def touch(megabytes: int) -> mmap.mmap:
+    """Return memory that is new and really there: from the heap it could be what other tests have left resident."""
+    pages = mmap.mmap(-1, megabytes * MB)
+    for start in range(0, len(pages), mmap.PAGESIZE):
+        pages[start] = 1
+    return pages
 
 
 def test_a_block_that_was_freed_inside_is_in_the_peak() -> None:
