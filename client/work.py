@@ -20,6 +20,7 @@ from clinfed.probes.memory import peak_memory
 if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
     from clinfed.training.local import TrainResult
+    from clinfed.training.schedules import Passes
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,14 @@ class Judgement:
     peak_bytes: int  # of the prediction
 
 
-def train_epochs(
+def train_passes(
     warm: Warm,
     clinic: Clinic,
     state: AdapterState,
-    epochs: range,
-    total_epochs: int,
+    passes: "Passes",
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> Training:
-    """Write the state into the model and train it in place over the given global epochs of the clinic's notes."""
+    """Write the state into the model and train it in place over the given passes over the clinic's notes."""
     from clinfed.adapters.weights import write_state
     from clinfed.training.local import train
 
@@ -63,8 +63,7 @@ def train_epochs(
             run.task,
             encoded,
             run.training,
-            epochs=epochs,
-            total_epochs=total_epochs,
+            passes=passes,
             seed=run.seed,
             clinic=clinic.name,
             pad_id=warm.tokenizer.pad_token_id,
@@ -75,11 +74,11 @@ def train_epochs(
 
 
 def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) -> Training:
-    """Train a clinic's local epochs of one round (from 1) of a federation."""
+    """Train a clinic's passes of one round (from 1) of a federation."""
     from clinfed.training.local import put_back
 
-    run, local = warm.run, warm.run.training.local_epochs
-    training = train_epochs(warm, clinic, state, range((number - 1) * local, number * local), run.rounds * local)
+    run = warm.run
+    training = train_passes(warm, clinic, state, run.passes_of_round(number))
     if run.strategy.own_rows:
         put_back(warm.tagger(len(clinic.codes)), run.task, warm.encoded(clinic, "train"), state)
     return training

@@ -9,6 +9,7 @@ from clinfed.bases.base import Base
 from clinfed.corpus.source import Corpus
 from clinfed.errors import UserError
 from clinfed.tasks.base import Task
+from clinfed.training.schedules import Passes
 from clinfed.training.settings import Training
 from partitions.base import Partition
 from strategies.base import Strategy
@@ -87,6 +88,7 @@ class Run:
     round: Participation = field(default_factory=Participation)
     stop: Stop = field(default_factory=Stop)
     rounds: int = 5
+    rounds_per_epoch: int = 1  # more: each of them trains on a part of an epoch's batches
     chosen: str = (
         "last"  # the round whose adapter is judged on test and saved as `adapter`: last, or best on validation
     )
@@ -99,11 +101,28 @@ class Run:
     options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
 
     def __post_init__(self) -> None:
-        for key, least in (("rounds", 1), ("seed", 0), ("clinics", 0)):
+        for key, least in (("rounds", 1), ("rounds_per_epoch", 1), ("seed", 0), ("clinics", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"{key}={getattr(self, key)}: expected {least} or more")
         if self.chosen not in ("last", "best"):
             raise UserError(f"chosen={self.chosen}: expected last or best")
+        parts = self.rounds_per_epoch
+        if parts > 1 and self.training.local_epochs != 1:
+            found = f"rounds_per_epoch={parts} training.local_epochs={self.training.local_epochs}"
+            raise UserError(f"{found}: expected 1 for one of them")
+        if self.rounds % parts:
+            raise UserError(f"rounds={self.rounds} rounds_per_epoch={parts}: expected rounds for whole epochs")
+
+    def passes(self) -> Passes:
+        """Return all passes over a clinic's training notes."""
+        total = self.rounds * self.training.local_epochs // self.rounds_per_epoch
+        return Passes(range(total), total)
+
+    def passes_of_round(self, number: int) -> Passes:
+        """Return the passes of one round, from 1."""
+        local = self.training.local_epochs
+        epoch, part = divmod((number - 1) * local, self.rounds_per_epoch)
+        return Passes(range(epoch, epoch + local), self.passes().total_epochs, part, self.rounds_per_epoch)
 
 
 def _refuse_outside(group: str, settings: object, **limits: tuple[float, float]) -> None:

@@ -162,9 +162,7 @@ class Exchange:
         judgement = protocol.JUDGEMENT_REPORT if judges else ()
         quarantine.check_report(answer.report, (*protocol.TRAIN_REPORT, *judgement))
         update = to_state(content, state)
-        training, windows = self._run.training, seat.registered["train_windows"]
-        epochs = range((number - 1) * training.local_epochs, number * training.local_epochs)
-        farthest = reach(training, epochs, self._run.rounds * training.local_epochs, windows)
+        farthest = reach(self._run.training, self._run.passes_of_round(number), seat.registered["train_windows"])
         quarantine.check_reach(update, state, farthest)
         return AdapterUpdate(seat.clinic, update, answer.report["num_examples"])
 

@@ -55,7 +55,7 @@ class Recorder:
     base_loads: dict[str, int] = field(default_factory=dict)  # by worker
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    notes_trained: int = 0
+    notes_trained: float = 0.0  # a note once for each pass over it
     resumed_after: list[int] = field(default_factory=list)  # rounds
     earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
@@ -81,7 +81,7 @@ class Recorder:
             "message_bytes_down": sum(answer.traffic.message_down for answer in answers),
         }
         self.seconds["aggregate"] += done.aggregate_s
-        self.notes_trained += notes * self.run.training.local_epochs
+        self.notes_trained += notes * done.passes
         self.add_answers(answers)
         self.rounds.append(entry)
         return entry

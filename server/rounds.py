@@ -24,6 +24,7 @@ class Round:
     """What happened in one round."""
 
     number: int  # from 1
+    passes: float  # over each clinic's training notes
     trained: list[Answer]  # in the order of clinic names
     validated: list[Answer]  # judgements of the adapter that came out
     aggregate_s: float = 0.0
@@ -112,7 +113,8 @@ def one_round(
         best = closed(course.open, validated, course, show)
     seconds = time.perf_counter() - started
     overhead_s = seconds - busiest([*trained, *validated])
-    return Course(server, Round(number, trained, [], aggregate_s, seconds, overhead_s, refused, joined), best)
+    passes = run.passes_of_round(number).count
+    return Course(server, Round(number, passes, trained, [], aggregate_s, seconds, overhead_s, refused, joined), best)
 
 
 def closed(done: Round, validated: Sequence[Answer], course: Course, show: Callable[..., None]) -> Best | None:

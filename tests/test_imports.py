@@ -35,6 +35,7 @@ TABLE = {
         f"{TENSORS} datasets filelock",
     ),
     "clinfed.training.settings": ("", "", ""),
+    "clinfed.training.schedules": ("clinfed.training.settings", "", ""),
     "clinfed.probes": (
         "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters clinfed.training",
         "numpy torch",
@@ -49,8 +50,8 @@ TABLE = {
         "torch",
     ),
     "configs": (
-        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings clinfed.refusals "
-        "clinfed.baselines.settings partitions strategies",
+        "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings "
+        "clinfed.training.schedules clinfed.refusals clinfed.baselines.settings partitions strategies",
         "hydra omegaconf",
         "",
     ),

@@ -18,7 +18,7 @@ from typing import Any
 
 from client.clinic import Clinic
 from client.warm import Warm
-from client.work import Judgement, judge, train_epochs
+from client.work import Judgement, judge, train_passes
 from clinfed import protocol
 from clinfed.adapters import folder as folders
 from clinfed.adapters.card import Card
@@ -189,7 +189,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{epochs} | loss {loss:.3f} | {time.perf_counter() - began:.1f} s")
 
-    training = train_epochs(warm, clinic, start, range(epochs), epochs, report)
+    training = train_passes(warm, clinic, start, warm.run.passes(), report)
     personal = read_state(warm.tagger(len(clinic.codes)))
     after = judge(warm, clinic, personal, "test", closing=True)
     return Adaptation(personal, training.result.loss, training.result.seconds, before, after)

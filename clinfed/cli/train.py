@@ -1,6 +1,6 @@
 """clinfed train rounds=3 adapter.r=16: the same training in one place, over all notes and epochs, without Flower.
 
-One optimiser and one schedule run through all rounds x local_epochs epochs. What it is compared with, the federation,
+One optimiser and one schedule run through the passes of all rounds. What it is compared with, the federation,
 differs only in where the notes are and in what happens between rounds; everything else is the same code.
 """
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.clinic import Clinic
 from client.warm import WORKER, Warm
-from client.work import judge, train_epochs
+from client.work import judge, train_passes
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
@@ -137,19 +137,19 @@ def train_all(
 ) -> Round:
     """Train in place from the state through all epochs; return what happened as if it had been one round."""
     started = time.perf_counter()
-    total = cache.run.rounds * cache.run.training.local_epochs
+    passes = cache.run.passes()
 
     def report(epoch: int, loss: float) -> None:
-        show(f"epoch {epoch + 1}/{total} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
+        show(f"epoch {epoch + 1}/{passes.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
 
-    training = train_epochs(cache, learner, state, range(total), total, report)
+    training = train_passes(cache, learner, state, passes, report)
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
     trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
     state = read_state(cache.tagger(len(learner.codes)))
     validated = judged(cache, clinics, state, "validation")
     seconds = time.perf_counter() - started
-    return Round(1, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
+    return Round(1, passes.count, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
 
 
 def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: str) -> list[Answer]:

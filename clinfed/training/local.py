@@ -13,7 +13,7 @@ from clinfed.training.batches import batches_of, plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded
 from clinfed.training.model import Tagger, autocast, learnt
-from clinfed.training.schedules import learning_rate_at
+from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
@@ -38,15 +38,14 @@ def train(
     encoded: Encoded,
     settings: Training,
     *,
-    epochs: range,
-    total_epochs: int,
+    passes: Passes,
     seed: int,
     clinic: str,
     pad_id: int,
     proximal_mu: float = 0.0,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> TrainResult:
-    """Train adapter and head in place over the given global epochs.
+    """Train adapter and head in place over the given passes.
 
     A new optimiser is made at each call; the order of notes and dropout follow from (seed, clinic, global epoch): one
     call over all epochs is centralised training, and one clinic with one round equals it bit for bit.
@@ -59,13 +58,17 @@ def train(
     losses: list[float] = []
     tokens = padded = 0
     tagger.train()
-    for epoch in epochs:
+    for epoch in passes.epochs:
         rng = seed_everything("epoch", seed, clinic, epoch)
         plan = plan_batches(
             encoded.lengths, batch_notes=settings.batch_notes, batch_tokens=settings.batch_tokens, rng=rng
         )
-        for step, batch in enumerate(batches_of(encoded.rows, plan, pad_id)):
-            set_learning_rate(optimiser, learning_rate_at(epoch + (step + 1) / len(plan), total_epochs, settings))
+        steps = passes.steps(len(plan))
+        if passes.part:
+            seed_everything("part", seed, clinic, epoch, passes.part)  # else each part had the first one's dropout
+        for step, batch in zip(steps, batches_of(encoded.rows, [plan[i] for i in steps], pad_id), strict=True):
+            rate = learning_rate_at(epoch + (step + 1) / len(plan), passes.total_epochs, settings)
+            set_learning_rate(optimiser, rate)
             batch = batch.to(settings.device)
             with autocast(settings.device, settings.bf16):
                 hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
@@ -78,7 +81,7 @@ def train(
             losses.append(loss.item())
             del loss, hidden  # else they would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
-        report(epoch, sum(losses[-len(plan) :]) / max(1, len(plan)))
+        report(epoch, sum(losses[len(losses) - len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
     return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
 

@@ -2,7 +2,7 @@
 
 import math
 
-from clinfed.training.schedules import learning_rate_at
+from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
 
 # A step of Adam moves a number by at most lr * sqrt(sum of a^2/b) over the steps so far, with a and b the weights of
@@ -12,21 +12,21 @@ ADAM_STEP = 0.1 / math.sqrt(0.001) / math.sqrt(1 - 0.81 / 0.999)  # 7.27 learnin
 ROUNDING = 2.0**-23  # of float32, relative, in each step
 
 
-def reach(settings: Training, epochs: range, total_epochs: int, windows: int) -> tuple[float, float]:
+def reach(settings: Training, passes: Passes, windows: int) -> tuple[float, float]:
     """Return (a, b): no number w is moved by more than a + b*|w|, whatever the notes are.
 
-    epochs: the global epochs of the round. windows: of the clinic's training notes.
+    passes: those of the round. windows: of the clinic's training notes.
     """
     per_epoch = windows if settings.batch_tokens else -(-windows // settings.batch_notes)
-    steps = len(epochs) * per_epoch
-    rate = highest_rate(settings, epochs, total_epochs)
+    steps = len(passes.epochs) * -(-per_epoch // passes.parts)
+    rate = highest_rate(settings, passes)
     moved = ADAM_STEP * rate * steps
     decayed = (rate * settings.weight_decay + ROUNDING) * steps
     return moved * (1 + decayed), decayed
 
 
-def highest_rate(settings: Training, epochs: range, total_epochs: int) -> float:
-    """Return the largest learning rate inside the epochs: at one of their ends, or where the warm-up ends."""
-    first, last = epochs.start, epochs.stop
-    turning = min(max(settings.warmup * total_epochs, first), last)
-    return max(learning_rate_at(epoch, total_epochs, settings) for epoch in (first, turning, last))
+def highest_rate(settings: Training, passes: Passes) -> float:
+    """Return the largest learning rate in the passes: at one of their ends, or where the warm-up ends."""
+    first, last = passes.first, passes.last
+    turning = min(max(settings.warmup * passes.total_epochs, first), last)
+    return max(learning_rate_at(epoch, passes.total_epochs, settings) for epoch in (first, turning, last))

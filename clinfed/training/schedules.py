@@ -1,6 +1,40 @@
-"""Learning-rate schedules as functions of the global epoch, so that a round never restarts them."""
+"""What of all passes over its notes a clinic trains in one round, and the learning rate there.
+
+Both are functions of the global epoch, so that a round restarts neither.
+"""
+
+from dataclasses import dataclass
 
 from clinfed.training.settings import Training
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Some of a run's passes over a clinic's notes: whole epochs, or one part of an epoch's batches."""
+
+    epochs: range  # global, from 0
+    total_epochs: int  # of the run
+    part: int = 0  # from 0; of each epoch the batches of this part
+    parts: int = 1
+
+    @property
+    def count(self) -> float:
+        """Return how often these passes see a note, on average over the notes."""
+        return len(self.epochs) / self.parts
+
+    @property
+    def first(self) -> float:
+        """Return the (fractional) global epoch where these passes begin."""
+        return self.epochs.start + self.part / self.parts
+
+    @property
+    def last(self) -> float:
+        """Return the (fractional) global epoch where these passes end."""
+        return self.epochs.stop - 1 + (self.part + 1) / self.parts
+
+    def steps(self, batches: int) -> range:
+        """Return which of an epoch's batches are trained on."""
+        return range(self.part * batches // self.parts, (self.part + 1) * batches // self.parts)
 
 
 def learning_rate_at(epoch: float, total_epochs: int, settings: Training) -> float:

@@ -65,7 +65,7 @@ def test_training_starts_from_the_global_adapter_in_the_one_loop_on_training_not
     def recorded(tagger: Any, task: Any, encoded: Any, settings: Any, **options: Any) -> Any:
         from clinfed.adapters.weights import read_state
 
-        calls.append((read_state(tagger).sha256(), set(encoded.notes["id"]), options["epochs"]))
+        calls.append((read_state(tagger).sha256(), set(encoded.notes["id"]), options["passes"].epochs))
         return train(tagger, task, encoded, settings, **options)
 
     train = local.train

@@ -39,6 +39,19 @@ def test_overrides_reach_the_objects_of_the_chosen_options() -> None:
     assert (run.adapter.r, run.training.bf16) == (8, False)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "complaint"),
+    [
+        ("rounds_per_epoch=0", "rounds_per_epoch=0: expected 1 or more"),
+        ("rounds=5 rounds_per_epoch=2", "rounds=5 rounds_per_epoch=2: expected rounds for whole epochs"),
+        ("rounds_per_epoch=5 training.local_epochs=2", "training.local_epochs=2: expected 1 for one of them"),
+    ],
+)
+def test_rounds_make_up_whole_epochs(overrides: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        configs.load(overrides.split())
+
+
 def test_the_last_of_two_equal_keys_wins() -> None:
     assert configs.load(["seed=1", "strategy=fedadam", "seed=2", "strategy=fedprox"]).seed == 2
 

@@ -171,7 +171,7 @@ def checkpoint(number: int) -> Checkpoint:
     """Return a checkpoint whose every tensor holds its round."""
     state = AdapterState({f"head.{name}": np.full((64, 64), number, np.float32) for name in "abcd"})
     server = ServerState(state, {"first_moment": state}, number)
-    return Checkpoint(Course(server, Round(number, [], []), Best(number, 0.5, state)), {"rounds": 9}, {}, {})
+    return Checkpoint(Course(server, Round(number, 1.0, [], []), Best(number, 0.5, state)), {"rounds": 9}, {}, {})
 
 
 WRITER = """

@@ -127,7 +127,7 @@ def test_a_mutated_reply_never_raises_and_never_poisons(table: Any, changes: lis
     assert all(each.clinic == LIAR and each.reason in reasons for each in done.refused)
     if done.refused:
         assert done.server.adapter.sha256() == _alone(table)
-    fixed, relative = reach(table.run.training, range(1, 2), table.run.rounds, 10**3)
+    fixed, relative = reach(table.run.training, table.run.passes_of_round(2), 10**3)
     for name, values in done.server.adapter.items():
         assert np.isfinite(values).all()
         assert (np.abs(values - table.state[name]) <= fixed + relative * np.abs(table.state[name])).all()

@@ -50,6 +50,30 @@ def test_one_clinic_and_one_round_equal_plain_training(
     assert federated["adapter_sha256"] in path.read_text("utf-8")
 
 
+def test_an_epoch_may_be_spread_over_rounds(run_locally: Any, world: Any) -> None:
+    whole, _ = run_locally([*world.overrides, "rounds=2"])
+    parts, _ = run_locally([*world.overrides, "rounds=4", "rounds_per_epoch=2"])
+    assert [entry["round"] for entry in parts["rounds"]] == [1, 2, 3, 4]
+    for clinic in whole["rounds"][0]["clinics"]:
+        steps = [entry["clinics"][clinic]["steps"] for entry in parts["rounds"]]
+        assert [sum(steps[:2]), sum(steps[2:])] == [entry["clinics"][clinic]["steps"] for entry in whole["rounds"]]
+    assert seen(parts) == pytest.approx(seen(whole))
+
+
+def test_documents_per_second_count_each_pass(run_locally: Any, world: Any, tmp_path: Path) -> None:
+    federated, _ = run_locally([*world.overrides, "rounds=2"])
+    path = train([*world.overrides, "rounds=2", f"output={tmp_path / 'plain'}"], lambda text: None)
+    plain = json.loads(path.read_text("utf-8"))
+    notes = sum(each["notes"] for each in federated["rounds"][0]["clinics"].values())
+    assert seen(federated) == pytest.approx(2 * notes)
+    assert seen(plain) == pytest.approx(2 * notes)
+
+
+def seen(record: Any) -> float:
+    """Return how many notes were trained on, a note once for each pass."""
+    return record["probes"]["documents_per_s"] * record["probes"]["training_s"]
+
+
 @pytest.mark.parametrize("adapter", options("adapter"))
 def test_three_rounds_of_three_clinics_train_and_save_every_method(run_locally: Any, world: Any, adapter: str) -> None:
     record, grid = run_locally(with_method(world, adapter, "rounds=3", "partition=iid"), nodes=3)

@@ -1,11 +1,8 @@
-"""Batches and schedules."""
+"""Batches of windows."""
 
 import numpy as np
-import pytest
 
 from clinfed.training.batches import collate, plan_batches
-from clinfed.training.schedules import learning_rate_at
-from clinfed.training.settings import Training
 
 
 def test_every_window_is_in_one_batch():
@@ -44,22 +41,3 @@ def test_padding_is_masked_and_not_judged():
     assert batch.attention_mask.tolist() == [[1, 1, 1] + [0] * 5, [1, 1] + [0] * 6]
     assert batch.judged.sum() == 1
     assert batch.hints.tolist() == [[0, 5] + [0] * 6, [0] * 8]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "epoch", "expected"),
-    [
-        ("linear", 0.5, 0.5),  # halfway up a warm-up of 10% of 10 epochs
-        ("linear", 5.5, 0.5),  # (10 - 5.5) / (10 - 1)
-        ("exponential", 2.9, 0.81),  # 0.9 ** 2: whole epochs
-        ("constant", 7.0, 1.0),
-    ],
-)
-def test_schedules_follow_the_global_epoch(schedule: str, epoch: float, expected: float):
-    settings = Training(learning_rate=1.0, schedule=schedule, warmup=0.1, gamma=0.9)
-    assert learning_rate_at(epoch, 10, settings) == pytest.approx(expected)
-
-
-def test_an_unknown_schedule_names_the_known_ones():
-    with pytest.raises(ValueError, match="linear, exponential or constant"):
-        Training(schedule="cosine")

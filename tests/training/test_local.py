@@ -1,7 +1,8 @@
 """The training loop on a small random base: it learns, repeats bit for bit, and rounds cost only a new optimiser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,13 @@ from clinfed.corpus.note import Note, Span
 from clinfed.tasks.base import Task
 from clinfed.tasks.jerl import Jerl
 from clinfed.tasks.jerl_factored import JerlFactored
+from clinfed.training import local
+from clinfed.training.batches import Batch, batches_of
 from clinfed.training.encoded import Encoded, encode_notes, spans_from_json
 from clinfed.training.local import put_back, train
 from clinfed.training.model import Tagger, build
 from clinfed.training.predict import predict
+from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
 from clinfed.training.tokenizer import train_tokenizer
 
@@ -62,9 +66,18 @@ def make(base: Base, adapter: Adapter, task: Task, seed: int = 0) -> Tagger:
     return build(base, adapter, task, len(CODES), seed=seed)
 
 
-def run(tagger: Tagger, task: Task, encoded: Encoded, *, epochs: range = range(2), total: int = 2, mu: float = 0.0):
+def run(
+    tagger: Tagger,
+    task: Task,
+    encoded: Encoded,
+    *,
+    epochs: range = range(2),
+    total: int = 2,
+    part: tuple[int, int] = (0, 1),
+    mu: float = 0.0,
+):
     options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "proximal_mu": mu}
-    return train(tagger, task, encoded, SETTINGS, epochs=epochs, total_epochs=total, **options)
+    return train(tagger, task, encoded, SETTINGS, passes=Passes(epochs, total, *part), **options)
 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
@@ -165,6 +178,39 @@ def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: 
     whole = run(make(small_base(), Lora(r=8), task), task, encoded)
     assert losses[0] == pytest.approx(2 * whole.loss - losses[1], rel=0.2)
     assert losses[1] < losses[0]
+
+
+def test_the_parts_of_an_epoch_train_on_its_batches_with_dropout_of_their_own(
+    small_base: Callable[..., Base], encoded: Encoded, monkeypatch: pytest.MonkeyPatch
+):
+    seen: list[tuple[list[int], bytes, float]] = []
+
+    def recorded(rows: Any, plan: list[list[int]], pad_id: int) -> Iterator[Batch]:
+        for batch in batches_of(rows, plan, pad_id):
+            seen.append((batch.rows, torch.get_rng_state().numpy().tobytes(), 0.0))
+            yield batch
+
+    def rate(*args: Any) -> float:
+        seen[-1] = (*seen[-1][:2], learning_rate_at(*args))
+        return seen[-1][2]
+
+    monkeypatch.setattr(local, "batches_of", recorded)
+    monkeypatch.setattr(local, "learning_rate_at", rate)
+    tagger = make(small_base(), Lora(r=8), JerlFactored())
+    run(tagger, JerlFactored(), encoded, epochs=range(1))
+    whole = seen.copy()
+    seen.clear()
+    steps = [run(tagger, JerlFactored(), encoded, epochs=range(1), part=(part, 5)).steps for part in range(5)]
+    assert steps == [2, 2, 3, 2, 3]  # of 12 batches
+    assert [(rows, rate) for rows, _, rate in seen] == [(rows, rate) for rows, _, rate in whole]
+    assert len({dropout for _, dropout, _ in seen}) == 12
+
+
+def test_a_part_without_a_batch_changes_nothing(small_base: Callable[..., Base], encoded: Encoded):
+    tagger = make(small_base(), Lora(r=8), JerlFactored())
+    before = read_state(tagger).sha256()
+    done = run(tagger, JerlFactored(), encoded, epochs=range(1), part=(0, 13))
+    assert (done.steps, done.loss, read_state(tagger).sha256()) == (0, 0.0, before)
 
 
 def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[..., Base], encoded: Encoded):
