@@ -144,6 +144,7 @@ class Recorder:
         self.add_answers(closing)
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
         self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
+        against_all = {of: each for (of, gold), each in counts.items() if gold == protocol.ALL_GOLD}
         down = sum(answer.traffic.tensors_down for answer in closing)
         return {
             "schema": records.SCHEMA,
@@ -162,7 +163,7 @@ class Recorder:
             "chosen_round": number,
             "chosen_by": reason,
             "test": _judgements(self.counts),
-            "differences": _differences(counts),
+            "differences": records.differences(against_all, protocol.FEDERATED),
             "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
             "adapter_sha256": state.sha256(),
@@ -218,16 +219,6 @@ def _judgements(counts: Counted) -> dict[str, dict[str, records.Judgement]]:
     for (system, gold), by_clinic in counts.items():
         test.setdefault(system, {})[gold] = records.judgement(by_clinic)
     return test
-
-
-def _differences(counts: Counted) -> dict[str, records.Difference]:
-    federated = counts.get(FEDERATED_ALL, {})
-    return {
-        system: records.difference(merged(federated), merged(by_clinic))
-        for (system, gold), by_clinic in counts.items()
-        # Paired only where the same clinics have judged both.
-        if gold == protocol.ALL_GOLD and system != protocol.FEDERATED and by_clinic.keys() == federated.keys()
-    }
 
 
 def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:

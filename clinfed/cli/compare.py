@@ -2,8 +2,8 @@
 
 One budget: each row passes over its notes as often and, where notes of several clinics are in one place, takes as many
 windows a step as those clinics at once. Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its
-own; a run whose record is there is not run again, so a comparison can be stopped and resumed, and the table says what
-is pending.
+own; a run whose record is there is not run again, and a federated one that was interrupted goes on where it was. So a
+comparison can be stopped and resumed, and the table says what is pending.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import configs
+from clinfed import fingerprints
 from clinfed.cli import add_overrides, cores
 from clinfed.cli.launch import signals_as_exceptions
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
@@ -66,9 +67,24 @@ class Row:
         if path is None:
             return None
         had = json.loads(path.read_text(encoding="utf-8"))["config"]
-        changed = [key for key in configs.differing(had, self.settings) if key.split(".")[0] not in NO_DIFFERENCE]
-        known = [key for key in changed if configs.has(had, key) and configs.has(self.settings, key)]
+        known = [key for key in self.changed(had) if configs.has(had, key) and configs.has(self.settings, key)]
         return None if known else path
+
+    def interrupted(self, parent: Path, seed: int) -> Path | None:
+        """Return the folder of a seed's newest run where that has ended early and this code can go on with it."""
+        newest = max(self.folder(parent, seed).glob("*/"), default=None)
+        if newest is None or (newest / self.record).exists():
+            return None
+        try:
+            checkpoint = checkpoints.load(newest / checkpoints.FOLDER)
+        except UserError:  # none, as of a plain loop, or a damaged one
+            return None
+        same = checkpoint.fingerprints["code"] == fingerprints.code() and not self.changed(checkpoint.config)
+        return newest if same else None
+
+    def changed(self, config: Mapping[str, Any]) -> list[str]:
+        """Return the settings of a run that are not the row's."""
+        return [key for key in configs.differing(config, self.settings) if key.split(".")[0] not in NO_DIFFERENCE]
 
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""
@@ -262,6 +278,8 @@ def run_row(
     target = row.folder(folder, seed)
     target.mkdir(parents=True, exist_ok=True)
     settings = [*overrides, *row.overrides, f"seed={seed}", f"output={target}"]
+    if begun := row.interrupted(folder, seed):
+        settings = [f"resume={begun}"]
     command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
     with (
         (target / "run.log").open("w", encoding="utf-8") as log,

@@ -169,6 +169,21 @@ def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference:
     return {"f1": ours.micro().f1 - theirs.micro().f1, "interval": list(ours.paired_difference(theirs))}
 
 
+def differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
+    """Return the adapter's difference to each other system that the same clinics have judged.
+
+    judged: system -> clinic -> counts against all gold.
+    """
+    clinics = judged.get(adapter, {}).keys()
+    merged = {
+        system: sum((of[name] for name in sorted(of)), SpanCounts())
+        for system, of in judged.items()
+        if of.keys() == clinics
+    }
+    ours = merged.pop(adapter, SpanCounts())
+    return {system: difference(ours, theirs) for system, theirs in merged.items()}
+
+
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
     """Return the JSON object of `clinfed simulate --json`; scores are strict F1 on test, all gold; null: not judged."""
     # The adapter's own scores, also where it was trained in one place.

@@ -104,6 +104,11 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     capsys.readouterr()
     assert main(["report", str(copy), "--verify"]) == 1
     assert "differs: centralised, all gold" in capsys.readouterr().out
+    record["test"]["centralised"]["all"]["micro"]["tp"] -= 1
+    record["differences"]["pooled_lexicon"]["interval"][0] -= 0.001
+    (copy / "record.json").write_text(json.dumps(record), "utf-8")
+    assert main(["report", str(copy), "--verify"]) == 1
+    assert "differs: centralised minus pooled_lexicon" in capsys.readouterr().out
 
 
 def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path: Path) -> None:

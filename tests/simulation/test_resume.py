@@ -1,6 +1,7 @@
 """kill -9 at random moments, of the server, of Flower's SuperLink and of the command; then `resume=`."""
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -9,10 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from clinfed import fingerprints
+from clinfed.cli.compare import Row
+from configs import load, resolved
 
 pytestmark = pytest.mark.simulation
 
@@ -89,3 +95,36 @@ def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
     assert resumed.json["adapter_sha256"] == whole.json["adapter_sha256"]
     assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(e) for e in whole.record["rounds"]]
     assert len(resumed.record["resumed_after"]) == len(VICTIMS)
+
+
+def test_a_stopped_comparison_goes_on_with_its_federation(
+    world: Any, short: Path, finish: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = short / "compared"
+    overrides = [*world.overrides, f"rounds={ROUNDS}"]
+    compare = [CLINFED, "compare", *overrides, "compare.rows=federated"]
+    with subprocess.Popen(compare, env={**os.environ, "CLINFED_HOME": str(home)}) as stopped:
+        row = "comparisons/*/federated/seed-0"
+        wait_until(lambda: any(home.glob(f"{row}/*/state/round-*/state.json")), 300, "no checkpoint")
+        stopped.terminate()
+        assert stopped.wait(60) == 128 + signal.SIGTERM
+    wait_until(lambda: not processes(home), 30, "a process was left behind")
+
+    [folder] = home.glob(f"{row}/*/")
+    federated = Row("federated", "simulate", settings=resolved(load(overrides)))
+    assert federated.interrupted(folder.parents[2], 0) == folder
+    assert federated.interrupted(folder.parents[2], 1) is None
+    assert replace(federated, settings=resolved(load(overrides[:-1]))).interrupted(folder.parents[2], 0) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(fingerprints, "code", lambda: "of another version")
+        assert federated.interrupted(folder.parents[2], 0) is None
+
+    done = finish(
+        "clinfed", "compare", "--json", *overrides, "compare.rows=federated", home=home, cwd=short, environment={}
+    )
+    assert done.code == 0, done.err
+    [path] = home.glob(f"{row}/*/record.json")  # no other run beside it
+    record = json.loads(path.read_text("utf-8"))
+    assert record["resumed_after"]
+    assert len(record["rounds"]) == ROUNDS
+    assert federated.interrupted(folder.parents[2], 0) is None

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinfed.evaluation.record import judgement
+from clinfed.evaluation.record import differences, judgement
 from clinfed.evaluation.report import holdings, plots
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
@@ -22,7 +22,7 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
     surplus_rows,
 )
-from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.results import ADAPTERS, ALL, Finished, Result
 from clinfed.evaluation.report.tables import bars, fraction
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
@@ -190,10 +190,15 @@ def opponents(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def verify(run: Finished) -> list[str]:
-    """Return what of a run's test scores cannot be had again from its counts, empty where all can."""
+    """Return what of a run's test scores and differences cannot be had again from its counts, empty where all can."""
     again = {key: judgement(clinics) for key, clinics in run.counts.items()}
     stated = {(system, gold): each for system, golds in run.record["test"].items() for gold, each in golds.items()}
-    return [f"{system}, {gold} gold" for system, gold in stated if again.get((system, gold)) != stated[system, gold]]
+    wrong = [f"{system}, {gold} gold" for system, gold in stated if again.get((system, gold)) != stated[system, gold]]
+    against_all = {system: each for (system, gold), each in run.counts.items() if gold == ALL}
+    adapter = next(name for name in ADAPTERS if name in against_all)
+    paired = differences(against_all, adapter)
+    said = run.record.get("differences", {})
+    return [*wrong, *(f"{adapter} minus {system}" for system in said if said[system] != paired.get(system))]
 
 
 def _runs(result: Result) -> list[tuple[int, Finished]]:
