@@ -64,7 +64,7 @@ class Participation:
 class Stop:
     """When a run ends before its last round."""
 
-    patience: int = 0  # rounds without a better validation micro-F1; 0: never
+    patience: int = 0  # validated rounds without a better micro-F1; 0: never
 
     def __post_init__(self) -> None:
         _refuse_outside("stop", self, patience=(0, math.inf))

@@ -67,10 +67,11 @@ def run_rounds(
     """Run the rounds that are left; return where they have led.
 
     One exchange a round: a clinic judges the adapter that it is sent, then trains it. A round's validation thus comes
-    with the next round's updates, and only the last needs an exchange of its own. keep is called after each round,
-    show with each round and its state as soon as its validation is known.
+    with the next round's updates, and only the last needs an exchange of its own. Of the rounds of one epoch only the
+    last is validated. keep is called after each round, show with each round and its state as soon as its validation is
+    known.
     """
-    while course.server.round < run.rounds and not stops_early(course, run.stop.patience):
+    while course.server.round < run.rounds and not stops_early(course, run):
         course = one_round(exchange, door, run, course, show)
         keep(course)
     if course.open is None:
@@ -95,7 +96,7 @@ def one_round(
     online = door.online(seats)
     asked = drawn(online, run, number, of=len(seats))
     refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
-    judging = validators if course.open else ()  # what the first round is sent was never trained
+    judging = validators if is_judged(course, run) else ()
     trained: list[Answer] = []
     validated: list[Answer] = []
     updates = Accepted(
@@ -108,7 +109,7 @@ def one_round(
     aggregate_s = time.perf_counter() - started - updates.waited_s
     best = course.best
     if course.open is not None:
-        others = [seat for seat in door.online(validators) if seat not in asked]
+        others = [seat for seat in door.online(judging) if seat not in asked]
         validated += validate(exchange, others, course.server, refused)
         best = closed(course.open, validated, course, show)
     seconds = time.perf_counter() - started
@@ -127,10 +128,17 @@ def closed(done: Round, validated: Sequence[Answer], course: Course, show: Calla
     return Best(done.number, f1, course.server.adapter)
 
 
-def stops_early(course: Course, patience: int) -> bool:
+def is_judged(course: Course, run: Run) -> bool:
+    """Return whether what the next round starts from is validated: an adapter that was trained, for whole epochs."""
+    return course.open is not None and run.passes_of_round(course.open.number).ends_epoch
+
+
+def stops_early(course: Course, run: Run) -> bool:
     """Return whether the last rounds whose validation is known, as many as patience says, were no better."""
-    judged = course.server.round - 1
-    return patience > 0 and course.best is not None and judged - course.best.round >= patience
+    if not run.stop.patience or course.best is None:
+        return False
+    validated = (course.server.round - 1) // run.rounds_per_epoch
+    return validated - course.best.round // run.rounds_per_epoch >= run.stop.patience
 
 
 def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused]) -> list[Answer]:

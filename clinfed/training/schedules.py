@@ -32,6 +32,11 @@ class Passes:
         """Return the (fractional) global epoch where these passes end."""
         return self.epochs.stop - 1 + (self.part + 1) / self.parts
 
+    @property
+    def ends_epoch(self) -> bool:
+        """Return whether all of an epoch's batches have been trained on after these passes."""
+        return self.part + 1 == self.parts
+
     def steps(self, batches: int) -> range:
         """Return which of an epoch's batches are trained on."""
         return range(self.part * batches // self.parts, (self.part + 1) * batches // self.parts)

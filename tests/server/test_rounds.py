@@ -1,6 +1,7 @@
 """Who takes part in a round, what a failed or late clinic changes, and when a run ends."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -119,6 +120,16 @@ def test_a_run_ends_when_validation_gets_no_better(
     assert record["ended_early"]
     assert record["best_round"] == 1
     assert "no better round in 1; judging on test" in capsys.readouterr().out
+
+
+def test_of_the_rounds_of_an_epoch_the_last_is_validated(run_locally: Any, world: Any, tmp_path: Path) -> None:
+    spread = [*world.overrides, "rounds_per_epoch=2"]
+    record, _ = run_locally([*spread, "rounds=4"])
+    assert [entry["validation"] is None for entry in record["rounds"]] == [True, False, True, False]
+    still = [*spread, "training.learning_rate=0", "rounds=12", "stop.patience=1"]
+    record, _ = run_locally(still, output=tmp_path / "still")
+    assert [entry["round"] for entry in record["rounds"]] == [1, 2, 3, 4, 5]  # 4 is no better than 2
+    assert record["best_round"] == 2
 
 
 def test_the_best_round_is_kept_beside_the_last(run_locally: Any, world: Any) -> None:
