@@ -81,7 +81,7 @@ def train(
             losses.append(loss.item())
             del loss, hidden  # else they would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
-        report(epoch, sum(losses[len(losses) - len(steps) :]) / max(1, len(steps)))
+        report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
     return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
 

@@ -124,8 +124,10 @@ def test_a_run_ends_when_validation_gets_no_better(
 
 def test_of_the_rounds_of_an_epoch_the_last_is_validated(run_locally: Any, world: Any, tmp_path: Path) -> None:
     spread = [*world.overrides, "rounds_per_epoch=2"]
-    record, _ = run_locally([*spread, "rounds=4"])
-    assert [entry["validation"] is None for entry in record["rounds"]] == [True, False, True, False]
+    for drawn_only, nodes in (("round.fraction=1", 2), ("round.fraction=0.5", 4)):  # those not drawn validate as well
+        some = [*spread, *LIGHT, "rounds=4", drawn_only]
+        record, _ = run_locally(some, nodes=nodes, output=tmp_path / drawn_only)
+        assert [entry["validation"] is None for entry in record["rounds"]] == [True, False, True, False]
     still = [*spread, "training.learning_rate=0", "rounds=12", "stop.patience=1"]
     record, _ = run_locally(still, output=tmp_path / "still")
     assert [entry["round"] for entry in record["rounds"]] == [1, 2, 3, 4, 5]  # 4 is no better than 2
