@@ -1,12 +1,13 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
-from clinfed.evaluation.counts import BANDS
+from clinfed.evaluation.counts import BANDS, SpanCounts
 from clinfed.evaluation.report.pairs import difference_lines, differences, pair_by_code, surplus_lines
 from clinfed.evaluation.report.results import ADAPTERS, ALL, LEXICONS, Finished, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
@@ -86,7 +87,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *(fraction(system.f1(language)) for language in languages),
         fraction(_mean(worst(run) for run in runs)),
-        *(fraction(each) for each in _by_frequency(system)),
+        *_frequency_cells(system),
         fraction(_mean(macro)),
         fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
         f"{probes[0]['trainable_parameters']:,.0f}",
@@ -99,10 +100,19 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     ]
 
 
-def _by_frequency(system: System) -> list[float]:
-    """Return the mean micro-F1 of each of FREQUENCIES."""
-    bands = [run.bands() for run in system.runs]
-    return [sum(each[band].f1 for each in bands) / len(bands) for band in FREQUENCIES]
+def _frequency_cells(system: System) -> list[str]:
+    found = _by_frequency([_bands(run) for run in system.runs])
+    return [fraction(found[band]) if band in found else "-" for band in FREQUENCIES]
+
+
+def _bands(counts: SpanCounts) -> dict[str, records.Score]:
+    return {band: records.score(each) for band, each in counts.bands().items()}
+
+
+def _by_frequency(runs: Sequence[Mapping[str, records.Score]]) -> dict[str, float]:
+    """Return the mean micro-F1 of those of FREQUENCIES that gold has codes of. runs: each one's scores by band."""
+    held = [band for band in FREQUENCIES if any(each[band]["tp"] + each[band]["fn"] for each in runs)]
+    return {band: _mean(each[band]["f1"] for each in runs) for band in held}
 
 
 def worst(run: Finished) -> float:
@@ -124,7 +134,7 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
     """Return the row of a system of which there are only counts."""
     cells = [system.name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
     cells += [*(fraction(system.f1(language)) for language in languages), "-"]
-    cells += [fraction(each) for each in _by_frequency(system)]
+    cells += _frequency_cells(system)
     cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
     return [*cells, *["-"] * (width - len(cells))]
 
@@ -151,7 +161,7 @@ def _gap(finished: Sequence[Result]) -> list[str]:
 def scores(result: Result) -> list[Score]:
     """Return all scores of a row, means over its seeds: on both splits over all notes, by language and by frequency.
 
-    A record keeps counts by code of the test split only, so validation has no bands and one macro-F1.
+    Of validation a record keeps no counts by language and code, and no bootstrap replicates.
     """
     system, runs = result.system, list(result.runs.values())
 
@@ -163,8 +173,7 @@ def scores(result: Result) -> list[Score]:
         Score("test", language, system.f1(language), system.interval(language), macro(language))
         for language in _languages([result])
     ]
-    bands = zip(FREQUENCIES, _by_frequency(system), strict=True)
-    found += [Score("test", f"codes {band}", f1) for band, f1 in bands]
+    found += [Score("test", f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
     found.append(Score("test", "worst clinic", _mean(worst(run) for run in runs)))
     validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
     if len(validation) < len(runs):
@@ -174,6 +183,8 @@ def scores(result: Result) -> list[Score]:
     for language in sorted({language for each in validation for language in each["by_language"]}):
         f1 = _mean(each["by_language"][language]["f1"] for each in validation if language in each["by_language"])
         found.append(Score("validation", language, f1))
+    frequent = _by_frequency([each["bands"] for each in validation])
+    found += [Score("validation", f"codes {band}", f1) for band, f1 in frequent.items()]
     lowest = [[clinic["f1"] for clinic in each["by_clinic"].values()] for each in validation]
     return [*found, Score("validation", "worst clinic", _mean(min(each) for each in lowest if each))]
 
