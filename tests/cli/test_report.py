@@ -4,6 +4,8 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from clinfed.cli.report import gather
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import read_counts, write_counts
+from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import difference_lines
 from clinfed.evaluation.report.results import Finished, Result
 
@@ -191,6 +194,17 @@ def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> N
         for name, f1 in held.items():
             assert float(of[split, name]["micro-F1"]) == pytest.approx(f1, abs=6e-4)
         assert held
+
+
+def test_the_worst_clinic_is_the_one_with_the_lowest_f1(runs: dict[str, Path]) -> None:
+    finished = Finished.of(runs["public"] / "record.json")
+    record = deepcopy(finished.record)
+    judged = record["rounds"][-1]["validation"]
+    assert judged
+    some = next(iter(judged["by_clinic"].values()))
+    judged["by_clinic"] = {name: {**some, "f1": f1} for name, f1 in (("a", 0.4), ("b", 0.2), ("c", 0.6))}
+    found = scores(Result("centralised", {0: replace(finished, record=record)}))
+    assert [each.micro_f1 for each in found if (each.split, each.of) == ("validation", "worst clinic")] == [0.2]
 
 
 def test_the_same_run_twice_is_refused(
