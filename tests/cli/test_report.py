@@ -18,7 +18,7 @@ from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
-from clinfed.evaluation.report.pairs import difference_lines
+from clinfed.evaluation.report.pairs import TOTALS, difference_lines
 from clinfed.evaluation.report.results import Finished, Result
 
 
@@ -167,6 +167,7 @@ def test_any_two_rows_are_compared_by_code(runs: dict[str, Path], tmp_path: Path
     assert found > 0
     *_, last = (tmp_path / "two-surplus.csv").read_text("utf-8").splitlines()
     assert last.split(",")[2:] == [str(found), "0", str(found)]
+    assert (tmp_path / "two.html").read_text("utf-8").count(f"<tr><td>{TOTALS}</td>") == 1  # below what is sorted
     assert main([*command, "--by-code", "centralised (training.learning_rate=0.5)", "no such row"]) == 2
     assert (
         main([*command, "--by-code", *(f"centralised (training.learning_rate={each})" for each in (0.5, 0.002))]) == 0
