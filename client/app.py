@@ -52,7 +52,7 @@ def hello(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Train the global adapter on the clinic's notes for one round's epochs."""
+    """Train the global adapter on the clinic's notes for one round."""
     return answered(protocol.Failure.TRAIN, _train, message, context)
 
 

@@ -102,7 +102,7 @@ class Coordinator:
     def show(self, done: Round, server: ServerState) -> None:
         """Record and print a round, and judge its adapter on the coordinator's own notes where there are any."""
         entry = self.recorder.add_round(done)
-        if self.public is not None and self.run.passes_of_round(done.number).ends_epoch:
+        if self.public is not None and (done.validated or self.run.passes_of_round(done.number).ends_epoch):
             counts = self.public.judge(self.model.tagger, server.adapter)
             entry["public"] = records.judgement({"public set": counts})
         self.tracker.add_round(entry)

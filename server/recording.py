@@ -64,13 +64,15 @@ class Recorder:
         """Add a round; return its entry."""
         judged_by = {answer.clinic: answer for answer in done.validated}
         notes = sum(int(answer.report["num_examples"]) for answer in done.trained)
+        stepped = [answer for answer in done.trained if answer.report["steps"]]  # a part of an epoch may hold no batch
         answers = [*done.trained, *done.validated]
         entry: records.RoundRecord = {
             "round": done.number,
             "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
             "refused": refusals(done.refused),
             "joined": list(done.joined),
-            "loss": sum(a.report["loss"] * a.report["num_examples"] for a in done.trained) / notes,
+            "loss": sum(a.report["loss"] * a.report["num_examples"] for a in stepped)
+            / max(1, sum(a.report["num_examples"] for a in stepped)),
             "validation": records.judgement(_named(done.validated, *FEDERATED_ALL)) if done.validated else None,
             "aggregate_s": done.aggregate_s,
             "seconds": done.seconds,
@@ -163,7 +165,7 @@ class Recorder:
             "chosen_round": number,
             "chosen_by": reason,
             "test": _judgements(self.counts),
-            "differences": records.differences(against_all, protocol.FEDERATED),
+            "differences": records.paired_differences(against_all, protocol.FEDERATED),
             "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
             "adapter_sha256": state.sha256(),
@@ -187,10 +189,10 @@ class Recorder:
             "codes": len(self.codes),
             "sha256": self.fingerprints["labels"],
         }
-        everything = merged(counts[FEDERATED_ALL]).micro().support if FEDERATED_ALL in counts else 0
+        everything = records.merged(counts[FEDERATED_ALL]).micro().support if FEDERATED_ALL in counts else 0
         if everything:
             key = (protocol.FEDERATED, protocol.REPRESENTABLE_GOLD)
-            recall = merged(counts[key]).micro().support / everything
+            recall = records.merged(counts[key]).micro().support / everything
             # A perfect tagger makes no false positive: P = 1, F1 = 2R / (1 + R).
             labels |= {"ceiling_recall": recall, "ceiling_f1": 2 * recall / (1 + recall)}
         return labels
@@ -202,11 +204,6 @@ FEDERATED_ALL = (protocol.FEDERATED, protocol.ALL_GOLD)
 def refusals(refused: Iterable[Refused]) -> list[records.Refusal]:
     """Return clinics that were left out, as a record holds them."""
     return [{"clinic": each.clinic, "reason": each.reason} for each in refused]
-
-
-def merged(by_clinic: Mapping[str, SpanCounts]) -> SpanCounts:
-    """Return the clinics' counts added up, in the order of names."""
-    return sum((by_clinic[name] for name in sorted(by_clinic)), SpanCounts())
 
 
 def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanCounts]:

@@ -47,8 +47,9 @@ class Best:
 class Course:
     """All that goes from one round to the next, and so all that an interrupted run needs to go on.
 
-    server: after the last round. open: that round, whose validation is not known yet. Every random choice follows from
-    the run's seed, a number of round or epoch and the name of a clinic: there is no generator whose state must be kept.
+    server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
+    Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
+    generator whose state must be kept.
     """
 
     server: ServerState
@@ -68,8 +69,8 @@ def run_rounds(
 
     One exchange a round: a clinic judges the adapter that it is sent, then trains it. A round's validation thus comes
     with the next round's updates, and only the last needs an exchange of its own. Of the rounds of one epoch only the
-    last is validated. keep is called after each round, show with each round and its state as soon as its validation is
-    known.
+    last is validated, and a run's last round. keep is called after each round, show with each round and its state as
+    soon as its validation is known.
     """
     while course.server.round < run.rounds and not stops_early(course, run):
         course = one_round(exchange, door, run, course, show)

@@ -84,9 +84,14 @@ def pooled(examples: Sequence[Examples]) -> Examples:
     return Examples(POOLED, np.concatenate(vectors), np.concatenate(targets))
 
 
+def rounds(run: Run) -> int:
+    """Return how many rounds the classifier is trained for: its passes are never spread over several."""
+    return run.rounds // run.rounds_per_epoch
+
+
 def train_alone(run: Run, first: AdapterState, examples: Examples) -> Trained:
     """Return the classifier after all passes of all rounds, with one optimiser."""
-    epochs = range(run.rounds * run.classifier.passes)
+    epochs = range(rounds(run) * run.classifier.passes)
     started = time.perf_counter()
     with peak_memory() as peak:
         state, _ = train(first, examples, run.classifier, epochs=epochs, seed=run.seed, threads=run.training.threads)
@@ -116,12 +121,12 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
             yield AdapterUpdate(examples.clinic, state, len(examples))
 
     with peak_memory() as peak:
-        for number in range(1, run.rounds + 1):
+        for number in range(1, rounds(run) + 1):
             server = strategy.aggregate(server, updates(number))
     notes = sum(len(each) for each in clinics)
-    travelled = run.rounds * len(clinics) * first.num_bytes
+    travelled = rounds(run) * len(clinics) * first.num_bytes
     seconds = time.perf_counter() - started
-    return Trained(server.adapter, notes, run.rounds * passes, seconds, peak.peak_bytes, travelled)
+    return Trained(server.adapter, notes, rounds(run) * passes, seconds, peak.peak_bytes, travelled)
 
 
 def judged(

@@ -71,7 +71,7 @@ class Row:
         return None if known else path
 
     def interrupted(self, parent: Path, seed: int) -> Path | None:
-        """Return the folder of a seed's newest run where that has ended early and this code can go on with it."""
+        """Return the folder of a seed's newest run where that has ended early and can be gone on with."""
         newest = max(self.folder(parent, seed).glob("*/"), default=None)
         if newest is None or (newest / self.record).exists():
             return None
@@ -79,8 +79,11 @@ class Row:
             checkpoint = checkpoints.load(newest / checkpoints.FOLDER)
         except UserError:  # none, as of a plain loop, or a damaged one
             return None
-        same = checkpoint.fingerprints["code"] == fingerprints.code() and not self.changed(checkpoint.config)
-        return newest if same else None
+        if self.changed(checkpoint.config):
+            return None
+        run = configs.load(configs.to_overrides(self.settings))
+        ours = {"code": fingerprints.code(), **fingerprints.of_use(run, run.corpus.codes())}
+        return newest if ours.items() <= checkpoint.fingerprints.items() else None
 
     def changed(self, config: Mapping[str, Any]) -> list[str]:
         """Return the settings of a run that are not the row's."""

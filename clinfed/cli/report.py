@@ -42,7 +42,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         default=(),
         help="two rows whose codes are compared (federated and centralised, else the first two)",
     )
-    parser.add_argument("--verify", action="store_true", help="write nothing; have all scores again from the counts")
+    parser.add_argument(
+        "--verify", action="store_true", help="write nothing; have all scores and differences again from the counts"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -25,7 +25,7 @@ def card_sections(record: RunRecord) -> str:
     sections = {
         "Data": _data(record),
         "Results": _results(record),
-        "Training": _training(record),
+        "Training": training(record),
         "Privacy": privacy(record),
     }
     return "\n\n".join(f"## {title}\n\n{text}" for title, text in sections.items())
@@ -61,6 +61,7 @@ def audit(record: RunRecord) -> dict[str, Any]:
         "chosen_by": record["chosen_by"],
         "settings": {group: config[group] for group in SETTINGS}
         | {"options": config["options"], "training": config["training"], "seed": config["seed"]}
+        | {"rounds_per_epoch": config.get("rounds_per_epoch", 1)}
         | {"base": {key: config["base"][key] for key in BASE}},
         "privacy": config.get("privacy") or "none",
         "labels": dict(record["labels"]),
@@ -98,7 +99,7 @@ def _data(record: RunRecord) -> str:
     if len(patients) == len(record["manifest"]):
         lines.append(f"- {sum(len(each) for each in patients):,} patients (notes that name none count as one each)")
     trained = sum(entry["notes"] for entry in record["rounds"][-1]["clinics"].values())
-    lines.append(f"- {trained:,} notes were trained on in the last round")
+    lines.append(f"- {trained:,} training notes at the clinics of the last round")
     return "\n".join(lines)
 
 
@@ -138,17 +139,20 @@ def _row(system: str, gold: str, language: str, score: Score | Mapping[str, Any]
     return "| " + " | ".join([system, gold, language, *figures, f"{score['tp'] + score['fn']:,}"]) + " |"
 
 
-def _training(record: RunRecord) -> str:
+def training(record: RunRecord) -> str:
+    """Return how the adapter was trained: rounds, choices, settings, seeds."""
     config, seeds = record["config"], record["seeds"]
     options = config["options"]
     chosen = f"the adapter is that of round {record['chosen_round']} ({record['chosen_by']})"
     settings = {**config["adapter"], **config["task"], **config["training"]}
     shown = ("r", "alpha", "local_epochs", "learning_rate", "batch_notes", "batch_tokens", "window", "lexicon")
     how = ", ".join(f"{name} {settings[name]}" for name in shown if name in settings)
+    parts = config.get("rounds_per_epoch", 1)
+    spread = f", {parts} to one pass over the notes" if parts > 1 else ""
     ways = "in one place" if "centralised" in record["test"] else f"strategy {options['strategy']}"
     return "\n".join(
         [
-            f"- {len(record['rounds']):,} rounds, {ways}; {chosen}",
+            f"- {len(record['rounds']):,} rounds{spread}, {ways}; {chosen}",
             f"- {options['adapter']}, head {options['task']}: {how}",
             f"- Seeds: {', '.join(f'{name} {seed}' for name, seed in seeds.items())}",
         ]

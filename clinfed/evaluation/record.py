@@ -72,12 +72,12 @@ class Refusal(TypedDict):
 
 
 class RoundRecord(TypedDict):
-    """One round; loss is the clinics' mean, weighted by notes."""
+    """One round; loss is the mean of the clinics that have trained, weighted by notes."""
 
     round: int  # from 1
     clinics: dict[str, ClinicRound]
     loss: float
-    validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes
+    validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes; null: not judged
     refused: NotRequired[list[Refusal]]  # left out of the round's training, or of its validation alone
     joined: NotRequired[list[str]]  # clinics that have come, or come again, since the round before
     aggregate_s: float
@@ -136,19 +136,24 @@ class RunRecord(TypedDict):
     seconds: float  # the whole run, wall clock
 
 
+def merged(clinics: Mapping[str, SpanCounts]) -> SpanCounts:
+    """Return the clinics' counts added up, in the order of names."""
+    return sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+
+
 def judgement(clinics: Mapping[str, SpanCounts]) -> Judgement:
     """Return the scores of all clinics' counts, merged; give one entry where there are no clinics."""
-    merged = sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+    whole = merged(clinics)
     return {
-        "micro": score(merged.micro()),
-        "macro": {"gold_or_predicted": merged.macro("gold_or_predicted"), "gold": merged.macro("gold")},
+        "micro": score(whole.micro()),
+        "macro": {"gold_or_predicted": whole.macro("gold_or_predicted"), "gold": whole.macro("gold")},
         "by_language": {
-            language: {**score(merged.micro(language)), "interval": _interval(merged, language)}
-            for language in merged.languages
+            language: {**score(whole.micro(language)), "interval": _interval(whole, language)}
+            for language in whole.languages
         },
         "by_clinic": {name: score(clinics[name].micro()) for name in sorted(clinics)},
-        "bands": {band: score(counts) for band, counts in merged.bands().items()},
-        "interval": _interval(merged),
+        "bands": {band: score(counts) for band, counts in whole.bands().items()},
+        "interval": _interval(whole),
     }
 
 
@@ -169,19 +174,14 @@ def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference:
     return {"f1": ours.micro().f1 - theirs.micro().f1, "interval": list(ours.paired_difference(theirs))}
 
 
-def differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
+def paired_differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
     """Return the adapter's difference to each other system that the same clinics have judged.
 
     judged: system -> clinic -> counts against all gold.
     """
-    clinics = judged.get(adapter, {}).keys()
-    merged = {
-        system: sum((of[name] for name in sorted(of)), SpanCounts())
-        for system, of in judged.items()
-        if of.keys() == clinics
-    }
-    ours = merged.pop(adapter, SpanCounts())
-    return {system: difference(ours, theirs) for system, theirs in merged.items()}
+    clinics = judged.get(adapter, {})
+    others = {system: of for system, of in judged.items() if system != adapter and of.keys() == clinics.keys()}
+    return {system: difference(merged(clinics), merged(of)) for system, of in others.items()}
 
 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The training loop: a clinic's local epochs of one round, and, over all notes and epochs, centralised training."""
+"""The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
 
 import time
 from collections.abc import Callable
@@ -47,8 +47,9 @@ def train(
 ) -> TrainResult:
     """Train adapter and head in place over the given passes.
 
-    A new optimiser is made at each call; the order of notes and dropout follow from (seed, clinic, global epoch): one
-    call over all epochs is centralised training, and one clinic with one round equals it bit for bit.
+    A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
+    these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
+    for bit.
     """
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()

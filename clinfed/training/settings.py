@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
-    local_epochs: int = 1  # passes over a clinic's notes in one round
+    local_epochs: int = 1  # passes over a clinic's notes in one round, unless rounds_per_epoch spreads one
     learning_rate: float = 2e-3
     schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
     warmup: float = 0.06  # fraction of all epochs of the run

@@ -57,6 +57,12 @@ def test_one_clinic_and_one_round_equal_the_plain_loop_bit_for_bit(classified: A
     assert systems["federated"]["test"] == systems["centralised"]["test"]
 
 
+def test_rounds_of_parts_of_an_epoch_make_no_more_passes(classified: Any) -> None:
+    (_, whole, _), (_, parts, _) = classified("rounds=2"), classified("rounds=4", "rounds_per_epoch=2")
+    for name, system in whole["systems"].items():
+        assert parts["systems"][name]["state_sha256"] == system["state_sha256"]
+
+
 def test_a_choice_of_notes_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify", *world.overrides, "only.clinic=ca"]) == 2
     assert "only.*" in capsys.readouterr().err

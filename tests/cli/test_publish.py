@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from clinfed.cli import main
 from clinfed.cli.adapted import open_adapter
 from clinfed.evaluation import record as records
-from clinfed.evaluation.publication import NO_PRIVACY, audit, privacy
+from clinfed.evaluation.publication import NO_PRIVACY, audit, privacy, training
 
 SCRIPT = Path(__file__).parents[2] / "docs" / "load_published.py"
 TEXT = "Control de asma y mal descanso. Paciente canarytext con diabetes desde hace años."
@@ -37,6 +37,16 @@ save_file({name: value.contiguous() for name, value in found.items() if hasattr(
 def published(finished_run: Path, tmp_path: Path) -> Path:
     assert main(["publish", str(finished_run), "-o", str(tmp_path / "public")]) == 0
     return tmp_path / "public"
+
+
+def test_rounds_of_parts_of_an_epoch_are_told(finished_run: Path) -> None:
+    record = records.read(finished_run / "record.json")
+    record["config"].pop("rounds_per_epoch")  # as in a record of an older version
+    assert audit(record)["settings"]["rounds_per_epoch"] == 1
+    assert "1 rounds, in one place" in training(record)
+    record["config"]["rounds_per_epoch"] = 4
+    assert audit(record)["settings"]["rounds_per_epoch"] == 4
+    assert "1 rounds, 4 to one pass over the notes, in one place" in training(record)
 
 
 def run_alone(script: Path, tmp_path: Path, *arguments: str) -> tuple[dict[str, torch.Tensor], str]:

@@ -204,6 +204,7 @@ def test_the_worst_clinic_is_the_one_with_the_lowest_f1(runs: dict[str, Path]) -
     assert judged
     some = next(iter(judged["by_clinic"].values()))
     judged["by_clinic"] = {name: {**some, "f1": f1} for name, f1 in (("a", 0.4), ("b", 0.2), ("c", 0.6))}
+    judged["by_clinic"]["without a mention"] = {**some, "tp": 0, "fn": 0, "f1": 0.0}
     found = scores(Result("centralised", {0: replace(finished, record=record)}))
     assert [each.micro_f1 for each in found if (each.split, each.of) == ("validation", "worst clinic")] == [0.2]
 

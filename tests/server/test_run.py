@@ -69,6 +69,17 @@ def test_documents_per_second_count_each_pass(run_locally: Any, world: Any, tmp_
     assert seen(plain) == pytest.approx(2 * notes)
 
 
+def test_a_clinic_without_a_batch_in_a_round_has_no_say_in_its_loss(run_locally: Any, world: Any) -> None:
+    spread = [*world.overrides, "partition=dirichlet", "rounds=2", "rounds_per_epoch=2"]
+    held = run_locally([*spread, "training.batch_notes=999"])[0]["rounds"][0]["clinics"]
+    fewer, more = sorted(each["notes"] for each in held.values())
+    assert fewer < more
+    record, _ = run_locally([*spread, f"training.batch_notes={fewer}"])  # one batch, and more than one
+    first = {each["notes"]: each for each in record["rounds"][0]["clinics"].values()}
+    assert first[fewer]["steps"] == 0
+    assert record["rounds"][0]["loss"] == first[more]["loss"] > 0
+
+
 def seen(record: Any) -> float:
     """Return how many notes were trained on, a note once for each pass."""
     return record["probes"]["documents_per_s"] * record["probes"]["training_s"]
@@ -178,6 +189,13 @@ def test_the_coordinator_judges_its_own_public_set_each_round(run_locally: Any, 
     supports = [entry["public"]["micro"]["tp"] + entry["public"]["micro"]["fn"] for entry in record["rounds"]]
     assert supports == [16 * 5, 16 * 5]  # one mention a note, all splits: the set is the coordinator's own
     assert record["rounds"][1]["public"]["by_language"].keys() == {"ca"}
+
+
+def test_the_public_set_is_judged_where_the_clinics_judge(run_locally: Any, world: Any) -> None:
+    public = [*world.overrides, f"central.notes={world.site_notes('ca')}", "training.learning_rate=0"]
+    record, _ = run_locally([*public, "rounds=12", "rounds_per_epoch=2", "stop.patience=1"])
+    assert [number for number, entry in enumerate(record["rounds"], 1) if "public" in entry] == [2, 4, 5]
+    assert [entry["round"] for entry in record["rounds"] if entry["validation"]] == [2, 4, 5]  # the run's last too
 
 
 def test_a_federation_refuses_to_leave_training_notes_out(run_locally: Any, world: Any) -> None:

@@ -118,6 +118,9 @@ def test_a_stopped_comparison_goes_on_with_its_federation(
     with monkeypatch.context() as patched:
         patched.setattr(fingerprints, "code", lambda: "of another version")
         assert federated.interrupted(folder.parents[2], 0) is None
+    with monkeypatch.context() as patched:
+        patched.setattr(fingerprints, "of_use", lambda run, codes: {"base": "another"})
+        assert federated.interrupted(folder.parents[2], 0) is None
 
     done = finish(
         "clinfed", "compare", "--json", *overrides, "compare.rows=federated", home=home, cwd=short, environment={}

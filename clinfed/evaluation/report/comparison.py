@@ -111,8 +111,12 @@ def _bands(counts: SpanCounts) -> dict[str, records.Score]:
 
 def _by_frequency(runs: Sequence[Mapping[str, records.Score]]) -> dict[str, float]:
     """Return the mean micro-F1 of those of FREQUENCIES that gold has codes of. runs: each one's scores by band."""
-    held = [band for band in FREQUENCIES if any(each[band]["tp"] + each[band]["fn"] for each in runs)]
-    return {band: _mean(each[band]["f1"] for each in runs) for band in held}
+    held = {band: [each[band]["f1"] for each in runs if _has_gold(each[band])] for band in FREQUENCIES}
+    return {band: _mean(found) for band, found in held.items() if found}
+
+
+def _has_gold(judged: records.Score) -> bool:
+    return judged["tp"] + judged["fn"] > 0
 
 
 def worst(run: Finished) -> float:
@@ -185,7 +189,7 @@ def scores(result: Result) -> list[Score]:
         found.append(Score("validation", language, f1))
     frequent = _by_frequency([each["bands"] for each in validation])
     found += [Score("validation", f"codes {band}", f1) for band, f1 in frequent.items()]
-    lowest = [[clinic["f1"] for clinic in each["by_clinic"].values()] for each in validation]
+    lowest = [[of["f1"] for of in each["by_clinic"].values() if _has_gold(of)] for each in validation]
     return [*found, Score("validation", "worst clinic", _mean(min(each) for each in lowest if each))]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clinfed.evaluation.record import differences, judgement
+from clinfed.evaluation.record import judgement, paired_differences
 from clinfed.evaluation.report import holdings, plots
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
@@ -196,7 +196,7 @@ def verify(run: Finished) -> list[str]:
     wrong = [f"{system}, {gold} gold" for system, gold in stated if again.get((system, gold)) != stated[system, gold]]
     against_all = {system: each for (system, gold), each in run.counts.items() if gold == ALL}
     adapter = next(name for name in ADAPTERS if name in against_all)
-    paired = differences(against_all, adapter)
+    paired = paired_differences(against_all, adapter)
     said = run.record.get("differences", {})
     return [*wrong, *(f"{adapter} minus {system}" for system in said if said[system] != paired.get(system))]
 

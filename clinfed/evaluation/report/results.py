@@ -9,7 +9,7 @@ from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import Hits
 from clinfed.evaluation.hits import read as read_hits
-from clinfed.evaluation.record import RunRecord, read, read_counts
+from clinfed.evaluation.record import RunRecord, merged, read, read_counts
 
 ALL = "all"  # gold
 ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
@@ -36,7 +36,7 @@ class Finished:
     def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
         """Return a system's counts over all clinics, None where it was not judged."""
         clinics = self.counts.get((system, gold))
-        return None if clinics is None else sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+        return None if clinics is None else merged(clinics)
 
     @property
     def adapter(self) -> SpanCounts:
