@@ -9,7 +9,17 @@ import pytest
 from clinfed.corpus.note import Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.record import SCHEMA, Judgement, RunRecord, difference, judgement, read, summary, write
+from clinfed.evaluation.record import (
+    SCHEMA,
+    Judgement,
+    RunRecord,
+    difference,
+    judgement,
+    paired_differences,
+    read,
+    summary,
+    write,
+)
 from clinfed.evaluation.report.tables import closing_table, fraction, round_line, worst_clinic
 from clinfed.evaluation.spans import JudgedNote, count_spans
 
@@ -93,6 +103,17 @@ def test_a_difference_is_paired():
     found = difference(better, worse)
     assert found["f1"] == pytest.approx(1 - 2 / 3)
     assert found["interval"][1] == pytest.approx(1 - 2 / 3)
+
+
+def test_only_what_the_same_clinics_have_judged_is_paired():
+    better, worse = counts("es", right=2, gold=2), counts("es", right=1, gold=2)
+    judged = {
+        "adapter": {"north": better, "south": worse},
+        "lexicon": {"north": worse, "south": worse},
+        "elsewhere": {"north": worse},
+    }
+    assert paired_differences(judged, "adapter") == {"lexicon": difference(better + worse, worse + worse)}
+    assert paired_differences(judged, "not judged") == {}
 
 
 def test_the_record_comes_back_as_it_was_written(tmp_path: Path):
