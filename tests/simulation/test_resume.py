@@ -92,6 +92,9 @@ def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
         arguments = [f"resume={folder.name}"]
     resumed = finish("clinfed", "simulate", "--json", *arguments, home=home, cwd=short, environment={})
     assert resumed.code == 0, resumed.err
+    for each in (whole, resumed):  # else another adapter is no wonder
+        assert [entry["refused"] for entry in each.record["rounds"]] == [[]] * ROUNDS
+        assert [entry["loss"] for entry in each.record["rounds"]] == [entry["loss"] for entry in whole.record["rounds"]]
     assert resumed.json["adapter_sha256"] == whole.json["adapter_sha256"]
     assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(e) for e in whole.record["rounds"]]
     assert len(resumed.record["resumed_after"]) == len(VICTIMS)
