@@ -5,6 +5,7 @@ from typing import Any
 
 from clinfed.errors import UserError
 from configs import load, resolved, to_overrides
+from configs.former import completed
 from configs.run import Run
 
 GROUPS = ("base", "adapter", "task", "training")
@@ -26,7 +27,8 @@ def unpack(settings: Mapping[str, Any], *, base_path: str = "") -> list[str]:
     Raises: UserError where settings are missing, or the base is a folder and nobody said where.
     """
     try:
-        values = {group: dict(settings[group]) for group in GROUPS}
+        former = completed(settings)
+        values = {group: dict(former[group]) for group in GROUPS}
         options = {group: str(settings["options"][group]) for group in GROUPS}
         values["corpus"] = {"lowercase": bool(settings["corpus"]["lowercase"])}
         base = values["base"]

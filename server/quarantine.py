@@ -124,13 +124,13 @@ def check_tensors(state: AdapterState, expected: AdapterState) -> None:
         raise BadAnswerError(Reason.SHAPE)
 
 
-def check_reach(state: AdapterState, before: AdapterState, reach: tuple[float, float]) -> None:
+def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, tuple[float, float]]) -> None:
     """Refuse a state that is not finite, or where some number lies further from the one before than training can go.
 
-    reach: (a, b) where a number w can be moved by a + b*|w|: clinfed.training.reach.
+    reach: (a, b) of each part, where a number w can be moved by a + b*|w|: clinfed.training.reach.
     """
-    fixed, relative = reach
     for name, array in state.items():
+        fixed, relative = reach[name.split(".")[0]]
         if not np.isfinite(array).all():
             raise BadAnswerError(Reason.NOT_FINITE)
         with np.errstate(over="ignore"):  # of two huge numbers; infinity is refused as well

@@ -32,6 +32,7 @@ from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
 from clinfed.home import home
+from configs.former import completed
 from server import checkpoints
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Row:
         path = record_of(self.folder(parent, seed), self.record)
         if path is None:
             return None
-        had = json.loads(path.read_text(encoding="utf-8"))["config"]
+        had = completed(json.loads(path.read_text(encoding="utf-8"))["config"])
         known = [key for key in self.changed(had) if configs.has(had, key) and configs.has(self.settings, key)]
         return None if known else path
 
@@ -87,7 +88,9 @@ class Row:
 
     def changed(self, config: Mapping[str, Any]) -> list[str]:
         """Return the settings of a run that are not the row's."""
-        return [key for key in configs.differing(config, self.settings) if key.split(".")[0] not in NO_DIFFERENCE]
+        return [
+            key for key in configs.differing(completed(config), self.settings) if key.split(".")[0] not in NO_DIFFERENCE
+        ]
 
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""

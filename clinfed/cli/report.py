@@ -20,6 +20,7 @@ from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.page import Report, ShownNote, verify
 from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
 from configs.discovery import plugin_class
+from configs.former import completed
 
 SHOWN_NOTES = 30
 
@@ -123,6 +124,7 @@ def distinguishing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Seeds and places do not count, nor does a setting that an older version did not know.
     """
+    runs = [completed(run) for run in runs]
     keys = sorted({key for other in runs for key in configs.differing(runs[0], other)})
     keys = [key for key in keys if key.split(".")[0] not in NO_DIFFERENCE]
     keys = [key for key in keys if all(configs.has(run, key) for run in runs)]

@@ -145,7 +145,17 @@ def training(record: RunRecord) -> str:
     options = config["options"]
     chosen = f"the adapter is that of round {record['chosen_round']} ({record['chosen_by']})"
     settings = {**config["adapter"], **config["task"], **config["training"]}
-    shown = ("r", "alpha", "local_epochs", "learning_rate", "batch_notes", "batch_tokens", "window", "lexicon")
+    shown = (
+        "r",
+        "alpha",
+        "local_epochs",
+        "learning_rate",
+        "head_factor",
+        "batch_notes",
+        "batch_tokens",
+        "window",
+        "lexicon",
+    )
     how = ", ".join(f"{name} {settings[name]}" for name in shown if name in settings)
     parts = config.get("rounds_per_epoch", 1)
     spread = f", {parts} to one pass over the notes" if parts > 1 else ""

@@ -55,7 +55,7 @@ def train(
     started = time.perf_counter()
     parameters = learnt(tagger)
     start = [parameter.detach().clone() for parameter in parameters] if proximal_mu else []
-    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
     tokens = padded = 0
     tagger.train()
@@ -87,10 +87,17 @@ def train(
     return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
 
 
+def optimiser_of(tagger: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """Return a new AdamW in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
+    factors = (("encoder", 1.0), ("head", settings.head_factor))
+    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in factors]
+    return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) -> None:
-    """Set the learning rate of all parameter groups."""
+    """Set the learning rate of all parameter groups, each with its factor."""
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["factor"]
 
 
 def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: float) -> None:

@@ -12,14 +12,20 @@ ADAM_STEP = 0.1 / math.sqrt(0.001) / math.sqrt(1 - 0.81 / 0.999)  # 7.27 learnin
 ROUNDING = 2.0**-23  # of float32, relative, in each step
 
 
-def reach(settings: Training, passes: Passes, windows: int) -> tuple[float, float]:
-    """Return (a, b): no number w is moved by more than a + b*|w|, whatever the notes are.
+def reach(settings: Training, passes: Passes, windows: int) -> dict[str, tuple[float, float]]:
+    """Return (a, b) of "encoder" and "head": no number w there is moved by more than a + b*|w|, whatever the notes are.
 
-    passes: those of the round. windows: of the clinic's training notes.
+    The part is the first word of a tensor's name. passes: those of the round. windows: of the clinic's training notes.
     """
+    factors = {"encoder": 1.0, "head": settings.head_factor}
+    return {part: farthest(settings, passes, windows, factor) for part, factor in factors.items()}
+
+
+def farthest(settings: Training, passes: Passes, windows: int, factor: float) -> tuple[float, float]:
+    """Return (a, b) for numbers that learn so many times as fast as the learning rate."""
     per_epoch = windows if settings.batch_tokens else -(-windows // settings.batch_notes)
     steps = len(passes.epochs) * -(-per_epoch // passes.parts)
-    rate = highest_rate(settings, passes)
+    rate = highest_rate(settings, passes) * factor
     moved = ADAM_STEP * rate * steps
     decayed = (rate * settings.weight_decay + ROUNDING) * steps
     return moved * (1 + decayed), decayed

@@ -8,7 +8,8 @@ class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
     local_epochs: int = 1  # passes over a clinic's notes in one round, unless rounds_per_epoch spreads one
-    learning_rate: float = 2e-3
+    learning_rate: float = 2e-3  # of the adapter
+    head_factor: float = 5.0  # the head, which starts from nothing, learns at so many times that rate
     schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
     warmup: float = 0.06  # fraction of all epochs of the run
     gamma: float = 0.9  # exponential decay an epoch
@@ -25,5 +26,7 @@ class Training:
     def __post_init__(self) -> None:
         if self.schedule not in ("linear", "exponential", "constant"):
             raise ValueError(f"training.schedule={self.schedule}: expected linear, exponential or constant")
+        if not self.head_factor > 0:
+            raise ValueError(f"training.head_factor={self.head_factor}: expected more than 0")
         if not 0 <= self.stride < self.window - 2:
             raise ValueError(f"training.stride={self.stride}: expected at least 0 and less than training.window - 2")

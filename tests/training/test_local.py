@@ -24,8 +24,8 @@ from clinfed.tasks.jerl_factored import JerlFactored
 from clinfed.training import local
 from clinfed.training.batches import Batch, batches_of
 from clinfed.training.encoded import Encoded, encode_notes, spans_from_json
-from clinfed.training.local import put_back, train
-from clinfed.training.model import Tagger, build
+from clinfed.training.local import optimiser_of, put_back, set_learning_rate, train
+from clinfed.training.model import Tagger, build, learnt
 from clinfed.training.predict import predict
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
@@ -246,3 +246,28 @@ def test_other_notes_get_another_cache(tokenizer, tmp_path: Path):
     first = encode_notes(notes, tokenizer, CODES, **options)
     unannotated = [Note(note.id, note.text, (), note.language) for note in notes]
     assert encode_notes(unannotated, tokenizer, CODES, **options).rows != first.rows
+
+
+def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
+    small_base: Callable[..., Base], encoded: Encoded
+):
+    # The first step of Adam moves each number by its learning rate, whatever the gradient is.
+    task = JerlFactored(head_dropout=0.0)
+    settings = Training(learning_rate=1e-4, head_factor=5.0, schedule="constant", weight_decay=0.0, window=32, stride=8)
+    tagger = make(small_base(), Lora(r=8), task)
+    before = read_state(tagger)
+    train(tagger, task, encoded, settings, passes=Passes(range(1), 1, 0, 12), seed=0, clinic="pooled", pad_id=0)
+    moved = {name: float(np.abs(array - before[name]).max()) for name, array in read_state(tagger).items()}
+    assert moved["head.code.weight"] == pytest.approx(5e-4, rel=0.01)
+    assert max(far for name, far in moved.items() if "lora_B" in name) == pytest.approx(1e-4, rel=0.01)
+
+
+def test_a_factor_of_one_is_one_learning_rate_for_all(small_base: Callable[..., Base]):
+    tagger = make(small_base(), Lora(r=8), JerlFactored())
+    rates = []
+    for factor in (1.0, 5.0):
+        optimiser = optimiser_of(tagger, Training(head_factor=factor))
+        set_learning_rate(optimiser, 1e-3)
+        rates.append([group["lr"] for group in optimiser.param_groups])
+        assert [each for group in optimiser.param_groups for each in group["params"]] == learnt(tagger)
+    assert rates == [[1e-3, 1e-3], [1e-3, 5e-3]]

@@ -38,7 +38,7 @@ def settings(**changes: Any) -> Training:
     ids=["one step", "steady", "silent at first", "growing", "to and fro"],
 )
 def test_no_gradients_move_a_number_beyond_its_reach(gradients: list[float]) -> None:
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), len(gradients))
+    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), len(gradients))["encoder"]
     assert moved(gradients, 0.01) <= fixed
     assert fixed <= ADAM_STEP * 0.01 * len(gradients) * 1.001
 
@@ -48,13 +48,13 @@ def test_a_step_may_be_longer_than_the_learning_rate() -> None:
     # a hundred it is 0.1 / sqrt(0.001 / 0.0952) = 1.03 of it, and goes on. A bound of one rate a step would be wrong.
     silent = [0.0] * 400
     assert moved([*silent, 1.0], 0.01) > 0.01
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), 1)
+    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), 1)["encoder"]
     assert moved([*silent, 1.0], 0.01) < fixed
 
 
 def test_weight_decay_moves_in_proportion_to_the_number() -> None:
     decay = settings(weight_decay=0.5)
-    fixed, relative = reach(decay, Passes(range(1), 1), 10)
+    fixed, relative = reach(decay, Passes(range(1), 1), 10)["encoder"]
     assert moved([0.0] * 10, 0.01, weight_decay=0.5, start=100.0) == pytest.approx(4.89, abs=0.01)  # 1 - 0.995^10
     assert 4.89 <= fixed + relative * 100.0 < 7.0
 
@@ -70,19 +70,28 @@ def test_the_highest_rate_is_that_of_no_other_moment(schedule: str) -> None:
 
 
 def test_steps_are_batches_and_with_token_batches_at_most_windows() -> None:
-    by_notes, _ = reach(settings(batch_notes=8, weight_decay=0.0), Passes(range(2), 2), 17)
-    by_tokens, _ = reach(settings(batch_notes=8, batch_tokens=999, weight_decay=0.0), Passes(range(2), 2), 17)
+    by_notes, _ = reach(settings(batch_notes=8, weight_decay=0.0), Passes(range(2), 2), 17)["encoder"]
+    by_tokens, _ = reach(settings(batch_notes=8, batch_tokens=999, weight_decay=0.0), Passes(range(2), 2), 17)[
+        "encoder"
+    ]
     assert by_notes == pytest.approx(ADAM_STEP * 0.01 * 2 * 3, rel=1e-4)
     assert by_tokens == pytest.approx(ADAM_STEP * 0.01 * 2 * 17, rel=1e-4)
 
 
 def test_a_huge_claim_of_windows_is_no_endless_sum() -> None:
-    fixed, _ = reach(settings(), Passes(range(1), 1), 10**15)
+    fixed, _ = reach(settings(), Passes(range(1), 1), 10**15)["encoder"]
     assert fixed > 0
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 17])
 def test_no_part_of_an_epoch_has_more_steps_than_its_reach(batches: int) -> None:
     longest = max(len(Passes(range(1), 1, part, 3).steps(batches)) for part in range(3))
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1, 1, 3), batches)
+    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1, 1, 3), batches)["encoder"]
     assert fixed == pytest.approx(ADAM_STEP * 0.01 * longest, rel=1e-4)
+
+
+def test_the_head_reaches_as_many_times_as_far_as_it_learns_faster() -> None:
+    parts = reach(settings(weight_decay=0.5, head_factor=3.0), Passes(range(1), 1), 10)
+    alone = reach(settings(weight_decay=0.5, learning_rate=0.03), Passes(range(1), 1), 10)
+    assert parts["head"] == pytest.approx(alone["encoder"])
+    assert parts["encoder"] == reach(settings(weight_decay=0.5), Passes(range(1), 1), 10)["encoder"]
