@@ -120,7 +120,8 @@ def _train(message: Message, context: Context) -> RecordDict:
     question = message.content[protocol.QUESTION]
     # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
     split = str(question["split"])
-    judged = _judged(cache, clinic, state, split, closing=False) if split and clinic.split(split) else RecordDict()
+    judges = split and clinic.split(split)
+    judged = _judged(cache, clinic, state, split, closing=False, replicates=False) if judges else RecordDict()
     trained = train_round(cache, clinic, state, int(question["round"]))
     result = trained.result
     started = time.perf_counter()
@@ -144,15 +145,18 @@ def _evaluate(message: Message, context: Context) -> RecordDict:
     started = time.perf_counter()
     state = _take_adapter(message.content)
     decode_s = time.perf_counter() - started
-    judged = _judged(cache, clinic, state, str(question["split"]), closing=bool(question["closing"]))
+    asked = {name: bool(question[name]) for name in ("closing", "replicates")}
+    judged = _judged(cache, clinic, state, str(question["split"]), **asked)
     return _signed(cache, clinic, message, judged, {"serialise_s": decode_s})
 
 
-def _judged(cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool) -> RecordDict:
+def _judged(
+    cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool, replicates: bool
+) -> RecordDict:
     """Return counts and report of a judgement."""
     from client.work import judge
 
-    judgement = judge(cache, clinic, state, split, closing=closing)
+    judgement = judge(cache, clinic, state, split, closing=closing, replicates=replicates)
     arrays, names = protocol.counts_to_wire(judgement.counts)
     report = {
         "notes": judgement.notes,

@@ -84,8 +84,8 @@ def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) ->
     return training
 
 
-def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool) -> Judgement:
-    """Return the strict counts of the adapter on one split; at the closing also of lexicons and join, with replicates.
+def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool, replicates: bool) -> Judgement:
+    """Return the strict counts of the adapter on one split; at the closing also of lexicons and join.
 
     A simulated clinic sees all training notes and so can judge the pooled lexicon on its share; a site cannot.
     """
@@ -98,14 +98,14 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     write_state(tagger, state)
     with peak_memory(warm.run.training.device) as peak:
         predicted = _predicted(warm, clinic, encoded)
-    counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing)
+    counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing, replicates=replicates)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if closing:
-        counts |= _lexicons(warm, clinic, notes)
+        counts |= _lexicons(warm, clinic, notes, replicates=replicates)
         _keep_hits(warm, clinic, state, notes, predicted)
         joined = _joined(warm, clinic, notes, predicted)
-        counts |= against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True)
+        counts |= against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True, replicates=replicates)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
@@ -137,7 +137,7 @@ def _keep_hits(
         hits.write(path, hits.mentions_of(notes), {hits.ADAPTER: hits.found(notes, predicted)})
 
 
-def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Judged:
+def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note], *, replicates: bool) -> protocol.Judged:
     lexicons = {protocol.CLINIC_LEXICONS: warm.lexicon(clinic.name, clinic.split("train"))}
     if clinic.pooled_train is not None:
         # No clinic has the empty name: it stands for all of them.
@@ -145,7 +145,7 @@ def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> protocol.Jud
     counts: protocol.Judged = {}
     for system, lexicon in lexicons.items():
         predicted = {note.id: lexicon.predict(note.text) for note in notes}
-        counts |= against_both(warm, clinic, system, notes, predicted, closing=True)
+        counts |= against_both(warm, clinic, system, notes, predicted, closing=True, replicates=replicates)
     return counts
 
 
@@ -157,6 +157,7 @@ def against_both(
     predicted: Mapping[str, Collection[Span]],
     *,
     closing: bool,
+    replicates: bool,
 ) -> protocol.Judged:
     """Return the counts against all gold and, at the closing, also against what flat tagging can represent."""
     from dataclasses import replace
@@ -172,7 +173,8 @@ def against_both(
     if least:
         tables = {gold: small_cells.with_frequent_languages(table, least) for gold, table in tables.items()}
     # Simulated clinics share no patient, and their counts must add up to the pooled.
-    options = {"replicates": protocol.REPLICATES if closing else 0, "seed": SEED, "clinic": clinic.bootstrap_key}
+    drawn = protocol.REPLICATES if replicates else 0
+    options = {"replicates": drawn, "seed": SEED, "clinic": clinic.bootstrap_key}
     counts = {(system, gold): count_spans(table, **options) for gold, table in tables.items()}
     if clinic.simulated:
         return counts

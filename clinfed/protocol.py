@@ -1,9 +1,9 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
-A question holds `adapter` (the global tensors; not in a hello) and `question` (round, split and a nonce, which the
-answer repeats). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by kind, `adapter`,
-`counts` or both: where the question to train names a split, the clinic first judges the adapter on it. Nothing else
-travels.
+A question holds `adapter` (the global tensors; not in a hello) and `question` (round, split, whether replicates are
+wanted, and a nonce, which the answer repeats). An answer holds `identity` (who answers, with which code), `report`
+(numbers) and, by kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges
+the adapter on it. Nothing else travels.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ REPORT = "report"
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 
-REPLICATES = 1000  # bootstrap replicates of each judgement in the closing exchange; there are none before
+REPLICATES = 1000  # bootstrap replicates of each judgement in the last validation and the closing; none before
 
 # The figures of a report, all of them: an answer that lacks one or brings another is refused. Those that end in _s are
 # seconds, `loss` is in nats, all others are whole numbers.

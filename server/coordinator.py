@@ -131,7 +131,8 @@ class Coordinator:
         if course.best is not None and course.best.round != number:
             judged = f"Round {course.best.round}: validation micro-F1 {fraction(course.best.f1)}."
             self.model.save(self.folder / "best", course.best.adapter, judged)
-        records.write_counts(self.folder / "counts.json", self.recorder.counts)
+        records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
+        records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
         self.tracker.finish(record)
@@ -141,7 +142,8 @@ class Coordinator:
     def judge_on_test(self, adapter: AdapterState, number: int, refused: list[Refused]) -> list[Answer]:
         """Return the clinics' answers on the test split. Raises: UserError where they are less than a quorum."""
         seats = self.door.federation.with_notes("test")
-        closing = self.exchange.evaluate(seats, adapter, number, refused, split="test", closing=True)
+        asked = {"split": "test", "closing": True, "replicates": True}
+        closing = self.exchange.evaluate(seats, adapter, number, refused, **asked)
         say_refused("test", refused)
         require(len(closing), quorum(self.run, len(seats)), refused, "test")
         return closing

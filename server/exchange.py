@@ -133,19 +133,22 @@ class Exchange:
         *,
         split: str,
         closing: bool,
+        replicates: bool,
     ) -> list[Answer]:
         """Let all clinics judge the state on one split; return the counts of those whose answers can be used.
 
-        refused: gets the others.
+        refused: gets the others. replicates: with bootstrap replicates, which the closing cannot be without.
         """
         record = {protocol.ADAPTER: to_record(state)}
-        asked = self._send(seats, protocol.EVALUATE, record, number, split=split, closing=closing)
+        asked = self._send(
+            seats, protocol.EVALUATE, record, number, split=split, closing=closing, replicates=replicates
+        )
         answers = []
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
                 content, answer = self._identified(seat, self._reply(message_id, asked), asked, *COUNTED)
                 quarantine.check_report(answer.report, protocol.EVALUATE_REPORT)
-                answer.counts = self._counts(seat, content, split, closing=closing)
+                answer.counts = self._counts(seat, content, split, closing=closing, replicates=replicates)
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
@@ -169,13 +172,22 @@ class Exchange:
     def _judged(self, seat: Seat, content: RecordDict, answer: Answer) -> Answer:
         """Return the judgement that comes with an answer to training. Raises: BadAnswerError."""
         judged = judgement_of(answer)
-        judged.counts = self._counts(seat, content, "validation", closing=False)
+        judged.counts = self._counts(seat, content, "validation", closing=False, replicates=False)
         return judged
 
-    def _counts(self, seat: Seat, content: RecordDict, split: str, *, closing: bool) -> protocol.Judged:
+    def _counts(
+        self, seat: Seat, content: RecordDict, split: str, *, closing: bool, replicates: bool
+    ) -> protocol.Judged:
         """Return the counts of an answer. Raises: BadAnswerError."""
         counts = to_counts(content)
-        quarantine.check_counts(counts, split=split, closing=closing, registered=seat.registered, shared=self._codes)
+        quarantine.check_counts(
+            counts,
+            split=split,
+            closing=closing,
+            replicates=replicates,
+            registered=seat.registered,
+            shared=self._codes,
+        )
         return counts
 
     def _send(
@@ -187,11 +199,13 @@ class Exchange:
         *,
         split: str = "",
         closing: bool = False,
+        replicates: bool = False,
     ) -> "Asked":
         """Push one question to all clinics, in the order of their names."""
         seats = sorted(seats, key=lambda seat: (seat.clinic, seat.node))
         nonce = secrets.token_hex(16)  # who answers with an older one repeats an older answer
-        asked = {"round": number, "split": split, "closing": closing, "wire": WIRE_VERSION, "nonce": nonce}
+        asked = {"round": number, "split": split, "closing": closing, "replicates": replicates}
+        asked |= {"wire": WIRE_VERSION, "nonce": nonce}
         # One record for all: its objects are content-addressed, so that a broadcast is stored once.
         record = RecordDict({protocol.QUESTION: ConfigRecord(asked), **content})
         messages = [Message(record, seat.node, kind, group_id=str(number)) for seat in seats]

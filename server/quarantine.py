@@ -140,7 +140,13 @@ def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, t
 
 
 def check_counts(
-    judged: protocol.Judged, *, split: str, closing: bool, registered: Mapping[str, int], shared: Collection[str]
+    judged: protocol.Judged,
+    *,
+    split: str,
+    closing: bool,
+    replicates: bool,
+    registered: Mapping[str, int],
+    shared: Collection[str],
 ) -> None:
     """Refuse counts of other systems than agreed, of unknown codes, or that cannot be.
 
@@ -159,7 +165,7 @@ def check_counts(
         raise BadAnswerError(Reason.COUNTS)
     for counts in judged.values():
         _check_names(counts, None if registered["nodes"] else shared)
-        _check_sizes(counts, protocol.REPLICATES if closing else 0)
+        _check_sizes(counts, protocol.REPLICATES if replicates else 0)
         if counts.micro().support > registered[f"{split}_mentions"]:
             raise BadAnswerError(Reason.MORE_GOLD)
 
@@ -177,5 +183,5 @@ def _check_sizes(counts: SpanCounts, replicates: int) -> None:
         raise BadAnswerError(Reason.COUNTS)
     if any(max(each.tp, each.fp, each.fn) > LARGEST_COUNT for each in counts.by_code.values()):
         raise BadAnswerError(Reason.COUNTS)
-    if replicates and counts.by_code and not counts.replicates:
+    if replicates and not set(counts.languages) <= counts.replicates.keys():
         raise BadAnswerError(Reason.COUNTS)

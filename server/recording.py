@@ -59,6 +59,8 @@ class Recorder:
     resumed_after: list[int] = field(default_factory=list)  # rounds
     earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
+    validation_counts: Counted = field(default_factory=dict)  # of the last round, likewise
+    _validated: Mapping[str, SpanCounts] = field(default_factory=dict)  # of the last round, by clinic
 
     def add_round(self, done: Round) -> records.RoundRecord:
         """Add a round; return its entry."""
@@ -66,6 +68,7 @@ class Recorder:
         notes = sum(int(answer.report["num_examples"]) for answer in done.trained)
         stepped = [answer for answer in done.trained if answer.report["steps"]]  # a part of an epoch may hold no batch
         answers = [*done.trained, *done.validated]
+        self._validated = _named(done.validated, *FEDERATED_ALL)
         entry: records.RoundRecord = {
             "round": done.number,
             "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
@@ -73,7 +76,7 @@ class Recorder:
             "joined": list(done.joined),
             "loss": sum(a.report["loss"] * a.report["num_examples"] for a in stepped)
             / max(1, sum(a.report["num_examples"] for a in stepped)),
-            "validation": records.judgement(_named(done.validated, *FEDERATED_ALL)) if done.validated else None,
+            "validation": records.judgement(self._validated) if done.validated else None,
             "aggregate_s": done.aggregate_s,
             "seconds": done.seconds,
             "overhead_s": done.overhead_s,
@@ -146,6 +149,7 @@ class Recorder:
         self.add_answers(closing)
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
         self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
+        self.validation_counts = {(system, protocol.ALL_GOLD): self._validated}
         against_all = {of: each for (of, gold), each in counts.items() if gold == protocol.ALL_GOLD}
         down = sum(answer.traffic.tensors_down for answer in closing)
         return {

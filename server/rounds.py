@@ -79,7 +79,8 @@ def run_rounds(
         return course
     started = time.perf_counter()
     refused = list(course.open.refused)
-    validated = validate(exchange, door.federation.with_notes("validation"), course.server, refused)
+    seats = door.federation.with_notes("validation")
+    validated = validate(exchange, seats, course.server, refused, replicates=True)
     seconds = time.perf_counter() - started
     last = replace(course.open, seconds=course.open.seconds + seconds, refused=refused)
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
@@ -111,7 +112,7 @@ def one_round(
     best = course.best
     if course.open is not None:
         others = [seat for seat in door.online(judging) if seat not in asked]
-        validated += validate(exchange, others, course.server, refused)
+        validated += validate(exchange, others, course.server, refused, replicates=False)
         best = closed(course.open, validated, course, show)
     seconds = time.perf_counter() - started
     overhead_s = seconds - busiest([*trained, *validated])
@@ -142,11 +143,17 @@ def stops_early(course: Course, run: Run) -> bool:
     return validated - course.best.round // run.rounds_per_epoch >= run.stop.patience
 
 
-def validate(exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused]) -> list[Answer]:
-    """Let clinics judge a state on their validation notes, without training."""
+def validate(
+    exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused], *, replicates: bool
+) -> list[Answer]:
+    """Let clinics judge a state on their validation notes, without training.
+
+    replicates: of the last state only; from those of many rounds more could be told of a patient than from one's.
+    """
     if not seats:
         return []
-    return exchange.evaluate(seats, server.adapter, server.round, refused, split="validation", closing=False)
+    asked = {"split": "validation", "closing": False, "replicates": replicates}
+    return exchange.evaluate(seats, server.adapter, server.round, refused, **asked)
 
 
 def validation_f1(validated: Sequence[Answer]) -> float | None:

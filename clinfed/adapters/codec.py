@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from clinfed.adapters.state import AdapterState
 
-WIRE_VERSION = 3  # changes whenever names, dtypes or the format on the wire change
+WIRE_VERSION = 4  # changes whenever names, dtypes or the format on the wire change
 PREFIXES = ("encoder.", "head.")
 
 

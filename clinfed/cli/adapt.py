@@ -182,7 +182,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
     if warm.shapes(len(clinic.codes)) != start.shapes:
         raise UserError("the adapter's tensors have other shapes than its settings say; copy its folder again")
     show(f"{len(clinic.split('train')):,} training notes, {len(clinic.split('test')):,} test notes; judging the start")
-    before = judge(warm, clinic, start, "test", closing=True)
+    before = judge(warm, clinic, start, "test", closing=True, replicates=True)
     epochs = warm.run.training.local_epochs
     began = time.perf_counter()
 
@@ -191,7 +191,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
 
     training = train_passes(warm, clinic, start, warm.run.passes(), report)
     personal = read_state(warm.tagger(len(clinic.codes)))
-    after = judge(warm, clinic, personal, "test", closing=True)
+    after = judge(warm, clinic, personal, "test", closing=True, replicates=True)
     return Adaptation(personal, training.result.loss, training.result.seconds, before, after)
 
 

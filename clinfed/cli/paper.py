@@ -5,14 +5,14 @@ all six linear layers of every encoder layer, no biases, and a head with one row
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from clinfed.probes.parameters import ParameterCount, count_parameters
 
 if TYPE_CHECKING:
     from clinfed.adapters.base import Adapter
-    from clinfed.bases import Base
 
 LABELS = 29_001  # an odd number of tags inside the interval: 14,500 codes
 RANK = 256
@@ -45,14 +45,11 @@ class Cell:
 
 def cells(labels: int = LABELS) -> Iterator[Cell]:
     """Yield the 28 cells, counted on the meta device for a head of so many tags."""
-    from configs import load
-
     for base, row in PUBLISHED.items():
-        shape = load([f"base={base}"]).base
         for method, published in row.items():
-            yield _cell(shape, method, 0 if method == "full" else RANK, published, labels)
+            yield _cell(base, method, 0 if method == "full" else RANK, published, labels)
     for rank, published in PUBLISHED_RANKS.items():
-        yield _cell(load(["base=mbert"]).base, "qlora", rank, published, labels)
+        yield _cell("mbert", "qlora", rank, published, labels)
 
 
 def table(found: list[Cell]) -> str:
@@ -67,21 +64,28 @@ def table(found: list[Cell]) -> str:
     return "\n".join([head, *lines, f"{equal} of {len(found)} cells equal the published figure at 0.1 M"])
 
 
-def _cell(base: "Base", method: str, rank: int, published: float, labels: int) -> Cell:
+def _cell(base: str, method: str, rank: int, published: float, labels: int) -> Cell:
+    hidden, counts = _encoder(base, method, rank)
+    return Cell(base, method, rank, published, replace(counts, head=(hidden + 1) * labels))
+
+
+@cache
+def _encoder(base: str, method: str, rank: int) -> tuple[int, ParameterCount]:
+    """Return an encoder's hidden size, and the counts with its adapter and without a head, which may have any size.
+
+    It is built on the meta device, which takes the seconds of this command.
+    """
     import warnings
 
-    import torch
     from torch import nn
 
     from clinfed.bases import meta_encoder
+    from configs import load
 
-    encoder = meta_encoder(base)
-    with torch.device("meta"):
-        head = nn.Linear(encoder.config.hidden_size, labels)
+    encoder = meta_encoder(load([f"base={base}"]).base)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*the rank is saturated")  # the paper's LoKr is; that is the point
-        counts = count_parameters(encoder, _adapter(method, rank), head)
-    return Cell(base.name, method, rank, published, counts)
+        return encoder.config.hidden_size, count_parameters(encoder, _adapter(method, rank), nn.Module())
 
 
 def _adapter(method: str, rank: int) -> "Adapter":

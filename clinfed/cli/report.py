@@ -160,7 +160,7 @@ def verify_all(found: Sequence[Found]) -> int:
     for path, name, finished in found:
         different = verify(finished)
         wrong += bool(different)
-        print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all test scores again'}")
+        print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all scores again'}")
     return 1 if wrong else 0
 
 

@@ -93,7 +93,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     tracker.finish(record)
     table = closing_table(record)
     model.save(folder / "adapter", state, f"```\n{table}\n```")
-    records.write_counts(folder / "counts.json", recorder.counts)
+    records.write_counts(folder / records.COUNTS, recorder.counts)
+    records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
     records.write(folder / "record.json", record)
     collect_hits(folder / "record.json")
     show(f"{table}\nrun record: {folder / 'record.json'}")
@@ -157,7 +158,7 @@ def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: s
     answers = []
     for clinic in clinics:
         if clinic.split(split):
-            judgement = judge(cache, clinic, state, split, closing=split == "test")
+            judgement = judge(cache, clinic, state, split, closing=split == "test", replicates=True)
             figures = {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
             figures["inference_peak_bytes"] = judgement.peak_bytes
             answers.append(answer(cache, clinic.name, figures, judgement.counts))

@@ -17,6 +17,8 @@ from clinfed.errors import UserError
 from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
 SCHEMA = 1
+# Beside a run's record: what its scores on test, and on validation after its last round, were computed from.
+COUNTS, VALIDATION_COUNTS = "counts.json", "validation_counts.json"
 
 
 class Score(TypedDict):
@@ -40,7 +42,8 @@ class Judgement(TypedDict):
     by_clinic: dict[str, Score]
     # Codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"; sites do not name "other".
     bands: dict[str, Score]
-    interval: list[float] | None  # 95% of micro-F1: bootstrap over patients, or notes where there is no patient
+    # 95% of micro-F1: bootstrap over patients, or notes where there is no patient; null before the last validation.
+    interval: list[float] | None
 
 
 class Difference(TypedDict):
@@ -233,7 +236,7 @@ def read(path: str | Path) -> RunRecord:
 
 
 def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> None:
-    """Write the test counts by (system, gold) and clinic, replicates included: every score can be had from them again.
+    """Write counts by (system, gold) and clinic, replicates included: every score can be had from them again.
 
     The same integers that left the clinics, as JSON: system -> gold -> clinic -> the keys of counts.Wire.
     """

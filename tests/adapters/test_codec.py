@@ -54,7 +54,7 @@ def test_another_dtype_is_never_cast_silently() -> None:
 
 
 def test_another_version_is_refused() -> None:
-    with pytest.raises(WireError, match="version 2, expected 3"):
+    with pytest.raises(WireError, match=f"version 2, expected {WIRE_VERSION}"):
         decode(block({"head.bias": GOOD}), version=2)
 
 

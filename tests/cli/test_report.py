@@ -4,7 +4,6 @@ import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +111,12 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     (copy / "record.json").write_text(json.dumps(record), "utf-8")
     assert main(["report", str(copy), "--verify"]) == 1
     assert "differs: centralised minus pooled_lexicon" in capsys.readouterr().out
+    shutil.copy(runs["public"] / "record.json", copy)
+    record = json.loads((copy / "record.json").read_text("utf-8"))
+    record["rounds"][-1]["validation"]["interval"][1] += 0.001
+    (copy / "record.json").write_text(json.dumps(record), "utf-8")
+    assert main(["report", str(copy), "--verify"]) == 1
+    assert "differs: validation" in capsys.readouterr().out
 
 
 def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -182,6 +187,9 @@ def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> N
     record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
     test, validation = record["test"]["centralised"]["all"], record["rounds"][-1]["validation"]
     for split, judged in (("test", test), ("validation", validation)):
+        assert [float(of[split, "all"][bound]) for bound in ("low", "high")] == pytest.approx(
+            judged["interval"], abs=6e-4
+        )
         assert float(of[split, "all"]["micro-F1"]) == pytest.approx(judged["micro"]["f1"], abs=6e-4)
         assert float(of[split, "all"]["macro-F1"]) == pytest.approx(judged["macro"]["gold_or_predicted"], abs=6e-4)
         for language in ("ca", "es"):
@@ -199,14 +207,13 @@ def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> N
 
 def test_the_worst_clinic_is_the_one_with_the_lowest_f1(runs: dict[str, Path]) -> None:
     finished = Finished.of(runs["public"] / "record.json")
-    record = deepcopy(finished.record)
-    judged = record["rounds"][-1]["validation"]
-    assert judged
-    some = next(iter(judged["by_clinic"].values()))
-    judged["by_clinic"] = {name: {**some, "f1": f1} for name, f1 in (("a", 0.4), ("b", 0.2), ("c", 0.6))}
-    judged["by_clinic"]["without a mention"] = {**some, "tp": 0, "fn": 0, "f1": 0.0}
-    found = scores(Result("centralised", {0: replace(finished, record=record)}))
-    assert [each.micro_f1 for each in found if (each.split, each.of) == ("validation", "worst clinic")] == [0.2]
+    drawn = finished.by_clinic("validation")["ca"].replicates
+    found = {"a": Counts(2, 3, 3), "b": Counts(1, 4, 4), "c": Counts(3, 2, 2), "without a mention": Counts(fp=1)}
+    judged = {name: SpanCounts({("ca", "I10"): counts}, drawn) for name, counts in found.items()}
+    validated = {("centralised", "all"): judged}
+    found = scores(Result("centralised", {0: replace(finished, validated=validated)}))
+    lowest = [each.micro_f1 for each in found if (each.split, each.of) == ("validation", "worst clinic")]
+    assert lowest == [pytest.approx(0.2)]
 
 
 def test_the_same_run_twice_is_refused(

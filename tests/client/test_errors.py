@@ -46,7 +46,9 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     )
 
     def ask(kind: str) -> Message:
-        question = ConfigRecord({"round": 1, "split": "test", "closing": True, "wire": WIRE_VERSION, "nonce": "0"})
+        question = ConfigRecord(
+            {"round": 1, "split": "test", "closing": True, "replicates": True, "wire": WIRE_VERSION, "nonce": "0"}
+        )
         content = RecordDict({protocol.QUESTION: question})
         if kind != protocol.HELLO:
             cache, clinic = client.app._at_work(context)

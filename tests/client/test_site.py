@@ -36,7 +36,7 @@ def ask(node_config: dict[str, Any], overrides: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(client.warm, "_warm", None)
     monkeypatch.setenv("CLINFED_HOME", str(home))
     monkeypatch.setenv(relay.INSIDE, "1")  # as in the site's worker: the message is worked on, not passed on
-    question = ConfigRecord({"round": 0, "split": "", "closing": False, "wire": 1, "nonce": ""})
+    question = ConfigRecord({"round": 0, "split": "", "closing": False, "replicates": False, "wire": 1, "nonce": ""})
     message = Message(RecordDict({protocol.QUESTION: question}), 1, protocol.HELLO)
     message.metadata.__dict__["_message_id"] = "1"
     return client.app.app(message, Context(1, 1, node_config, RecordDict(), {"overrides": overrides}))

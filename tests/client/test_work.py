@@ -39,7 +39,7 @@ def at_site(threshold: int, *, language: str = "") -> Clinic:
 
 def counted(clinic: Clinic) -> protocol.Judged:
     nothing: dict[str, tuple[Span, ...]] = {note.id: () for note in clinic.notes}
-    return against_both(SimpleNamespace(), clinic, "federated", clinic.notes, nothing, closing=True)
+    return against_both(SimpleNamespace(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
 
 
 def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None:

@@ -197,7 +197,7 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         federation = Door(exchange, run).open(model.build)
         judging, refused = federation.with_notes("validation"), []
         list(exchange.train(federation.with_notes("train"), state, 2, [], [], refused, judging=judging))
-        exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True)
+        exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True, replicates=True)
         assert refused == []
         recorded = {
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received

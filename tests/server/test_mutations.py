@@ -151,7 +151,9 @@ def test_a_mutated_judgement_never_raises(table: Any, changes: list[Mutation]) -
 
     refused: list[Refused] = []
     seats = table.federation.with_notes("test")
-    answers = table.exchange(tamper).evaluate(seats, table.state, 2, refused, split="test", closing=True)
+    answers = table.exchange(tamper).evaluate(
+        seats, table.state, 2, refused, split="test", closing=True, replicates=True
+    )
     merged = sum((answer.counts[FEDERATED, ALL_GOLD] for answer in answers), SpanCounts())
     assert merged.micro().support <= sum(seat.registered["test_mentions"] for seat in seats)
     merged.interval()

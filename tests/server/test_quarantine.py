@@ -15,6 +15,7 @@ from clinfed.protocol import (
     COUNTS,
     FEDERATED,
     IDENTITY,
+    REPLICATES,
     Refused,
 )
 from server import quarantine
@@ -118,7 +119,9 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
 
     refused: list[Refused] = []
     seats = table.federation.with_notes("test")
-    answers = table.exchange(tamper).evaluate(seats, table.state, 2, refused, split="test", closing=True)
+    answers = table.exchange(tamper).evaluate(
+        seats, table.state, 2, refused, split="test", closing=True, replicates=True
+    )
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]
     assert [answer.clinic for answer in answers] == [seat.clinic for seat in seats if seat.clinic != "clinic-1"]
 
@@ -126,10 +129,26 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
 def test_a_real_site_may_name_shared_codes_only() -> None:
     judged = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
     registered = {"nodes": 0, "validation_mentions": 5}
-    rule = {"split": "validation", "closing": False, "registered": registered}
+    rule = {"split": "validation", "closing": False, "replicates": False, "registered": registered}
     quarantine.check_counts(judged, shared={"canarytext"}, **rule)
     with pytest.raises(BadAnswerError, match=Reason.COUNTS):
         quarantine.check_counts(judged, shared={"E11.9"}, **rule)
+
+
+def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_could_not_be_added_up() -> None:
+    drawn = np.zeros((REPLICATES, 3), np.int64)
+    both = {("ca", "I10"): _one(), ("es", "I10"): _one()}
+    rule = {"split": "validation", "closing": False, "registered": {"nodes": 0, "validation_mentions": 5}}
+
+    def check(*languages: str, replicates: bool) -> None:
+        counts = SpanCounts(both, dict.fromkeys(languages, drawn))
+        quarantine.check_counts({(FEDERATED, ALL_GOLD): counts}, shared={"I10"}, replicates=replicates, **rule)
+
+    check("ca", "es", replicates=True)
+    check(replicates=False)
+    for languages, replicates in ((("ca",), True), ((), True), (("ca", "es"), False)):
+        with pytest.raises(BadAnswerError, match=Reason.COUNTS):
+            check(*languages, replicates=replicates)
 
 
 def _one() -> Any:

@@ -15,7 +15,7 @@ from clinfed.cli.train import train
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
-from clinfed.evaluation.record import judgement, read_counts, summary
+from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, judgement, read_counts, summary
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER, TENSORS
 from configs import load
@@ -123,11 +123,28 @@ def test_validation_rides_with_the_next_rounds_training(run_locally: Any, world:
     ]  # a round does not know how many follow
     one, _ = run_locally([*steady, "rounds=1"])
     three, grid = run_locally([*steady, "rounds=3"])
-    judged = [record["rounds"][0]["validation"] for record in (one, three)]
+    judged = [{**record["rounds"][0]["validation"], "interval": None} for record in (one, three)]
+    judged = [{**each, "by_language": languages(each, "f1")} for each in judged]
     assert judged[0] == judged[1]
-    assert three["rounds"][1]["validation"] != judged[0]
+    assert languages(three["rounds"][1]["validation"], "f1") != judged[0]["by_language"]
     kinds = [message.metadata.message_type for message in grid.sent]
     assert kinds == ["query.hello"] * 2 + ["train"] * 2 * 3 + ["evaluate"] * 2 * 2  # the last validation, the closing
+
+
+def languages(judged: Any, key: str) -> dict[str, Any]:
+    return {language: each[key] for language, each in judged["by_language"].items()}
+
+
+def test_the_last_validation_alone_has_an_interval_that_its_counts_give_again(run_locally: Any, world: Any) -> None:
+    record, _ = run_locally([*world.overrides, "rounds=3"])
+    *before, last = [entry["validation"] for entry in record["rounds"]]
+    for early in before:
+        assert early["interval"] is None
+        assert set(languages(early, "interval").values()) == {None}
+    low, high = last["interval"]
+    assert low <= last["micro"]["f1"] <= high
+    counts = read_counts(record["folder"] / VALIDATION_COUNTS)
+    assert {key: judgement(clinics) for key, clinics in counts.items()} == {("federated", "all"): last}
 
 
 def test_a_clinic_that_only_validates_is_judged_each_round(run_locally: Any, world: Any, tmp_path: Path) -> None:
@@ -205,6 +222,6 @@ def test_a_federation_refuses_to_leave_training_notes_out(run_locally: Any, worl
 
 def test_every_score_of_a_record_can_be_had_again_from_its_counts(run_locally: Any, world: Any) -> None:
     record, _ = run_locally([*world.overrides, "rounds=1"])
-    counts = read_counts(record["folder"] / "counts.json")
+    counts = read_counts(record["folder"] / COUNTS)
     again = {(system, gold): judgement(clinics) for (system, gold), clinics in counts.items()}
     assert again == {(system, gold): each for system, golds in record["test"].items() for gold, each in golds.items()}

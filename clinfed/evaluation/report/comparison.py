@@ -9,7 +9,7 @@ from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import BANDS, SpanCounts
 from clinfed.evaluation.report.pairs import difference_lines, differences, pair_by_code, surplus_lines
-from clinfed.evaluation.report.results import ADAPTERS, ALL, LEXICONS, Finished, Result
+from clinfed.evaluation.report.results import LEXICONS, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
 MB = 1e6  # bytes
@@ -82,11 +82,11 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     return [
         result.name,
         str(len(runs)),
-        fraction(_mean(each["micro"]["f1"] for each in validation)) if validation else "-",
+        _validation_cell(result),
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *(fraction(system.f1(language)) for language in languages),
-        fraction(_mean(worst(run) for run in runs)),
+        fraction(_mean(worst(run.by_clinic("test")) for run in runs)),
         *_frequency_cells(system),
         fraction(_mean(macro)),
         fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
@@ -98,6 +98,13 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         f"{_mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
         f"{_mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
     ]
+
+
+def _validation_cell(result: Result) -> str:
+    if (system := result.validation) is not None:
+        return bracketed(system.f1(), system.interval())
+    f1 = [each["micro"]["f1"] for run in result.runs.values() if (each := run.record["rounds"][-1]["validation"])]
+    return fraction(_mean(f1)) if f1 else "-"
 
 
 def _frequency_cells(system: System) -> list[str]:
@@ -119,9 +126,8 @@ def _has_gold(judged: records.Score) -> bool:
     return judged["tp"] + judged["fn"] > 0
 
 
-def worst(run: Finished) -> float:
+def worst(clinics: Mapping[str, SpanCounts]) -> float:
     """Return the lowest F1 of a clinic that has gold mentions."""
-    clinics = next(run.counts[name, ALL] for name in ADAPTERS if (name, ALL) in run.counts)
     return min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
 
 
@@ -165,32 +171,21 @@ def _gap(finished: Sequence[Result]) -> list[str]:
 def scores(result: Result) -> list[Score]:
     """Return all scores of a row, means over its seeds: on both splits over all notes, by language and by frequency.
 
-    Of validation a record keeps no counts by language and code, and no bootstrap replicates.
+    Of validation where all its runs have kept those counts.
     """
-    system, runs = result.system, list(result.runs.values())
+    found = _scores("test", result, result.system)
+    return found + (_scores("validation", result, result.validation) if result.validation else [])
 
-    def macro(language: str | None = None) -> float:
-        return _mean(run.adapter.macro("gold_or_predicted", language) for run in runs)
 
-    found = [Score("test", "all", system.f1(), system.interval(), macro())]
-    found += [
-        Score("test", language, system.f1(language), system.interval(language), macro(language))
-        for language in _languages([result])
-    ]
-    found += [Score("test", f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
-    found.append(Score("test", "worst clinic", _mean(worst(run) for run in runs)))
-    validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
-    if len(validation) < len(runs):
-        return found
-    total = _mean(each["macro"]["gold_or_predicted"] for each in validation)
-    found.append(Score("validation", "all", _mean(each["micro"]["f1"] for each in validation), None, total))
-    for language in sorted({language for each in validation for language in each["by_language"]}):
-        f1 = _mean(each["by_language"][language]["f1"] for each in validation if language in each["by_language"])
-        found.append(Score("validation", language, f1))
-    frequent = _by_frequency([each["bands"] for each in validation])
-    found += [Score("validation", f"codes {band}", f1) for band, f1 in frequent.items()]
-    lowest = [[of["f1"] for of in each["by_clinic"].values() if _has_gold(of)] for each in validation]
-    return [*found, Score("validation", "worst clinic", _mean(min(each) for each in lowest if each))]
+def _scores(split: str, result: Result, system: System) -> list[Score]:
+    def score(of: str, language: str | None = None) -> Score:
+        macro = _mean(run.macro("gold_or_predicted", language) for run in system.runs)
+        return Score(split, of, system.f1(language), system.interval(language), macro)
+
+    languages = sorted({language for run in system.runs for language in run.languages})
+    found = [score("all"), *(score(language, language) for language in languages)]
+    found += [Score(split, f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
+    return [*found, Score(split, "worst clinic", _mean(worst(run.by_clinic(split)) for run in result.runs.values()))]
 
 
 def score_rows(results: Sequence[Result]) -> list[list[str]]:

@@ -190,7 +190,10 @@ def opponents(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def verify(run: Finished) -> list[str]:
-    """Return what of a run's test scores and differences cannot be had again from its counts, empty where all can."""
+    """Return what of a run's scores and differences cannot be had again from its counts, empty where all can.
+
+    Scores: on test, and on validation after the last round, where its counts were kept.
+    """
     again = {key: judgement(clinics) for key, clinics in run.counts.items()}
     stated = {(system, gold): each for system, golds in run.record["test"].items() for gold, each in golds.items()}
     wrong = [f"{system}, {gold} gold" for system, gold in stated if again.get((system, gold)) != stated[system, gold]]
@@ -198,6 +201,8 @@ def verify(run: Finished) -> list[str]:
     adapter = next(name for name in ADAPTERS if name in against_all)
     paired = paired_differences(against_all, adapter)
     said = run.record.get("differences", {})
+    if validated := run.by_clinic("validation"):
+        wrong += ["validation"] if run.record["rounds"][-1]["validation"] != judgement(validated) else []
     return [*wrong, *(f"{adapter} minus {system}" for system in said if said[system] != paired.get(system))]
 
 

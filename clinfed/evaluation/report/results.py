@@ -1,7 +1,7 @@
 """What is finished of a comparison: runs by row and seed, read from the files that they wrote."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from clinfed.errors import UserError
@@ -9,7 +9,7 @@ from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import Hits
 from clinfed.evaluation.hits import read as read_hits
-from clinfed.evaluation.record import RunRecord, merged, read, read_counts
+from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, RunRecord, merged, read, read_counts
 
 ALL = "all"  # gold
 ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
@@ -19,19 +19,22 @@ LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": 
 
 @dataclass(frozen=True)
 class Finished:
-    """One finished run: its record and its test counts by (system, gold) and clinic."""
+    """One finished run: its record, and its counts by (system, gold) and clinic on test and, last, on validation."""
 
     record: RunRecord
     counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
     hits: Hits | None = None  # of invented and public corpora only
+    validated: Mapping[tuple[str, str], Mapping[str, SpanCounts]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
         """Return the run whose record this is. Raises: UserError where it was judged on no test note."""
-        counts = read_counts(path.with_name("counts.json"))
+        counts = read_counts(path.with_name(COUNTS))
         if not counts:
             raise UserError(f"{path}: the run had no test note to be judged on, expected some; take more patients")
-        return cls(read(path), counts, read_hits(path.parent))
+        validation = path.with_name(VALIDATION_COUNTS)  # older versions kept none
+        validated = read_counts(validation) if validation.is_file() else {}
+        return cls(read(path), counts, read_hits(path.parent), validated)
 
     def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
         """Return a system's counts over all clinics, None where it was not judged."""
@@ -40,8 +43,13 @@ class Finished:
 
     @property
     def adapter(self) -> SpanCounts:
-        """Return the trained adapter's counts."""
-        return next(found for name in ADAPTERS if (found := self.merged(name)) is not None)
+        """Return the trained adapter's counts on test."""
+        return merged(self.by_clinic("test"))
+
+    def by_clinic(self, split: str) -> Mapping[str, SpanCounts]:
+        """Return the trained adapter's counts on "test" or "validation" against all gold, by clinic; {} of none."""
+        counts = self.counts if split == "test" else self.validated
+        return next((counts[name, ALL] for name in ADAPTERS if (name, ALL) in counts), {})
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,12 @@ class Result:
     def system(self) -> System:
         """Return the counts of the seeds that are finished."""
         return System(self.name, [run.adapter for run in self.runs.values()])
+
+    @property
+    def validation(self) -> System | None:
+        """Return the same on validation notes after the last round, None unless all runs have kept those counts."""
+        clinics = [run.by_clinic("validation") for run in self.runs.values()]
+        return System(self.name, [merged(each) for each in clinics]) if clinics and all(clinics) else None
 
     @property
     def joined(self) -> System | None:
