@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 SPACE = Path(configs.__file__).with_name("sweep") / "default.yaml"
 
-BUDGET = ("rounds", "training.local_epochs", "corpus.", "only.", "seed")  # what all rows share, or they say nothing
+BUDGET = ("rounds", "training.local_epochs", "corpus", "only.", "seed")  # what all rows share, or they say nothing
+NEEDS = {"training.gamma": ("training.schedule", "exponential")}  # what a setting is of no use without
 
 Space = Mapping[str, Mapping[str, Any]]  # key -> {low, high, log} or {choices}
 
@@ -77,6 +78,8 @@ def read_space(path: Path) -> Space:
         raise UserError(f"{path}: no search space ({type(error).__name__}); expected {expected}") from None
     if not right:
         raise UserError(f"{path}: a key has neither low and high nor choices; expected {expected}")
+    if budget := [key for key in space if key.startswith(BUDGET)]:
+        raise UserError(f"{path}: {budget[0]} is part of the budget, which all trials share; give it as an override")
     return dict(space)
 
 
@@ -87,9 +90,7 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    given = {override.split("=")[0] for override in overrides}
-    run = configs.resolved(configs.load(overrides))
-    searched = {key: each for key, each in space.items() if key not in given and configs.has(run, key)}
+    searched = not_given(space, overrides)
     digest = hashlib.sha256(json.dumps([sorted(overrides), searched], sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "sweeps"
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,13 +104,33 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
     study.sampler = optuna.samplers.TPESampler(seed=(int(digest, 16) + len(study.trials)) % 2**32)
 
     def objective(trial: "Trial") -> float:
-        chosen = [f"{key}={_suggest(trial, key, each)}" for key, each in searched.items()]
+        chosen = draw(trial, overrides, searched)
         f1 = validation_f1([*overrides, *chosen])
         print(f"trial {trial.number + 1}/{trials} | validation F1 {f1:.3f} | {' '.join(chosen)}", file=out, flush=True)
         return f1
 
     study.optimize(objective, n_trials=max(0, trials - len(finished(study))))
     return study
+
+
+def not_given(space: Space, overrides: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Return what is left to draw: options first; an option whose settings are given is meant to be what it is."""
+    given = {override.split("=")[0] for override in overrides}
+    fixed = given | {key.split(".")[0] for key in given}
+    left = {key: each for key, each in space.items() if key not in (given if "." in key else fixed)}
+    return dict(sorted(left.items(), key=lambda item: "." in item[0]))
+
+
+def draw(trial: "Trial", overrides: Sequence[str], searched: Space) -> list[str]:
+    """Return a trial's overrides: of the settings searched those that the options drawn before them have."""
+    chosen: list[str] = []
+    for key, each in searched.items():
+        run = configs.resolved(configs.load([*overrides, *chosen]))
+        needed, value = NEEDS.get(key, ("", "none"))
+        known = configs.has(run, key if "." in key else f"options.{key}")
+        if known and configs.value_of(run, needed) == value:
+            chosen.append(f"{key}={_suggest(trial, key, each)}")
+    return chosen
 
 
 def validation_f1(overrides: Sequence[str]) -> float:

@@ -4,9 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 
+import configs
 from clinfed.cli import main
+from clinfed.cli.sweep import SPACE as SHIPPED
+from clinfed.cli.sweep import draw, not_given, read_space
 
 SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nadapter.r: {choices: [2, 4]}\n"
 
@@ -63,3 +67,44 @@ def test_a_space_that_says_nothing_is_refused(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "space.yaml").write_text("adapter.r: {lowest: 1}\n", "utf-8")
     assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
     assert "neither low and high nor choices" in capsys.readouterr().err
+
+
+def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
+    sweep: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[set[str]] = []
+
+    def judged(overrides: list[str]) -> float:
+        tried.append({each.split("=")[0] for each in overrides} & {"adapter.r", "training.gamma"} | set(overrides))
+        return 0.0
+
+    monkeypatch.setattr("clinfed.cli.sweep.validation_f1", judged)
+    space = "adapter.r: {choices: [2]}\nadapter: {choices: [lora, ia3]}\ntraining.gamma: {low: 0.5, high: 1.0}\n"
+    space = space.replace("training.gamma", "training.schedule: {choices: [linear, exponential]}\ntraining.gamma")
+    (tmp_path / "space.yaml").write_text(space, "utf-8")
+    sweep("--trials", "30")
+    assert {("adapter.r" in each, "adapter=lora" in each) for each in tried} == {(True, True), (False, False)}
+    decays = {("training.gamma" in each, "training.schedule=exponential" in each) for each in tried}
+    assert decays == {(True, True), (False, False)}
+    tried.clear()
+    sweep("--trials", "5", "--row", "adapter.dropout=0.1")  # LoRA's, so that LoRA is meant
+    assert not any("adapter=ia3" in each for each in tried)
+
+
+def test_what_comes_with_the_package_draws_of_what_there_is() -> None:
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    drawn: set[str] = set()
+    for _ in range(40):
+        overrides = draw(study.ask(), [], not_given(read_space(SHIPPED), []))
+        configs.load(overrides)
+        drawn |= {override.split("=")[0] for override in overrides}
+    assert drawn == read_space(SHIPPED).keys()
+
+
+@pytest.mark.parametrize("key", ["rounds", "training.local_epochs", "corpus", "corpus.train_fraction", "seed"])
+def test_a_space_that_would_give_trials_another_budget_is_refused(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "space.yaml").write_text(f"{key}: {{choices: [1, 2]}}\n", "utf-8")
+    assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
+    assert f"{key} is part of the budget" in capsys.readouterr().err
