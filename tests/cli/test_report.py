@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
-from clinfed.evaluation.report.pairs import TOTALS, difference_lines
+from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.results import Finished, Result
 
 
@@ -92,6 +93,21 @@ def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str
     refused = difference_lines([Result("one", {0: site}), Result("same", {0: site})])[-1]
     assert refused.startswith("McNemar refused")
     assert refused.endswith("corpus=jsonl.")
+
+
+def test_any_two_systems_are_paired_joins_and_lexicons_among_them(runs: dict[str, Path]) -> None:
+    run = Finished.of(runs["public"] / "record.json")
+    results = [Result("one", {0: run}), Result("same", {0: run}), Result("other seeds", {1: run})]
+    lexicons = ["lexicon, pooled", "lexicons, each clinic's own"]
+    paired = [{each["ours"], each["theirs"]} for each in differences(results)]
+    same_seed = ["one", "same", "one + lexicon", "same + lexicon"]
+    wanted = [set(pair) for pair in combinations([*same_seed, *lexicons], 2)]
+    wanted += [{row, lexicon} for row in ("other seeds", "other seeds + lexicon") for lexicon in lexicons]
+    wanted += [{"other seeds", "other seeds + lexicon"}]
+    assert sorted(map(sorted, paired)) == sorted(map(sorted, wanted))
+    [joined] = [each for each in differences(results) if (each["ours"], each["theirs"]) == ("one", "one + lexicon")]
+    found = run.adapter.micro().f1 - run.merged("joined").micro().f1
+    assert joined["f1"] == pytest.approx(found)
 
 
 def test_scores_are_verified_and_a_changed_one_is_found(

@@ -19,18 +19,22 @@ SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "su
 def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return F1 of each system minus each later one with its paired interval, where both have the same seeds.
 
-    A lexicon follows from the notes and has no seeds. mcnemar: of the first seed, None where the mentions' outcomes
-    were not kept, as a lexicon's are not.
+    Systems: rows, rows joined with the clinics' lexicons, and the lexicons, which follow from the notes and have no
+    seeds. mcnemar: of two rows' first seed, None where the mentions' outcomes were not kept, as of all others.
     """
     finished = [result for result in results if result.runs]
-    found = []
-    for ours, theirs in combinations(finished, 2):
-        if ours.runs.keys() == theirs.runs.keys():
-            found.append(_difference(ours.system, theirs.system) | {"mcnemar": _mcnemar(ours, theirs)})
+    rows = {result.name: result for result in finished}
+    systems = [(result.system, result.runs.keys()) for result in finished]
+    systems += [(result.joined, result.runs.keys()) for result in finished if result.joined is not None]
     lexicons: dict[str, System] = {}
     for result in finished:
         lexicons = result.lexicons | lexicons
-    found += [_difference(ours.system, theirs) | {"mcnemar": None} for ours in finished for theirs in lexicons.values()]
+    found = []
+    for (ours, seeds), (theirs, others) in combinations([*systems, *((each, None) for each in lexicons.values())], 2):
+        if others is None or seeds == others:
+            both = ours.name in rows and theirs.name in rows
+            tested = _mcnemar(rows[ours.name], rows[theirs.name]) if both else None
+            found.append(_difference(ours, theirs) | {"mcnemar": tested})
     return found
 
 
