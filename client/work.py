@@ -131,8 +131,8 @@ def _joined(
 def _keep_hits(
     warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Mapping[str, Collection[Span]]
 ) -> None:
-    """Keep which gold mentions the adapter has found, here and for a public corpus only; a real site never does."""
-    if clinic.simulated and warm.run.corpus.public:
+    """Keep which gold mentions the adapter has found, here and of public notes only; a real site never does."""
+    if clinic.simulated and warm.run.corpus.is_public(notes):
         path = hits_file(state.sha256(), clinic.name)
         hits.write(path, hits.mentions_of(notes), {hits.ADAPTER: hits.found(notes, predicted)})
 

@@ -19,7 +19,6 @@ from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.page import Report, ShownNote, verify
 from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
-from configs.discovery import plugin_class
 from configs.former import completed
 
 SHOWN_NOTES = 30
@@ -59,9 +58,7 @@ def run(args: argparse.Namespace) -> int:
     shown = next((each for each in results if each.name == "federated"), results[0])
     path, finished = next((path, each) for path, name, each in found if name == shown.name)
     corpus = finished.record["config"]["options"]["corpus"]
-    notes: Sequence[ShownNote] = ()
-    if args.notes and (is_public(corpus) or args.show_notes_of_this_site):
-        notes = shown_notes(path, finished, args.notes)
+    notes = shown_notes(path, finished, args.notes, private=args.show_notes_of_this_site) if args.notes else []
     sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
     by_seed = read_finished(of_documents)
     by = f"predicted by {shown.name}"
@@ -71,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def is_public(corpus: str) -> bool:
-    """Return whether anyone may see the notes of this kind of corpus."""
-    return bool(plugin_class("corpus", corpus).public)
+def held_by_sites(finished: Finished) -> bool:
+    """Return whether the run's notes were real sites' own: unlike a simulation, they never name patients."""
+    return any("patients" not in entry for entry in finished.record["manifest"].values())
 
 
 Found = tuple[Path, str, Finished]  # folder, name of the row, run
@@ -177,8 +174,11 @@ def verify_documents(paths: Iterable[Path]) -> int:
     return 1 if wrong else 0
 
 
-def shown_notes(folder: Path, finished: Finished, count: int) -> list[ShownNote]:
-    """Return test notes with mentions, gold and what the run's adapter predicts, by note id."""
+def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) -> list[ShownNote]:
+    """Return test notes with mentions, gold and what the run's adapter predicts, by note id.
+
+    None of a corpus that is not public, unless private; it is not even read. None of a run whose notes are at sites.
+    """
     from client.clinic import Simulation
     from client.warm import Warm
     from clinfed.adapters.folder import load_state
@@ -188,14 +188,19 @@ def shown_notes(folder: Path, finished: Finished, count: int) -> list[ShownNote]
     from configs import to_overrides
 
     config = {**finished.record["config"], "resume": "", "output": ""}
-    cache = Warm(to_overrides(config))
+    cache = Warm(to_overrides(completed(config)))
+    corpus = cache.run.corpus
+    if private and held_by_sites(finished):
+        raise UserError(f"{folder}: its notes are at the sites, not here; leave --show-notes-of-this-site out")
+    if held_by_sites(finished) or not (private or corpus.is_public([])):
+        return []
     simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
     shown: list[ShownNote] = []
     for number in range(len(simulation.dealt)):
         clinic = simulation.clinic(number, cache.run.corpus.train_fraction)
         share = count // len(simulation.dealt) + (number < count % len(simulation.dealt))
         notes = [note for note in clinic.split("test") if note.spans][:share]
-        if not notes:
+        if not notes or not (private or corpus.is_public(notes)):
             continue
         tagger = cache.tagger(len(clinic.codes))
         write_state(tagger, load_state(folder / "adapter"))

@@ -1,6 +1,6 @@
 """Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clinfed.corpus.note import Note
@@ -9,8 +9,6 @@ from clinfed.corpus.note import Note
 @dataclass
 class Corpus:
     """A source of notes, and of the list of codes that all sides share."""
-
-    public = False  # True: anyone may see the notes, so that a report may show them; no setting, so no run can say it
 
     path: str = ""  # a file or a folder, absolute
     train_fraction: float = 1.0  # share of the training notes that is used, nested by hash; judgement uses all notes
@@ -21,6 +19,13 @@ class Corpus:
     def notes(self) -> Iterator[Note]:
         """Yield all notes (all splits), each with its language and, where official, its split."""
         raise NotImplementedError
+
+    def is_public(self, notes: Iterable[Note]) -> bool:
+        """Return whether anyone may see these notes, so that a report may show them; nothing that a run could set.
+
+        notes: none of them asks whether that could be at all.
+        """
+        return False
 
     def codes(self) -> list[str]:
         """Return the sorted public list of codes; never collected from clinics' notes."""

@@ -73,6 +73,44 @@ def test_notes_of_a_site_are_shown_only_where_asked(runs: dict[str, Path], tmp_p
     assert "canary" in shown.read_text("utf-8")
 
 
+def test_no_note_is_shown_of_a_run_whose_notes_are_at_sites(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(runs["public"], copy)
+    record = json.loads((copy / "record.json").read_text("utf-8"))
+    for entry in record["manifest"].values():
+        del entry["patients"]  # as sites' entries are
+    (copy / "record.json").write_text(json.dumps(record), "utf-8")
+    assert main(["report", str(copy), "-o", str(tmp_path / "page.html")]) == 0
+    assert '<article class="note"' not in (tmp_path / "page.html").read_text("utf-8")
+    assert main(["report", str(copy), "-o", str(tmp_path / "page.html"), "--show-notes-of-this-site"]) == 2
+    assert "its notes are at the sites, not here" in capsys.readouterr().err
+
+
+def test_notes_of_an_own_corpus_in_a_public_ones_layout_are_not_shown(
+    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    for split in ("train", "dev"):
+        (own / split / "text_files").mkdir(parents=True)
+        rows = ""
+        for number in range(12):
+            (own / split / "text_files" / f"{split}{number}.txt").write_text("canary fiebre", "utf-8")
+            rows += f"{split}{number}\tDIAGNOSTICO\tr50.9\tfiebre\t7 13\n"
+        (own / split / f"{split}X.tsv").write_text(rows, "utf-8")
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    small = ["rounds=1", "adapter.r=4", "partition=pooled", "clinics=1", f"output={tmp_path / 'run'}"]
+    assert main(["train", "corpus=codiesp", f"corpus.path={own}", *small]) == 0
+    record = record_of(tmp_path / "run")
+    assert record is not None
+    assert hits.read(record.parent) is None
+    assert main(["report", str(record.parent), "-o", str(tmp_path / "page.html")]) == 0
+    assert not [path for path in tmp_path.glob("page*") if b"canary" in path.read_bytes()]
+    assert main(["report", str(record.parent), "-o", str(tmp_path / "page.html"), "--show-notes-of-this-site"]) == 0
+    assert "canary" in (tmp_path / "page.html").read_text("utf-8")
+
+
 def test_mentions_outcomes_are_kept_of_a_public_corpus_and_never_of_a_private_one(
     runs: dict[str, Path], tmp_path: Path
 ) -> None:

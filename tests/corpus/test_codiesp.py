@@ -116,6 +116,14 @@ def test_dev_alone_takes_the_codes_of_train(codiesp_path: Path) -> None:
     assert len(Codiesp(path=str(codiesp_path / "dev")).codes()) == 1767
 
 
+def test_the_published_cases_are_public_and_no_others(codiesp_path: Path) -> None:
+    corpus = Codiesp(path=str(codiesp_path))
+    notes = list(corpus.notes())
+    assert corpus.is_public(notes)
+    assert not corpus.is_public([*notes, Note("S0004-note-1", TEXT)])
+    assert not corpus.is_public([Note("4711", TEXT)])
+
+
 def test_lower_case_moves_no_offset(codiesp_path: Path) -> None:
     plain = list(Codiesp(path=str(codiesp_path / "dev")).notes())
     lowered = list(Codiesp(path=str(codiesp_path / "dev"), lowercase=True).notes())

@@ -9,8 +9,9 @@ byte order mark: CR LF would leave open what the offsets count, so such a note i
 Source: Miranda-Escalada et al. 2020, Overview of automatic clinical coding, CLEF eHealth (CodiEsp).
 """
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from clinfed.corpus.readers.base import FileCorpus
 from clinfed.errors import UserError
 
 LAYOUT = "CodiEsp's folder with train/ and dev/, each with text_files/ and a table that ends in X.tsv"
+PUBLISHED = re.compile(r"S\d{4}-\d{3}[\dX]\d{13}-\d+")  # ids: the article in SciELO, and the case in it
 OFFICIAL = {"train": "train", "dev": "test", "test": "test"}
 
 # (file:line, the row or the fault found in it), by document.
@@ -33,10 +35,12 @@ _Rows = dict[str, list[tuple[str, "_Row | BadInputError"]]]
 class Codiesp(FileCorpus):
     """CodiEsp's diagnoses; skipped counts what reading left out, merged or found strange."""
 
-    public = True
-
     def _read(self) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+
+    def is_public(self, notes: Iterable[Note]) -> bool:
+        """Return whether these are the published cases: a hospital may keep notes of its own in the same layout."""
+        return all(PUBLISHED.fullmatch(note.id) for note in notes)
 
     def codes(self) -> list[str]:
         """Return the sorted diagnosis codes of the published training annotations, or those of the labels file."""

@@ -1,6 +1,6 @@
 """corpus=synthetic: the embedded invented notes, made on the fly."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clinfed.corpus.note import Note
@@ -11,8 +11,6 @@ from clinfed.corpus.synthetic import MOST_CODES, codes, generate
 @dataclass
 class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
-
-    public = True
 
     train_fraction: float = 0.2  # the default job's slice: about 3,000 training notes
     seed: int = 0  # of the notes; another seed gives other patients
@@ -26,6 +24,10 @@ class Synthetic(Corpus):
     def notes(self) -> Iterator[Note]:
         """Yield all notes in the order of their ids."""
         yield from generate(self.seed, self.patients)
+
+    def is_public(self, notes: Iterable[Note]) -> bool:
+        """Return True: all are invented."""
+        return True
 
     def codes(self) -> list[str]:
         """Return the generator's code list, filled up to `min_codes`."""
