@@ -119,22 +119,33 @@ def run(args: argparse.Namespace) -> int:
     def show(line: str) -> None:
         print(line, file=out, flush=True)
 
-    plan = [
-        replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides])))
-        for row in select(list(plan_rows(chosen)), wanted)
+    every = [
+        replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides]))) for row in plan_rows(chosen)
     ]
+    plan = select(every, wanted)
     folder = comparison_folder(overrides)
     failed: list[str] = []
     if not args.table:
         with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
             failed = run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
     table = tables(plan, seeds, folder)
-    (folder / "comparison.md").write_text(table.markdown + "\n", encoding="utf-8")
+    kept = tables(*finished_before(every, plan, seeds, folder), folder)
+    (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
     show(table.text)
     show(f"comparison: {folder / 'comparison.md'}")
     if args.json:
         print(json.dumps(table.rows | {"folder": str(folder)}), flush=True)
     return 1 if failed else 0
+
+
+def finished_before(every: Sequence[Row], plan: Sequence[Row], seeds: int, folder: Path) -> tuple[list[Row], int]:
+    """Return the rows and the number of seeds that the folder's file shows: those wanted, and what earlier calls ran.
+
+    A call for fewer rows or seeds must not take out of the file what others have brought there.
+    """
+    there = [int(path.name.removeprefix("seed-")) + 1 for path in folder.glob("*/seed-*")]
+    seeds = max([seeds, *there])
+    return [row for row in every if row in plan or any(row.finished(folder, seed) for seed in range(seeds))], seeds
 
 
 def tables(plan: Sequence[Row], seeds: int, folder: Path) -> Table:

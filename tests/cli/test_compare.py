@@ -51,6 +51,10 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     header = next(line for line in lines if line.startswith("system"))
     assert "95% interval" in header
     assert [line for line in lines if line.startswith("lexicon, pooled ")]
+    _, lines, found = compared("compare.rows=centralised")
+    assert [row["name"] for row in found["systems"]] == ["centralised"]
+    kept = Path(found["folder"], "comparison.md").read_text("utf-8")
+    assert all(f"| {name} | 1 |" in kept for name in ("local ca", "local es", "centralised")), "what was there stays"
 
 
 def trained_for_an_epoch(folder: Path, within_s: float = 120) -> None:
