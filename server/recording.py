@@ -56,6 +56,7 @@ class Recorder:
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     notes_trained: float = 0.0  # a note once for each pass over it
+    notes_judged: int = 0  # a note once for each judgement of it
     resumed_after: list[int] = field(default_factory=list)  # rounds
     earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
@@ -100,6 +101,7 @@ class Recorder:
             "seconds": dict(self.seconds),
             "peaks": dict(self.peaks),
             "notes_trained": self.notes_trained,
+            "notes_judged": self.notes_judged,
             "resumed_after": self.resumed_after,
             "earlier_s": self.earlier_s + seconds,
         }
@@ -112,13 +114,14 @@ class Recorder:
         for name, seconds in saved["seconds"].items():
             self.seconds[name] += seconds
         self.peaks.update(saved["peaks"])
-        self.notes_trained = saved["notes_trained"]
+        self.notes_trained, self.notes_judged = saved["notes_trained"], saved["notes_judged"]
         self.resumed_after = [*saved["resumed_after"], number]
         self.earlier_s = saved["earlier_s"]
 
     def add_answers(self, answers: Iterable[Answer]) -> None:
-        """Add the seconds, base loads and memory peaks that clinics report."""
+        """Add the seconds, judged notes, base loads and memory peaks that clinics report."""
         for answer in answers:
+            self.notes_judged += int(answer.report.get("notes", 0))
             for name, value in answer.report.items():
                 if name.endswith("_s"):
                     self.seconds[name.removesuffix("_s")] += value
@@ -181,10 +184,13 @@ class Recorder:
         }
 
     def _probes(self, state: AdapterState) -> dict[str, float]:
-        trained_s = self.seconds["train"]
-        documents_per_s = self.notes_trained / trained_s if trained_s else 0.0
-        trained = {"training_s": trained_s, "documents_per_s": documents_per_s}
-        return {"trainable_parameters": state.num_elements, **trained, **self.peaks}
+        trained_s, judged_s = self.seconds["train"], self.seconds["evaluate"]
+        speeds = {
+            "training_s": trained_s,
+            "documents_per_s": self.notes_trained / trained_s if trained_s else 0.0,
+            "inference_documents_per_s": self.notes_judged / judged_s if judged_s else 0.0,
+        }
+        return {"trainable_parameters": state.num_elements, **speeds, **self.peaks}
 
     def _labels(self, counts: Counted) -> records.LabelSet:
         corpus = self.run.options.get("corpus", "")

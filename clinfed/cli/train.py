@@ -75,7 +75,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     model, prints = drawn(cache, tagger)
     state = read_state(model.tagger)
     recorder = Recorder(cache.run, learner.codes, prints)
-    recorder.seconds["start"] = time.perf_counter() - started
+    recorder.seconds["start"] = time.perf_counter() - started - cache.load_s  # what loading took counts as such
     recorder.add_round(train_all(cache, learner, clinics, state, show))
     show(round_line(recorder.rounds[0]))
     show("judging on test")
@@ -159,7 +159,7 @@ def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: s
     for clinic in clinics:
         if clinic.split(split):
             judgement = judge(cache, clinic, state, split, closing=split == "test", replicates=True)
-            figures = {"evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
+            figures = {"notes": judgement.notes, "evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
             figures["inference_peak_bytes"] = judgement.peak_bytes
             answers.append(answer(cache, clinic.name, figures, judgement.counts))
     return answers

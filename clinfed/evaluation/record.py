@@ -129,7 +129,8 @@ class RunRecord(TypedDict):
     test_refused: NotRequired[list[Refusal]]  # left out of the test
     test: dict[str, dict[str, Judgement]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
-    probes: dict[str, float]  # trainable_parameters, training_s, documents_per_s, {training,inference}_peak_bytes, ...
+    # trainable_parameters, training_s, [inference_]documents_per_s a worker, {training,inference}_peak_bytes, ...
+    probes: dict[str, float]
     seconds_split: NotRequired[dict[str, float]]  # "start", "load", "train", "serialise", "aggregate", "evaluate"
     adapter_sha256: str  # of the final global state
     base_loads: int

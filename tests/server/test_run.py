@@ -1,6 +1,7 @@
 """Whole runs of server and clinics in one process: what must hold whatever carries the messages."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_documents_per_second_count_each_pass(run_locally: Any, world: Any, tmp_
     notes = sum(each["notes"] for each in federated["rounds"][0]["clinics"].values())
     assert seen(federated) == pytest.approx(2 * notes)
     assert seen(plain) == pytest.approx(2 * notes)
+    held = Counter(split for language in ("ca", "es") for split in splits(world.site_notes(language)))
+    assert judged(federated) == pytest.approx(2 * held["validation"] + held["test"])
+    assert judged(plain) == pytest.approx(held["validation"] + held["test"])
+
+
+def splits(path: Path) -> list[str]:
+    rows = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    return [split_of(Note(row["id"], "", patient=row["patient"])) for row in rows]
+
+
+def judged(record: Any) -> float:
+    """Return how many notes were judged, a note once for each judgement."""
+    return record["probes"]["inference_documents_per_s"] * record["seconds_split"]["evaluate"]
 
 
 def test_a_clinic_without_a_batch_in_a_round_has_no_say_in_its_loss(run_locally: Any, world: Any) -> None:
