@@ -127,15 +127,22 @@ def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str,
 def experiment_rows(name: str) -> dict[str, list[str]]:
     """Return row -> overrides of an experiment of several runs: all of its `grid`, then its `rows`; {} of a single run.
 
-    grid: dotted key -> values, of which every combination is a row. rows: name -> overrides with blanks between.
+    grid: dotted key -> values, or values' names with overrides of their own, of which every combination is a row.
+    rows: name -> overrides with blanks between.
     """
     recipe = _recipe(name, FOLDER)
     rows: dict[str, list[str]] = {}
     if grid := recipe.get("grid", {}):
-        for values in product(*grid.values()):
-            overrides = [f"{key}={value}" for key, value in zip(grid, values, strict=True)]
-            rows[" ".join(str(value) or "joint" for value in values)] = overrides
+        for choices in product(*(_choices(key, values) for key, values in grid.items())):
+            rows[" ".join(name for name, _ in choices)] = [each for _, overrides in choices for each in overrides]
     return rows | {str(row): str(text).split() for row, text in recipe.get("rows", {}).items()}
+
+
+def _choices(key: str, values: Any) -> list[tuple[str, list[str]]]:
+    """Return the name and the overrides of each value of a grid's key."""
+    if isinstance(values, Mapping):
+        return [(str(name), str(text).split()) for name, text in values.items()]
+    return [(str(value) or "joint", [f"{key}={value}"]) for value in values]
 
 
 def _recipe(name: str, folder: Path) -> dict[str, Any]:

@@ -192,8 +192,11 @@ def test_all_but_plain_key_value_is_refused(override: str) -> None:
 def test_a_grid_has_a_row_for_every_combination_and_names_it() -> None:
     rows = configs.experiment_rows("matrix")
     assert len(rows) == 4 * 6 * 3
-    assert rows["mbert qlora joint"] == ["base=mbert", "adapter=qlora", "only.language="]
-    assert rows["mdeberta lokr es"] == ["base=mdeberta", "adapter=lokr", "only.language=es"]
+    wide = ["adapter.r=256", "adapter.alpha=512"]
+    assert rows["mbert qlora joint"] == ["base=mbert", "adapter=qlora", *wide, "only.language="]
+    assert rows["mdeberta lokr es"] == ["base=mdeberta", "adapter=lokr", *wide, "only.language=es"]
+    full = configs.load(["experiment=matrix", *rows["distilmbert full ca"]])
+    assert (full.training.learning_rate, full.only.language) == (3e-5, "ca")
     assert configs.experiment_rows("codiesp") == {}
 
 
@@ -204,10 +207,15 @@ def test_the_experiments_with_rows() -> None:
     assert {"matrix", "rank_sweep", "languages", "matched_parameters", "footprint"} == set(WITH_ROWS)
 
 
+@pytest.mark.parametrize("name", configs.options("experiment"))
+def test_every_experiment_opens_with_its_command_and_says_how_long_it_takes(name: str) -> None:
+    text = (Path(configs.__file__).parent / "experiment" / f"{name}.yaml").read_text("utf-8")
+    command = "compare" if name in WITH_ROWS or "compare.seeds" in text else "simulate"
+    assert text.startswith(f"# clinfed {command} experiment={name}")
+    assert "Expected time: " in " ".join(text.replace("#", " ").split())
+
+
 @pytest.mark.parametrize("name", WITH_ROWS)
 def test_every_row_of_every_experiment_composes(name: str) -> None:
-    text = (Path(configs.__file__).parent / "experiment" / f"{name}.yaml").read_text("utf-8")
-    assert text.startswith(f"# clinfed compare experiment={name}")
-    assert "Expected time: " in " ".join(text.replace("#", " ").split())
     for overrides in configs.experiment_rows(name).values():
         assert configs.load([f"experiment={name}", *overrides]).experiment == name
