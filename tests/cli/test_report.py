@@ -53,6 +53,11 @@ def test_tables_and_pictures_stand_beside_the_page(page: Path) -> None:
     header, first, *_ = (page.parent / "report.csv").read_text("utf-8").splitlines()
     assert header.startswith("system,seeds,validation")
     assert first.startswith("centralised,1,")
+    text = (page.parent / "report.md").read_text("utf-8")
+    for table in page.parent.glob("report*.csv"):
+        with table.open(encoding="utf-8", newline="") as file:
+            for row in csv.reader(file):
+                assert "| " + " | ".join(row) + " |" in text, table
 
 
 def test_the_page_needs_no_network_and_says_what_came_out(page: Path, runs: dict[str, Path]) -> None:
@@ -336,5 +341,33 @@ def test_in_the_dark_and_on_paper_text_is_readable(
         ink, papers[scheme] = browser.execute_script(style)
         assert contrast(ink, papers[scheme]) > 7  # WCAG's enhanced level
     assert papers["light"] != papers["dark"]
-    printed = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]
-    assert len(printed) > 20_000
+
+
+def test_on_paper_all_rows_and_columns_are_there(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    long = "document.body.insertAdjacentHTML('beforeend', '<details><summary>41 rows</summary>rows</details>')"
+    browser.execute_script(long)  # these runs are too small for a table that is folded
+    folded = browser.find_elements("css selector", "details")
+    assert not any(each.get_property("open") for each in folded)
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    width = 1032  # of A4, landscape, between the margins: 273 mm at 96 dots an inch
+    size = {"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    try:
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+        assert all(each.get_property("open") for each in folded)
+        tables = browser.find_elements("css selector", "table")
+        assert max(table.rect["x"] + table.rect["width"] for table in tables) <= width
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 20_000
+
+
+def test_on_a_narrow_screen_the_rows_names_stay_in_sight(browser: Any, page: Path) -> None:
+    browser.get(page.as_uri())
+    wide = browser.find_element("css selector", ".wide")
+    browser.execute_script("arguments[0].style.width = '300px'; arguments[0].scrollLeft = 500", wide)
+    name = wide.find_element("css selector", "tbody td")
+    assert browser.execute_script("return arguments[0].scrollLeft", wide) > 0
+    assert name.rect["x"] == pytest.approx(wide.rect["x"], abs=1)

@@ -71,10 +71,19 @@ class Report:
             with files[-1].open("w", encoding="utf-8", newline="") as table:
                 csv.writer(table).writerows([table_head, *table_rows])
         files.append(target.with_suffix(".md"))
-        files[-1].write_text(
-            "\n".join([verdict(self.results), "", *bars(head, rows), "", *below]) + "\n", encoding="utf-8"
-        )
+        files[-1].write_text("\n".join(self._markdown(head, rows, below)) + "\n", encoding="utf-8")
         return files
+
+    def _markdown(self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str]) -> list[str]:
+        """Return the lines of all tables, with the same words as on the page."""
+        lines = [verdict(self.results), "", self._judged(), "", *bars(head, rows), "", *self._below(below)]
+        for _, title, table_head, table_rows in self._tables():
+            lines += ["", f"## {title}", "", *bars(table_head, table_rows)]
+        return lines
+
+    def _below(self, lines: Sequence[str]) -> list[str]:
+        """Return what stands below the first table: its own lines, and what the rows compared by code have in all."""
+        return [*lines, *(surplus_lines(*pair) if (pair := self._pair) else [])]
 
     def _page(
         self,
@@ -93,7 +102,7 @@ class Report:
             judged=self._judged(),
             head=head,
             rows=rows,
-            below=[*below, *(surplus_lines(*pair) if (pair := self._pair) else [])],
+            below=self._below(below),
             tables=[each[1:] for each in self._tables()],
             totals=TOTALS,  # this row is not sorted among the others
             mcnemar=mcnemar_note(self.results) if difference_rows(self.results) else "",
