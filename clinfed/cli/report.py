@@ -22,13 +22,16 @@ from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
 from configs.former import completed
 
 SHOWN_NOTES = 30
+PAGE = Path("report.html")
+
+Found = tuple[Path, str, Finished]  # folder, name of the row, run
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = subparsers.add_parser("report", help="one HTML page of finished runs: verdict, tables, plots, notes")
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run or of a comparison")
-    parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (report.html)")
+    parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
     parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
     parser.add_argument(
         "--show-notes-of-this-site",
@@ -43,7 +46,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="two rows whose codes are compared (federated and centralised, else the first two)",
     )
     parser.add_argument(
-        "--verify", action="store_true", help="write nothing; have all scores and differences again from the counts"
+        "--verify",
+        action="store_true",
+        help="write nothing; have all scores and differences again from the counts, with -o also the page's tables",
     )
 
 
@@ -51,29 +56,37 @@ def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
     found, of_documents = gather(args.runs), gather_documents(args.runs)
     if args.verify:
-        return max(verify_all(found), verify_documents(of_documents))
+        wrong = max(verify_all(found), verify_documents(of_documents))
+        return max(wrong, verify_tables(report_of(found, of_documents, args), args.output) if args.output else 0)
     if not found:
         raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
-    results = as_results(found)
-    shown = next((each for each in results if each.name == "federated"), results[0])
-    path, finished = next((path, each) for path, name, each in found if name == shown.name)
+    shown = name_of_shown(found)
+    path, finished = next((path, each) for path, name, each in found if name == shown)
+    private = args.show_notes_of_this_site
+    notes = shown_notes(path, finished, args.notes, private=private) if args.notes else []
     corpus = finished.record["config"]["options"]["corpus"]
-    notes = shown_notes(path, finished, args.notes, private=args.show_notes_of_this_site) if args.notes else []
-    sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
-    by_seed = read_finished(of_documents)
-    by = f"predicted by {shown.name}"
-    report = Report(results, sources, notes, notes_by=by, corpus=corpus, documents=by_seed, by_code=args.by_code)
-    for file in report.write(args.output):
+    report = report_of(found, of_documents, args)
+    report = replace(report, notes=notes, notes_by=f"predicted by {shown}", corpus=corpus)
+    for file in report.write(args.output or PAGE):
         print(file)
     return 0
+
+
+def name_of_shown(found: Sequence[Found]) -> str:
+    """Return the row whose notes are shown: the federation's, else the first."""
+    names = [name for _, name, _ in found]
+    return "federated" if "federated" in names else names[0]
+
+
+def report_of(found: Sequence[Found], of_documents: Iterable[Path], args: argparse.Namespace) -> Report:
+    """Return the report of runs, without notes."""
+    sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
+    return Report(as_results(found), sources, documents=read_finished(of_documents), by_code=args.by_code)
 
 
 def held_by_sites(finished: Finished) -> bool:
     """Return whether the run's notes were real sites' own: unlike a simulation, they never name patients."""
     return any("patients" not in entry for entry in finished.record["manifest"].values())
-
-
-Found = tuple[Path, str, Finished]  # folder, name of the row, run
 
 
 def gather(folders: Iterable[Path]) -> list[Found]:
@@ -139,8 +152,15 @@ def _written(run: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def gather_documents(folders: Iterable[Path]) -> list[Path]:
-    """Return the records of all runs of `clinfed classify` below the folders."""
-    return [path for folder in folders for path in sorted(folder.glob(f"*/seed-*/*/{documents.FILE}"))]
+    """Return the records of all runs of `clinfed classify` below the folders.
+
+    Raises: UserError where two folders have some: their runs have the same seeds and other settings.
+    """
+    found = {folder: sorted(folder.glob(f"*/seed-*/*/{documents.FILE}")) for folder in folders}
+    having = [folder for folder, paths in found.items() if paths]
+    if len(having) > 1:
+        raise UserError(f"{having[0]} and {having[1]} have runs of documents; a page shows one comparison's")
+    return [path for paths in found.values() for path in paths]
 
 
 def as_results(found: Sequence[Found]) -> list[Result]:
@@ -159,6 +179,13 @@ def verify_all(found: Sequence[Found]) -> int:
         wrong += bool(different)
         print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all scores again'}")
     return 1 if wrong else 0
+
+
+def verify_tables(report: Report, page: Path) -> int:
+    """Print whether the tables beside a page are what the runs give again; return 1 where one is not."""
+    different = report.differing_tables(page)
+    print(f"{page}: {'differs: ' + '; '.join(different) if different else 'all tables again'}")
+    return 1 if different else 0
 
 
 def verify_documents(paths: Iterable[Path]) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.compare import plan_rows, record_of, side_by_side
+from clinfed.cli.report import gather_documents
+from clinfed.errors import UserError
 from clinfed.training.settings import Training
 from configs import load
 
@@ -112,6 +115,11 @@ def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     assert code == 0
     assert "systems" not in found
     assert [each["name"] for each in found["documents"]][2:4] == ["centralised", "federated"]
+    folder = Path(found["folder"])
+    assert len(gather_documents([folder])) == 1
+    other = shutil.copytree(folder, folder.with_name("another"))
+    with pytest.raises(UserError, match="a page shows one comparison's"):
+        gather_documents([folder, other])
     assert not [line for line in lines if line.startswith(("pending", "system "))]
     markdown = Path(found["folder"], "comparison.md").read_text("utf-8")
     assert "centralised minus federated" in markdown

@@ -178,6 +178,21 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     assert "differs: validation" in capsys.readouterr().out
 
 
+def test_a_table_that_was_changed_after_it_was_written_is_found(
+    runs: dict[str, Path], page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(page.parent, tmp_path / "report")
+    copy = tmp_path / "report" / page.name
+    command = ["report", str(runs["public"]), "--verify", "-o", str(copy)]
+    assert main(command) == 0
+    assert "all tables again" in capsys.readouterr().out
+    scores_table = copy.with_name("report-scores.csv")
+    lines = scores_table.read_text("utf-8").splitlines()
+    scores_table.write_text("\n".join([*lines[:-1], lines[-1].replace(".", ".9", 1)]) + "\n", "utf-8")
+    assert main(command) == 1
+    assert "differs: report-scores.csv" in capsys.readouterr().out
+
+
 def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path: Path) -> None:
     assert main(["report", *map(str, runs.values()), "-o", str(tmp_path / "both.html"), "--notes", "0"]) == 0
     rows = [line.split(",")[0] for line in (tmp_path / "both.csv").read_text("utf-8").splitlines()[1:3]]

@@ -63,16 +63,33 @@ class Report:
             for suffix in (".svg", ".png"):
                 files.append(target.with_name(f"{target.stem}-{name}{suffix}"))
                 save(figure, files[-1])
-        files.append(target.with_suffix(".csv"))
-        with files[-1].open("w", encoding="utf-8", newline="") as table:
-            csv.writer(table).writerows([head, *rows])
-        for name, _, table_head, table_rows in self._tables():
-            files.append(target.with_name(f"{target.stem}-{name}.csv"))
-            with files[-1].open("w", encoding="utf-8", newline="") as table:
-                csv.writer(table).writerows([table_head, *table_rows])
+        for path, lines in self._tables_beside(target).items():
+            files.append(path)
+            with path.open("w", encoding="utf-8", newline="") as table:
+                csv.writer(table).writerows(lines)
         files.append(target.with_suffix(".md"))
         files[-1].write_text("\n".join(self._markdown(head, rows, below)) + "\n", encoding="utf-8")
         return files
+
+    def differing_tables(self, target: Path) -> list[str]:
+        """Return the names of the tables beside a page that are not there, or are not what the counts give again."""
+        wrong = []
+        for path, lines in self._tables_beside(target).items():
+            try:
+                with path.open(encoding="utf-8", newline="") as table:
+                    same = list(csv.reader(table)) == lines
+            except (OSError, ValueError):
+                same = False
+            wrong += [] if same else [path.name]
+        return wrong
+
+    def _tables_beside(self, target: Path) -> dict[Path, list[list[str]]]:
+        """Return the CSV files beside a page with their lines."""
+        head, rows, _ = comparison_rows(self.results)
+        beside = {target.with_suffix(".csv"): [head, *rows]}
+        for name, _, table_head, table_rows in self._tables():
+            beside[target.with_name(f"{target.stem}-{name}.csv")] = [[*table_head], *([*row] for row in table_rows)]
+        return beside
 
     def _markdown(self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str]) -> list[str]:
         """Return the lines of all tables, with the same words as on the page."""
