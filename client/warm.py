@@ -16,13 +16,15 @@ from client.site import PARTITION, PARTITIONS, NodeConfig, Site, of_node
 from clinfed.adapters.state import Shapes
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
-from clinfed.corpus.note import Note
+from clinfed.corpus.note import Note, Span
 from clinfed.home import clinic_folder
 from configs import Run, load, refuse_relative_paths
 
 if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
     from clinfed.training.model import Tagger
+
+Predicted = dict[str, dict[Span, float]]  # note id -> span -> score
 
 WORKER = uuid.uuid4().hex  # names this process to the server and says nothing else of it
 
@@ -36,6 +38,8 @@ class Warm:
         self.run: Run = load(overrides)
         self.base_loads = 0
         self.load_s = 0.0
+        # Clinic -> hash of the last adapter that it validated, and the spans found: the join at the closing needs them.
+        self.validated: dict[str, tuple[str, Predicted]] = {}
         self._simulations: dict[int, Simulation] = {}
         self._sites: dict[Site, Clinic] = {}
         self._encoded: dict[tuple[str, str], Encoded] = {}

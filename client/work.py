@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from client.clinic import Clinic
-from client.warm import Warm
+from client.warm import Predicted, Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.join import Join
@@ -98,18 +98,20 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     write_state(tagger, state)
     with peak_memory(warm.run.training.device) as peak:
         predicted = _predicted(warm, clinic, encoded)
+    if split == "validation" and replicates:
+        warm.validated[clinic.name] = (state.sha256(), predicted)
     counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing, replicates=replicates)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if closing:
         counts |= _lexicons(warm, clinic, notes, replicates=replicates)
         _keep_hits(warm, clinic, state, notes, predicted)
-        joined = _joined(warm, clinic, notes, predicted)
+        joined = _joined(warm, clinic, state, notes, predicted)
         counts |= against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True, replicates=replicates)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
-def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> dict[str, dict[Span, float]]:
+def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> Predicted:
     """Return the spans that the model finds, with scores, by note id."""
     from clinfed.training.predict import predict
 
@@ -118,12 +120,14 @@ def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> dict[str, dict
 
 
 def _joined(
-    warm: Warm, clinic: Clinic, notes: Sequence[Note], predicted: Mapping[str, Mapping[Span, float]]
+    warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Predicted
 ) -> dict[str, frozenset[Span]]:
     """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
     lexicon = warm.own_lexicon(clinic)
     unseen = clinic.split("validation")
-    found = _predicted(warm, clinic, warm.encoded(clinic, "validation")) if unseen else {}
+    of, found = warm.validated.get(clinic.name, ("", {}))
+    if unseen and of != state.sha256():
+        found = _predicted(warm, clinic, warm.encoded(clinic, "validation"))
     join = Join.fit((note.spans, found[note.id], lexicon.scored(note.text)) for note in unseen)
     return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 

@@ -19,6 +19,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, judgement, read_counts, summary
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER, TENSORS
+from clinfed.training.predict import predict
 from configs import load
 from configs.discovery import options
 
@@ -147,6 +148,25 @@ def test_validation_rides_with_the_next_rounds_training(run_locally: Any, world:
 
 def languages(judged: Any, key: str) -> dict[str, Any]:
     return {language: each[key] for language, each in judged["by_language"].items()}
+
+
+def test_what_the_last_validation_found_is_not_predicted_again_for_the_join(
+    run_locally: Any, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predicted: list[int] = []
+
+    def counted(*args: Any, **options: Any) -> Any:
+        predicted.append(1)
+        return predict(*args, **options)
+
+    monkeypatch.setattr("clinfed.training.predict.predict", counted)
+    kept, _ = run_locally([*world.overrides, "rounds=2"])
+    assert len(predicted) == 2 * 2 + 2, "two validations and one test at two clinics"
+    with monkeypatch.context() as patch:
+        patch.setattr("client.warm.Warm.validated", property(lambda self: {}, lambda self, value: None), raising=False)
+        again, _ = run_locally([*world.overrides, "rounds=2"])
+    assert len(predicted) == 6 + 8
+    assert kept["test"]["joined"] == again["test"]["joined"]
 
 
 def test_the_last_validation_alone_has_an_interval_that_its_counts_give_again(run_locally: Any, world: Any) -> None:
