@@ -1,5 +1,9 @@
-"""The one exception for a user's mistake: a single line that never holds a word of a note."""
+"""What a user is told of a mistake, or of a doubtful choice: a single line that never holds a word of a note."""
 
 
 class UserError(Exception):
     """A mistake of the user: where, what was found, what was expected, what to do; exit code 2, without traceback."""
+
+
+class AdviceWarning(UserWarning):
+    """A setting that can be had, but is hardly meant: what is wrong with it, and what to set instead."""

@@ -1,13 +1,14 @@
 """One run from its first greeting to its record: greet the clinics, run the rounds, judge once on test, write down."""
 
 import time
+import warnings
 from pathlib import Path
 
 from flwr.serverapp import Grid
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
-from clinfed.errors import UserError
+from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
 from clinfed.evaluation.report import holdings
@@ -73,7 +74,7 @@ class Coordinator:
         run = self.run
         self.exchange.deadline_s = run.round.deadline_s or SIMULATED_DEADLINE_S
         say("clinics load base and notes")
-        federation = self.door.open(self.model.build)
+        federation = self.door.open(self.build)
         if not federation.simulated:
             self.exchange.deadline_s = run.round.deadline_s or DEADLINE_S
         self.refused = self.door.take_refused()
@@ -82,6 +83,18 @@ class Coordinator:
         if run.stop.patience and not federation.with_notes("validation"):
             raise UserError(f"stop.patience={run.stop.patience}: no clinic holds a validation note; leave it out")
         return federation
+
+    def build(self) -> dict[str, str]:
+        """Load the model and pass on what its settings are advised against; return its fingerprints."""
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", AdviceWarning)
+            prints = self.model.build()
+        for each in caught:
+            if issubclass(each.category, AdviceWarning):
+                say(f"warning: {each.message}")
+            else:
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        return prints
 
     def begin(self) -> Course:
         """Return where the rounds begin: anew, or where the checkpoint has them."""

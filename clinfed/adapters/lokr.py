@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinfed.adapters.base import PeftAdapter
+from clinfed.errors import AdviceWarning
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -38,7 +39,7 @@ class Lokr(PeftAdapter):
 
         shapes = [_shape(encoder.get_submodule(name)) for name in targets if _is_whole_name(encoder, name)]
         if shapes and saturated(shapes, self.r, self.decompose_factor):
-            warnings.warn(self._advice(shapes), stacklevel=2)
+            warnings.warn(self._advice(shapes), AdviceWarning, stacklevel=2)
         return LoKrConfig(
             r=self.r,
             alpha=self.alpha,

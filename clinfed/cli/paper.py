@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING
 
+from clinfed.errors import AdviceWarning
 from clinfed.probes.parameters import ParameterCount, count_parameters
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _encoder(base: str, method: str, rank: int) -> tuple[int, ParameterCount]:
 
     encoder = meta_encoder(load([f"base={base}"]).base)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*the rank is saturated")  # the paper's LoKr is; that is the point
+        warnings.simplefilter("ignore", AdviceWarning)  # the paper's LoKr has a saturated rank; that is the point
         return encoder.config.hidden_size, count_parameters(encoder, _adapter(method, rank), nn.Module())
 
 

@@ -19,7 +19,7 @@ from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import Tagger, read_shapes, read_state, write_state
 from clinfed.bases import Base, base_sha256, load_encoder
-from clinfed.errors import UserError
+from clinfed.errors import AdviceWarning, UserError
 
 MakeBase = Callable[..., Base]
 
@@ -125,7 +125,9 @@ def test_full_learns_every_encoder_parameter(family: str, small_base: MakeBase) 
 def test_lokr_warns_of_a_saturated_rank_and_names_the_form_that_matches_lora(small_base: MakeBase) -> None:
     states = []
     for rank in (32, 256):
-        with pytest.warns(UserWarning, match=rf"adapter.r={rank}: the rank is saturated.*adapter.decompose_factor=\d+"):
+        with pytest.warns(
+            AdviceWarning, match=rf"adapter.r={rank}: the rank is saturated.*adapter.decompose_factor=\d+"
+        ):
             states.append(read_state(tagger_of(small_base("bert"), Lokr(r=rank))))
     assert states[0].shapes == states[1].shapes
 

@@ -169,6 +169,16 @@ def test_what_the_last_validation_found_is_not_predicted_again_for_the_join(
     assert kept["test"]["joined"] == again["test"]["joined"]
 
 
+@pytest.mark.filterwarnings("ignore:adapter=lokr")  # which the clinics, in this process too, do not pass on
+def test_a_saturated_rank_is_told_to_whoever_started_the_run(
+    run_locally: Any, world: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_locally(with_method(world, "lokr", "adapter.r=256", "rounds=1"))
+    told = [line for line in capsys.readouterr().out.splitlines() if "warning: " in line]
+    assert len(told) == 1
+    assert told[0].startswith("clinfed | warning: adapter=lokr adapter.r=256: the rank is saturated")
+
+
 def test_the_last_validation_alone_has_an_interval_that_its_counts_give_again(run_locally: Any, world: Any) -> None:
     record, _ = run_locally([*world.overrides, "rounds=3"])
     *before, last = [entry["validation"] for entry in record["rounds"]]
