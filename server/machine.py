@@ -4,6 +4,7 @@ import os
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 LIBRARIES = ("clinfed", "flwr", "ray", "numpy", "torch", "transformers", "tokenizers", "peft", "bitsandbytes")
@@ -23,8 +24,17 @@ def versions() -> dict[str, str]:
 def machine(threads: int, device: str) -> dict[str, Any]:
     """Return what the numbers were measured on; no host name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    described = {"name": f"{platform.system()} {platform.machine()}", "cores": os.cpu_count(), "threads": threads}
+    described = {"name": f"{platform.system()} {platform.machine()}", "processor": _processor()}
+    described |= {"cores": os.cpu_count(), "threads": threads}
     return described | {"memory_bytes": memory, "device": device, "gpu": _gpu() if device != "cpu" else None}
+
+
+def _processor() -> str:
+    """Return the processor's model: with bfloat16 another one gives other last bits."""
+    cpuinfo = Path("/proc/cpuinfo")  # Linux; platform.processor() is empty there
+    lines = cpuinfo.read_text(errors="replace").splitlines() if cpuinfo.is_file() else []
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.processor())
 
 
 def _gpu() -> str | None:

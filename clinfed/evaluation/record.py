@@ -112,7 +112,7 @@ class RunRecord(TypedDict):
     fingerprints: dict[str, str]  # "code", "base", "quantisation", "tokenizer", "labels", "adapter"
     versions: dict[str, str]  # python and the libraries
     seeds: dict[str, int]  # "run", "bootstrap"
-    machine: dict[str, Any]  # "name", "cores", "threads", "memory_bytes", "gpu"
+    machine: dict[str, Any]  # "name", "processor", "cores", "threads", "memory_bytes", "device", "gpu"
     labels: LabelSet
     manifest: dict[str, Any]  # who holds what: partitions.base.manifest
     lost: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold

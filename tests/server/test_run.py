@@ -1,6 +1,7 @@
 """Whole runs of server and clinics in one process: what must hold whatever carries the messages."""
 
 import json
+import platform
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from clinfed.protocol import ADAPTER, TENSORS
 from clinfed.training.predict import predict
 from configs import load
 from configs.discovery import options
+from server.machine import machine
 
 
 def tensors_of(record: ArrayRecord) -> AdapterState:
@@ -234,6 +236,12 @@ def test_the_record_can_be_printed_and_summed_up(run_locally: Any, world: Any) -
     assert set(record["manifest"]) == {"ca", "es"}
     assert record["probes"]["training_peak_bytes"] > 0
     assert {"start", "load", "train", "serialise", "aggregate", "evaluate"} <= record["seconds_split"].keys()
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="only Linux tells the processor's model there")
+def test_the_record_says_which_processor_it_was_measured_on() -> None:
+    processor = machine(1, "cpu")["processor"]
+    assert f"model name\t: {processor}\n" in Path("/proc/cpuinfo").read_text() or platform.machine() != "x86_64"
 
 
 def _meta(run: Any, num_codes: int) -> tuple[Any, Any]:

@@ -180,7 +180,9 @@ class Report:
 
     def _source(self, name: str, seed: int, run: Finished) -> list[str]:
         record = run.record
-        machine = f"{record['machine']['name']}, {record['machine']['cores']} cores"
+        machine = (
+            f"{record['machine'].get('processor') or record['machine']['name']}, {record['machine']['cores']} cores"
+        )
         cells = [name, str(seed), record["started"], record["adapter_sha256"][:12], record["fingerprints"]["code"][:12]]
         return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
 
