@@ -184,4 +184,5 @@ def against_both(
         return counts
     # A site's own labels may be words of its notes: they are counted, never named.
     named = small_cells.nameable(tables.values(), set(clinic.codes), least)
-    return {key: each.folded(named) for key, each in counts.items()}
+    firm = {key: small_cells.with_firm_replicates(each, tables[key[1]], least) for key, each in counts.items()}
+    return {key: each.folded(named) for key, each in firm.items()}

@@ -1,4 +1,4 @@
-"""What settings were before they existed: a run record, a checkpoint or an adapter of an older version lacks them."""
+"""What settings were before they existed: a run record or an adapter of an older version lacks them."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -16,7 +16,6 @@ from clinfed.evaluation.report.tables import closing_table, fraction, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
 from configs import Run, resolved, to_overrides
-from configs.former import completed
 from server import checkpoints
 from server.central import PublicSet
 from server.checkpoints import Checkpoint
@@ -167,7 +166,7 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
     if not run.resume:
         return None
     checkpoint = checkpoints.load(folder / checkpoints.FOLDER)
-    checkpoints.refuse_other_settings(resolved(run), completed(checkpoint.config))
+    checkpoints.refuse_other_settings(resolved(run), checkpoint.config)
     return checkpoint
 
 

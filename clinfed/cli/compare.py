@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -92,9 +93,19 @@ class Row:
             key for key in configs.differing(completed(config), self.settings) if key.split(".")[0] not in NO_DIFFERENCE
         ]
 
+    @property
+    def spans(self) -> bool:
+        """Return whether it is judged by strict spans, and not by documents."""
+        return self.command != "classify"
+
     def folder(self, parent: Path, seed: int) -> Path:
         """Return where the row's run of a seed is kept."""
         return parent / quote(self.name, safe=NAME) / f"seed-{seed}"
+
+    def seeds(self, parent: Path) -> list[int]:
+        """Return the seeds that were begun."""
+        names = [path.name.removeprefix("seed-") for path in self.folder(parent, 0).parent.glob("seed-*")]
+        return sorted(int(name) for name in names if name.isdecimal())
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -119,48 +130,67 @@ def run(args: argparse.Namespace) -> int:
     def show(line: str) -> None:
         print(line, file=out, flush=True)
 
-    every = [
-        replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides]))) for row in plan_rows(chosen)
-    ]
-    plan = select(every, wanted)
+    every = list(plan_rows(chosen))
+    plan = [with_settings(row, overrides) for row in select(every, wanted)]
     folder = comparison_folder(overrides)
     failed: list[str] = []
     if not args.table:
         with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
             failed = run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
-    table = tables(plan, seeds, folder)
-    kept = tables(*finished_before(every, plan, seeds, folder), folder)
-    (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
+    pending = unfinished(plan, range(seeds), folder)
+    table = tables([(row, range(seeds)) for row in plan], pending, folder)
     show(table.text)
+    kept = tables([(row, row.seeds(folder)) for row in begun(every, plan, overrides, folder)], pending, folder)
+    (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
     show(f"comparison: {folder / 'comparison.md'}")
     if args.json:
         print(json.dumps(table.rows | {"folder": str(folder)}), flush=True)
     return 1 if failed else 0
 
 
-def finished_before(every: Sequence[Row], plan: Sequence[Row], seeds: int, folder: Path) -> tuple[list[Row], int]:
-    """Return the rows and the number of seeds that the folder's file shows: those wanted, and what earlier calls ran.
+def with_settings(row: Row, overrides: Sequence[str]) -> Row:
+    """Return a row with its resolved run."""
+    return replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides])))
 
-    A call for fewer rows or seeds must not take out of the file what others have brought there.
+
+def begun(every: Sequence[Row], plan: Sequence[Row], overrides: Sequence[str], folder: Path) -> list[Row]:
+    """Return the wanted rows and those that earlier calls have begun, in the order of all rows.
+
+    A call for fewer rows or seeds must not take out of the folder's file what others have brought there.
     """
-    there = [int(path.name.removeprefix("seed-")) + 1 for path in folder.glob("*/seed-*")]
-    seeds = max([seeds, *there])
-    return [row for row in every if row in plan or any(row.finished(folder, seed) for seed in range(seeds))], seeds
+    wanted = {row.name: row for row in plan}
+    rows = []
+    for row in every:
+        if row.name in wanted:
+            rows.append(wanted[row.name])
+        elif row.seeds(folder):
+            with suppress(UserError):  # a setting that only the wanted rows have
+                rows.append(with_settings(row, overrides))
+    return rows
 
 
-def tables(plan: Sequence[Row], seeds: int, folder: Path) -> Table:
-    """Return the table of strict spans and, below it, that of documents."""
-    spans = [collect(row, range(seeds), folder) for row in plan if row.command != "classify"]
-    of_documents = next((row for row in plan if row.command == "classify"), None)
-    both = [comparison_table(spans, seeds=seeds)] if spans else []
-    if of_documents is not None:
-        paths = {seed: of_documents.finished(folder, seed) for seed in range(seeds)}
-        both.append(document_table(read_finished(path for path in paths.values() if path is not None)))
-        if waiting := [f"{of_documents.name} (seed {seed})" for seed, path in paths.items() if path is None]:
-            both.append(Table(f"pending: {', '.join(waiting)}", f"pending: {', '.join(waiting)}"))
+def unfinished(rows: Iterable[Row], seeds: Iterable[int], folder: Path) -> list[tuple[Row, int]]:
+    """Return the rows and seeds that have no record yet, seed by seed."""
+    return [(row, seed) for seed, row in product(seeds, rows) if row.finished(folder, seed) is None]
+
+
+def tables(shown: Sequence[tuple[Row, Iterable[int]]], pending: Sequence[tuple[Row, int]], folder: Path) -> Table:
+    """Return the table of strict spans and, below it, that of documents. shown: rows and their seeds."""
+    spans = [collect(row, seeds, folder) for row, seeds in shown if row.spans]
+    both = []
+    if spans:
+        both.append(
+            comparison_table(spans, pending=[f"{row.name} (seed {seed})" for row, seed in pending if row.spans])
+        )
+    for row, seeds in shown:
+        if not row.spans:
+            paths = [path for seed in seeds if (path := row.finished(folder, seed)) is not None]
+            both.append(document_table(read_finished(paths)))
+            if waiting := [f"{row.name} (seed {seed})" for row, seed in pending if not row.spans]:
+                both.append(Table(f"pending: {', '.join(waiting)}", f"pending: {', '.join(waiting)}"))
     rows = {key: value for table in both for key, value in table.rows.items()}
-    shown = [table for table in both if table.text]
-    return Table(*("\n\n".join(getattr(each, form) for each in shown) for form in ("text", "markdown")), rows)
+    filled = [table for table in both if table.text]
+    return Table(*("\n\n".join(getattr(each, form) for each in filled) for form in ("text", "markdown")), rows)
 
 
 def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
@@ -253,7 +283,7 @@ def run_pending(
     Seed by seed, so that a table of fewer seeds is whole as early as can be. `at_once` plain loops share the cores; a
     simulation has workers of its own and runs alone. When this ends early, so do the runs that are going on.
     """
-    pending = [(row, seed) for seed in seeds for row in rows if row.finished(folder, seed) is None]
+    pending = unfinished(rows, seeds, folder)
     done, failed = 0, []
     running: set[subprocess.Popen[bytes]] = set()
 

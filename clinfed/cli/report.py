@@ -19,6 +19,7 @@ from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.page import Report, ShownNote, verify
 from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
+from configs.discovery import plugin_class
 from configs.former import completed
 
 SHOWN_NOTES = 30
@@ -78,8 +79,14 @@ def name_of_shown(found: Sequence[Found]) -> str:
     return "federated" if "federated" in names else names[0]
 
 
-def report_of(found: Sequence[Found], of_documents: Iterable[Path], args: argparse.Namespace) -> Report:
-    """Return the report of runs, without notes."""
+def report_of(found: Sequence[Found], of_documents: Sequence[Path], args: argparse.Namespace) -> Report:
+    """Return the report of runs, without notes.
+
+    Raises: UserError for documents of two comparisons: their runs have the same seeds and other settings.
+    """
+    comparisons = list(dict.fromkeys(path.parents[3] for path in of_documents))
+    if len(comparisons) > 1:
+        raise UserError(f"{comparisons[0]} and {comparisons[1]} have runs of documents; a page shows one comparison's")
     sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
     return Report(as_results(found), sources, documents=read_finished(of_documents), by_code=args.by_code)
 
@@ -152,15 +159,8 @@ def _written(run: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def gather_documents(folders: Iterable[Path]) -> list[Path]:
-    """Return the records of all runs of `clinfed classify` below the folders.
-
-    Raises: UserError where two folders have some: their runs have the same seeds and other settings.
-    """
-    found = {folder: sorted(folder.glob(f"*/seed-*/*/{documents.FILE}")) for folder in folders}
-    having = [folder for folder, paths in found.items() if paths]
-    if len(having) > 1:
-        raise UserError(f"{having[0]} and {having[1]} have runs of documents; a page shows one comparison's")
-    return [path for paths in found.values() for path in paths]
+    """Return the records of all runs of `clinfed classify` below the folders."""
+    return [path for folder in folders for path in sorted(folder.glob(f"*/seed-*/*/{documents.FILE}"))]
 
 
 def as_results(found: Sequence[Found]) -> list[Result]:
@@ -177,7 +177,8 @@ def verify_all(found: Sequence[Found]) -> int:
     for path, name, finished in found:
         different = verify(finished)
         wrong += bool(different)
-        print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else 'all scores again'}")
+        again = "all scores again" if finished.validated else "all test scores again"
+        print(f"{path}: {name}: {'differs: ' + '; '.join(different) if different else again}")
     return 1 if wrong else 0
 
 
@@ -215,12 +216,13 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     from configs import to_overrides
 
     config = {**finished.record["config"], "resume": "", "output": ""}
-    cache = Warm(to_overrides(completed(config)))
-    corpus = cache.run.corpus
     if private and held_by_sites(finished):
         raise UserError(f"{folder}: its notes are at the sites, not here; leave --show-notes-of-this-site out")
-    if held_by_sites(finished) or not (private or corpus.is_public([])):
+    kind = plugin_class("corpus", config["options"]["corpus"])
+    if held_by_sites(finished) or not (private or kind().is_public([])):
         return []
+    cache = Warm(to_overrides(completed(config)))
+    corpus = cache.run.corpus
     simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
     shown: list[ShownNote] = []
     for number in range(len(simulation.dealt)):

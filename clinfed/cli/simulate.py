@@ -13,7 +13,6 @@ from clinfed.evaluation import hits, tracking
 from clinfed.evaluation import record as records
 from clinfed.home import clinic_folder, hits_file, runs_folder
 from configs import Run, absolute_paths, load, resolved, to_overrides
-from configs.former import completed
 from configs.overrides import parse
 from server import checkpoints
 
@@ -66,7 +65,7 @@ def as_resumed(overrides: Sequence[str]) -> list[str]:
     if not given.get("resume"):
         return list(overrides)
     folder = checkpoints.find(Path(given["resume"]), runs_folder())
-    saved = completed(checkpoints.load(folder / checkpoints.FOLDER).config)
+    saved = checkpoints.load(folder / checkpoints.FOLDER).config
     for group, option in saved["options"].items():
         if given.get(group, option) != option:
             raise UserError(f"resume: {group} is {given[group]} now and {option} in the checkpoint; leave {group} out")

@@ -80,6 +80,8 @@ def read_space(path: Path) -> Space:
         raise UserError(f"{path}: a key has neither low and high nor choices; expected {expected}")
     if budget := [key for key in space if key.startswith(BUDGET)]:
         raise UserError(f"{path}: {budget[0]} is part of the budget, which all trials share; give it as an override")
+    if unknown := [key for key in space if not is_known(key)]:
+        raise UserError(f"{path}: {unknown[0]}: no option or setting that a trial could draw; see `clinfed config`")
     return dict(space)
 
 
@@ -114,11 +116,14 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
 
 
 def not_given(space: Space, overrides: Sequence[str]) -> dict[str, Mapping[str, Any]]:
-    """Return what is left to draw: options first; an option whose settings are given is meant to be what it is."""
+    """Return what is left to draw, in the order of drawing: options first, and last what needs another setting.
+
+    An option whose settings are given is meant to be what it is.
+    """
     given = {override.split("=")[0] for override in overrides}
     fixed = given | {key.split(".")[0] for key in given}
     left = {key: each for key, each in space.items() if key not in (given if "." in key else fixed)}
-    return dict(sorted(left.items(), key=lambda item: "." in item[0]))
+    return dict(sorted(left.items(), key=lambda item: ("." in item[0], item[0] in NEEDS)))
 
 
 def draw(trial: "Trial", overrides: Sequence[str], searched: Space) -> list[str]:
@@ -126,11 +131,24 @@ def draw(trial: "Trial", overrides: Sequence[str], searched: Space) -> list[str]
     chosen: list[str] = []
     for key, each in searched.items():
         run = configs.resolved(configs.load([*overrides, *chosen]))
-        needed, value = NEEDS.get(key, ("", "none"))
-        known = configs.has(run, key if "." in key else f"options.{key}")
-        if known and configs.value_of(run, needed) == value:
+        needed = NEEDS.get(key)
+        if has(run, key) and (needed is None or configs.value_of(run, needed[0]) == needed[1]):
             chosen.append(f"{key}={_suggest(trial, key, each)}")
     return chosen
+
+
+def has(run: Mapping[str, Any], key: str) -> bool:
+    """Return whether a resolved run has an option, or a setting, of this name."""
+    return configs.has(run, key if "." in key else f"options.{key}")
+
+
+def is_known(key: str) -> bool:
+    """Return whether there is such an option, or a setting that any option of its group has."""
+    group = key.split(".")[0]
+    runs: list[list[str]] = [[]]
+    if "." in key and has(configs.resolved(configs.load()), group):
+        runs = [[f"{group}={option}"] for option in configs.options(group)]
+    return any(has(configs.resolved(configs.load(overrides)), key) for overrides in runs)
 
 
 def validation_f1(overrides: Sequence[str]) -> float:

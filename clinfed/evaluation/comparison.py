@@ -22,12 +22,18 @@ class System:
     runs: Sequence[SpanCounts]
 
     def f1(self, language: str | None = None) -> float:
-        """Return the mean micro-F1 over seeds."""
-        return sum(self.by_seed(language)) / len(self.runs)
+        """Return the mean micro-F1 over seeds. Raises: ZeroDivisionError for a language that no run has."""
+        scores = self.by_seed(language)
+        return sum(scores) / len(scores)
 
     def by_seed(self, language: str | None = None) -> list[float]:
-        """Return the micro-F1 of each seed."""
-        return [run.micro(language).f1 for run in self.runs]
+        """Return the micro-F1 of each seed; of one language, of those that have judged it: a clinic may be left out."""
+        return [run.micro(language).f1 for run in self.having(language)]
+
+    @property
+    def languages(self) -> set[str]:
+        """Return the languages that any run has."""
+        return {language for run in self.runs for language in run.languages}
 
     def interval(self, language: str | None = None) -> Interval:
         """Return the 95% interval of the mean over seeds."""
@@ -39,7 +45,11 @@ class System:
 
     def f1_replicates(self, language: str | None = None) -> NDArray[np.float64]:
         """Return the mean over seeds in each bootstrap replicate. Shapes: returns (B,)."""
-        return mean_f1([run.summed(language) for run in self.runs])
+        return mean_f1([run.summed(language) for run in self.having(language)])
+
+    def having(self, language: str | None) -> list[SpanCounts]:
+        """Return the runs that have judged a language; all of them for None."""
+        return [run for run in self.runs if language is None or language in run.languages]
 
 
 def gap_closed(federated: System, local: Sequence[System], centralised: System) -> tuple[float, Interval] | None:

@@ -4,7 +4,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from clinfed.evaluation.counts import OTHER
+import numpy as np
+
+from clinfed.evaluation.bootstrap import Replicates
+from clinfed.evaluation.counts import OTHER, SpanCounts
 from clinfed.evaluation.spans import JudgedNote
 
 
@@ -51,6 +54,23 @@ def with_frequent_languages(notes: Iterable[JudgedNote], threshold: int) -> list
         having[note.language].add(note.unit)
     named = frequent(having, threshold)
     return [note if note.language in named else replace(note, language="") for note in notes]
+
+
+def with_firm_replicates(counts: SpanCounts, notes: Iterable[JudgedNote], threshold: int) -> SpanCounts:
+    """Return counts whose replicates of a language of too few patients all repeat its totals.
+
+    Drawn from a handful of patients, some replicates would be one patient's counts. The totals travel anyway; intervals
+    take these patients for given and are that much too narrow.
+    """
+    patients: defaultdict[str, set[str]] = defaultdict(set)
+    for note in notes:
+        patients[note.language].add(note.unit)
+
+    def firm(language: str, rows: Replicates) -> Replicates:
+        total = counts.micro(language)
+        return rows if len(patients[language]) >= threshold else np.full_like(rows, (total.tp, total.fp, total.fn))
+
+    return replace(counts, replicates={language: firm(language, rows) for language, rows in counts.replicates.items()})
 
 
 def folded(counts: Mapping[str, int], named: Collection[str]) -> dict[str, int]:

@@ -1,1 +1,1 @@
-"""What a run costs: parameters, seconds, memory, throughput. One set of functions for simulations, sites and loops."""
+"""What a run costs: parameters and memory. One set of functions for simulations, sites and loops."""

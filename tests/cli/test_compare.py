@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.compare import plan_rows, record_of, side_by_side
-from clinfed.cli.report import gather_documents
+from clinfed.cli.report import gather_documents, report_of
 from clinfed.errors import UserError
 from clinfed.training.settings import Training
 from configs import load
@@ -58,6 +59,25 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     assert [row["name"] for row in found["systems"]] == ["centralised"]
     kept = Path(found["folder"], "comparison.md").read_text("utf-8")
     assert all(f"| {name} | 1 |" in kept for name in ("local ca", "local es", "centralised")), "what was there stays"
+    folder = Path(found["folder"])
+    shutil.copytree(folder / "centralised" / "seed-0", folder / "centralised" / "seed-1")
+    (folder / "centralised" / "seed-1.copy").mkdir()
+    _, lines, _ = compared(ROWS, "--table")
+    kept = (folder / "comparison.md").read_text("utf-8")
+    assert "| centralised | 2 |" in kept
+    assert "- local ca minus centralised: " in kept, "over the seed that both have"
+    assert "pending" not in kept
+
+
+def test_a_setting_need_fit_the_wanted_rows_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    command = ["compare", "--table", "experiment=footprint", "adapter.alpha=32"]
+    assert main([*command, "compare.rows=qlora"]) == 0
+    assert "pending: qlora (seed 0)" in capsys.readouterr().out
+    assert main([*command, "compare.rows=full"]) == 2
+    assert "adapter.alpha=32: no such key with adapter=full" in capsys.readouterr().err
 
 
 def trained_for_an_epoch(folder: Path, within_s: float = 120) -> None:
@@ -116,10 +136,11 @@ def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     assert "systems" not in found
     assert [each["name"] for each in found["documents"]][2:4] == ["centralised", "federated"]
     folder = Path(found["folder"])
-    assert len(gather_documents([folder])) == 1
     other = shutil.copytree(folder, folder.with_name("another"))
+    assert main(["report", str(folder), str(other), "--verify"]) == 0
     with pytest.raises(UserError, match="a page shows one comparison's"):
-        gather_documents([folder, other])
+        report_of([], gather_documents([folder, other]), Namespace(by_code=()))
+    assert report_of([], gather_documents([folder]), Namespace(by_code=())).documents.keys() == {0}
     assert not [line for line in lines if line.startswith(("pending", "system "))]
     markdown = Path(found["folder"], "comparison.md").read_text("utf-8")
     assert "centralised minus federated" in markdown

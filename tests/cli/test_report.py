@@ -176,6 +176,14 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     (copy / "record.json").write_text(json.dumps(record), "utf-8")
     assert main(["report", str(copy), "--verify"]) == 1
     assert "differs: validation" in capsys.readouterr().out
+    (copy / "validation_counts.json").unlink()
+    assert main(["report", str(copy), "--verify"]) == 1
+    assert "differs: validation" in capsys.readouterr().out
+    for each in (validation := record["rounds"][-1]["validation"], *validation["by_language"].values()):
+        each["interval"] = None  # as older versions had it, which kept no counts
+    (copy / "record.json").write_text(json.dumps(record), "utf-8")
+    assert main(["report", str(copy), "--verify"]) == 0
+    assert "all test scores again" in capsys.readouterr().out
 
 
 def test_a_table_that_was_changed_after_it_was_written_is_found(

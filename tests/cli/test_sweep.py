@@ -80,7 +80,7 @@ def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
 
     monkeypatch.setattr("clinfed.cli.sweep.validation_f1", judged)
     space = "adapter.r: {choices: [2]}\nadapter: {choices: [lora, ia3]}\ntraining.gamma: {low: 0.5, high: 1.0}\n"
-    space = space.replace("training.gamma", "training.schedule: {choices: [linear, exponential]}\ntraining.gamma")
+    space += "training.schedule: {choices: [linear, exponential]}\n"  # drawn before, wherever it stands
     (tmp_path / "space.yaml").write_text(space, "utf-8")
     sweep("--trials", "30")
     assert {("adapter.r" in each, "adapter=lora" in each) for each in tried} == {(True, True), (False, False)}
@@ -108,3 +108,12 @@ def test_a_space_that_would_give_trials_another_budget_is_refused(
     (tmp_path / "space.yaml").write_text(f"{key}: {{choices: [1, 2]}}\n", "utf-8")
     assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
     assert f"{key} is part of the budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["clinics.many", "training.learning_rat", "adapter.ranks", "method"])
+def test_a_key_that_no_trial_could_draw_is_refused(
+    key: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "space.yaml").write_text(f"{key}: {{choices: [1, 2]}}\nadapter: {{choices: [lora, ia3]}}\n", "utf-8")
+    assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
+    assert f"{key}: no option or setting that a trial could draw" in capsys.readouterr().err

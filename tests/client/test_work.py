@@ -64,6 +64,17 @@ def test_a_language_of_too_few_patients_is_not_named() -> None:
     assert at_site(3).manifest()["languages"] == {"other": 7}, "the one in German could be told from the six"
 
 
+def test_replicates_of_too_few_patients_repeat_their_totals() -> None:
+    def drawn(threshold: int) -> set[tuple[int, ...]]:
+        judged = counted(at_site(threshold, language="es"))["federated", protocol.ALL_GOLD]  # of six patients
+        [rows] = judged.replicates.values()
+        assert rows.shape == (protocol.REPLICATES, 3)
+        return {tuple(row) for row in rows.tolist()}
+
+    assert drawn(7) == {(0, 0, 9)}
+    assert len(drawn(6)) > 5
+
+
 def test_replicates_cannot_be_solved_for_a_patient_without_the_sites_secret() -> None:
     def of_the_patient(clinic: str) -> Any:
         return unit_weights("4711", replicates=protocol.REPLICATES, seed=SEED, clinic=clinic)

@@ -36,6 +36,16 @@ def test_the_mean_over_seeds_is_the_mean_of_their_scores() -> None:
     assert low < one.f1() < high
 
 
+def test_a_run_that_lacks_a_language_has_no_part_in_that_languages_mean() -> None:
+    ours = [judged(0.6, 1), judged(0.8, 2)]
+    catalan = SpanCounts({("ca", "I10"): Counts(1, 1, 1)}, {"ca": ours[0].replicates["es"]})
+    mixed = System("mixed", [ours[0] + catalan, ours[1]])
+    assert mixed.f1("ca") == pytest.approx(0.5)
+    assert mixed.interval("ca") == System("alone", [catalan]).interval("ca")
+    assert mixed.f1("es") == System("both", ours).f1()
+    assert mixed.languages == {"ca", "es"}
+
+
 def test_a_system_minus_itself_is_nothing() -> None:
     one = system("one", 0.6)
     assert one.minus(one) == (0.0, (0.0, 0.0))

@@ -8,7 +8,7 @@ from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import BANDS, SpanCounts
-from clinfed.evaluation.report.pairs import difference_lines, differences, pair_by_code, surplus_lines
+from clinfed.evaluation.report.pairs import common_seeds, difference_lines, differences, pair_by_code, surplus_lines
 from clinfed.evaluation.report.results import LEXICONS, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
@@ -32,10 +32,9 @@ class Score:
     macro_f1: float | None = None
 
 
-def comparison_table(results: Sequence[Result], *, seeds: int) -> Table:
-    """Return the table of what is finished; pending runs are named below it."""
+def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) -> Table:
+    """Return the table of what is finished; below it stands what is pending."""
     head, rows, below = comparison_rows(results)
-    pending = [f"{r.name} (seed {seed})" for r in results for seed in range(seeds) if seed not in r.runs]
     below += [f"pending: {', '.join(pending)}"] if pending else []
     text = "\n".join([*aligned([head, *rows]), "", *below])
     numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": differences(results)}
@@ -89,7 +88,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         _validation_cell(result),
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
-        *(fraction(system.f1(language)) for language in languages),
+        *_language_cells(system, languages),
         fraction(_mean(worst(run.by_clinic("test")) for run in runs)),
         *_frequency_cells(system),
         fraction(_mean(macro)),
@@ -110,6 +109,10 @@ def _validation_cell(result: Result) -> str:
         return bracketed(system.f1(), system.interval())
     f1 = [each["micro"]["f1"] for run in result.runs.values() if (each := run.record["rounds"][-1]["validation"])]
     return fraction(_mean(f1)) if f1 else "-"
+
+
+def _language_cells(system: System, languages: Sequence[str]) -> list[str]:
+    return [fraction(system.f1(language)) if language in system.languages else "-" for language in languages]
 
 
 def _frequency_cells(system: System) -> list[str]:
@@ -148,7 +151,7 @@ def _without_training(finished: Sequence[Result]) -> Iterator[System]:
 def _counted(system: System, languages: Sequence[str], *, width: int) -> list[str]:
     """Return the row of a system of which there are only counts."""
     cells = [system.name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
-    cells += [*(fraction(system.f1(language)) for language in languages), "-"]
+    cells += [*_language_cells(system, languages), "-"]
     cells += _frequency_cells(system)
     cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
     return [*cells, *["-"] * (width - len(cells))]
@@ -161,11 +164,15 @@ def _gap(finished: Sequence[Result]) -> list[str]:
     if not local or not {"federated", "centralised"} <= by_name.keys():
         return []
     rows = [by_name["federated"], by_name["centralised"], *local]
-    if any(row.runs.keys() != rows[0].runs.keys() for row in rows):
+    seeds = common_seeds(rows)
+    if not seeds:
         return []
-    federated, centralised, *alone = [row.system for row in rows]
+    federated, centralised, *alone = [row.of_seeds(seeds).system for row in rows]
     difference, (low, high) = federated.minus(centralised)
-    lines = [f"federated minus centralised: {fraction(difference)} [{fraction(low)}, {fraction(high)}] F1, paired"]
+    lines = [
+        f"Where all rows are finished (seeds {', '.join(map(str, seeds))}):",
+        f"federated minus centralised: {fraction(difference)} [{fraction(low)}, {fraction(high)}] F1, paired",
+    ]
     closed = gap_closed(federated, alone, centralised)
     if closed is None:
         return [*lines, "gap from mean local-only to centralised: its 95% interval is not above 0; no share is stated"]
@@ -184,11 +191,10 @@ def scores(result: Result) -> list[Score]:
 
 def _scores(split: str, result: Result, system: System) -> list[Score]:
     def score(of: str, language: str | None = None) -> Score:
-        macro = _mean(run.macro("gold_or_predicted", language) for run in system.runs)
+        macro = _mean(run.macro("gold_or_predicted", language) for run in system.having(language))
         return Score(split, of, system.f1(language), system.interval(language), macro)
 
-    languages = sorted({language for run in system.runs for language in run.languages})
-    found = [score("all"), *(score(language, language) for language in languages)]
+    found = [score("all"), *(score(language, language) for language in sorted(system.languages))]
     found += [Score(split, f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
     return [*found, Score(split, "worst clinic", _mean(worst(run.by_clinic(split)) for run in result.runs.values()))]
 
@@ -210,7 +216,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _languages(results: Iterable[Result]) -> list[str]:
-    return sorted({language for result in results for run in result.system.runs for language in run.languages})
+    return sorted(set().union(*(result.system.languages for result in results)))
 
 
 def _numbers(result: Result) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from clinfed.evaluation.report.pairs import (
     SURPLUS_HEAD,
     TOTALS,
     difference_rows,
+    differences,
     mcnemar_note,
     pair_by_code,
     surplus_lines,
@@ -26,6 +27,8 @@ from clinfed.evaluation.report.results import ADAPTERS, ALL, Finished, Result
 from clinfed.evaluation.report.tables import bars, fraction
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
+DIFFERENCES = "differences"  # the name of their table
+SOURCES_HEAD = ("system", "seed", "started", "adapter", "code", "machine", "seconds", "record")
 OPPONENTS = ("centralised", "lexicon, pooled", "lexicons, each clinic's own")
 
 
@@ -94,9 +97,11 @@ class Report:
     def _markdown(self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str]) -> list[str]:
         """Return the lines of all tables, with the same words as on the page."""
         lines = [verdict(self.results), "", self._judged(), "", *bars(head, rows), "", *self._below(below)]
-        for _, title, table_head, table_rows in self._tables():
+        for name, title, table_head, table_rows in self._tables():
             lines += ["", f"## {title}", "", *bars(table_head, table_rows)]
-        return lines
+            lines += ["", self._mcnemar()] if name == DIFFERENCES else []
+        sources = [self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)]
+        return [*lines, "", "## Where each number comes from", "", *bars(SOURCES_HEAD, sources)]
 
     def _below(self, lines: Sequence[str]) -> list[str]:
         """Return what stands below the first table: its own lines, and what the rows compared by code have in all."""
@@ -122,14 +127,20 @@ class Report:
             below=self._below(below),
             tables=[each[1:] for each in self._tables()],
             totals=TOTALS,  # this row is not sorted among the others
-            mcnemar=mcnemar_note(self.results) if difference_rows(self.results) else "",
+            mcnemar=self._mcnemar(),
             # Our own pictures, whose texts matplotlib has escaped.
             plots=[(title, Markup(inline_svg(figure, title))) for title, figure in figures.values()],
             notes=self.notes,
             notes_by=self.notes_by,
             corpus=self.corpus,
+            sources_head=SOURCES_HEAD,
             sources=[self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)],
         )
+
+    def _mcnemar(self) -> str:
+        """Return the note below the differences, nothing where there are none."""
+        found = differences(self.results)
+        return mcnemar_note(self.results, found) if found else ""
 
     @property
     def _pair(self) -> tuple[Result, Result] | None:
@@ -138,12 +149,12 @@ class Report:
     def _tables(self) -> list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]:
         """Return name, title, header and rows of the tables beside the first, those that have rows."""
         found: list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]] = [
-            ("differences", "Paired differences", DIFFERENCES_HEAD, difference_rows(self.results)),
+            (DIFFERENCES, "Paired differences", DIFFERENCES_HEAD, difference_rows(self.results)),
         ]
         if pair := self._pair:
             title = f"By code: {pair[0].name} (ours) against {pair[1].name} (theirs)"
             found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(*pair)))
-        title = "Every score: means over seeds"
+        title = "Every score: means over seeds, validation after the last round"
         found.append(("scores", title, SCORES_HEAD, score_rows(self.results)))
         if self.documents:
             head, rows, _ = document_rows(self.documents)
@@ -229,8 +240,9 @@ def verify(run: Finished) -> list[str]:
     adapter = next(name for name in ADAPTERS if name in against_all)
     paired = paired_differences(against_all, adapter)
     said = run.record.get("differences", {})
-    if validated := run.by_clinic("validation"):
-        wrong += ["validation"] if run.record["rounds"][-1]["validation"] != judgement(validated) else []
+    validation, validated = run.record["rounds"][-1]["validation"], run.by_clinic("validation")
+    if validated or (validation and validation["interval"]):  # older versions kept neither counts nor interval
+        wrong += ["validation"] if validation != judgement(validated) else []
     return [*wrong, *(f"{adapter} minus {system}" for system in said if said[system] != paired.get(system))]
 
 

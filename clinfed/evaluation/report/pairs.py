@@ -1,6 +1,6 @@
 """Two systems side by side: the paired difference of F1, McNemar's test on mentions, and who finds which codes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -10,32 +10,52 @@ from clinfed.evaluation.hits import paired
 from clinfed.evaluation.report.results import Result
 from clinfed.evaluation.report.tables import bracketed
 
-DIFFERENCES_HEAD = ("ours", "theirs", "ours minus theirs [95% interval]", "seed", "only ours", "only theirs", "p")
+DIFFERENCES_HEAD = (
+    *("ours", "theirs", "ours minus theirs [95% interval]", "seeds"),
+    *("McNemar: seed", "only ours", "only theirs", "p"),
+)
 BY_CODE = ("federated", "centralised")
 TOTALS = "all of these"  # the last row of the table by code
 SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "surplus")
 
 
+def common_seeds(results: Sequence[Result]) -> list[int]:
+    """Return the seeds that all of these rows have finished."""
+    return sorted(set.intersection(*(set(result.runs) for result in results))) if results else []
+
+
 def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Return F1 of each system minus each later one with its paired interval, where both have the same seeds.
+    """Return F1 of each system minus each later one with its paired interval, over the seeds that both have.
 
     Systems: rows, rows joined with the clinics' lexicons, and the lexicons, which follow from the notes and have no
-    seeds. mcnemar: of two rows' first seed, None where the mentions' outcomes were not kept, as of all others.
+    seeds of their own. mcnemar: of two rows' first seed, None where the mentions' outcomes were not kept, as of others.
     """
     finished = [result for result in results if result.runs]
-    rows = {result.name: result for result in finished}
-    systems = [(result.system, result.runs.keys()) for result in finished]
-    systems += [(result.joined, result.runs.keys()) for result in finished if result.joined is not None]
+    joined = [result for result in finished if result.joined is not None]
     lexicons: dict[str, System] = {}
     for result in finished:
         lexicons = result.lexicons | lexicons
     found = []
-    for (ours, seeds), (theirs, others) in combinations([*systems, *((each, None) for each in lexicons.values())], 2):
-        if others is None or seeds == others:
-            both = ours.name in rows and theirs.name in rows
-            tested = _mcnemar(rows[ours.name], rows[theirs.name]) if both else None
-            found.append(_difference(ours, theirs) | {"mcnemar": tested})
+    for (ours, first), (theirs, second) in combinations(
+        [*((each, False) for each in finished), *((each, True) for each in joined)], 2
+    ):
+        if seeds := common_seeds([ours, theirs]):
+            mine, other = ours.of_seeds(seeds), theirs.of_seeds(seeds)
+            difference = _difference(_of(mine, joined=first), _of(other, joined=second), seeds)
+            found.append(difference | {"mcnemar": None if first or second else _mcnemar(mine, other)})
+    for rows, with_join in ((finished, False), (joined, True)):
+        for row in rows:
+            system = _of(row, joined=with_join)
+            found += [_difference(system, each, [*row.runs]) | {"mcnemar": None} for each in lexicons.values()]
+    found += [_difference(ours, theirs, []) | {"mcnemar": None} for ours, theirs in combinations(lexicons.values(), 2)]
     return found
+
+
+def _of(row: Result, *, joined: bool) -> System:
+    """Return a row's system, or the same joined with the clinics' lexicons."""
+    system = row.joined if joined else row.system
+    assert system is not None
+    return system
 
 
 def difference_rows(results: Sequence[Result]) -> list[list[str]]:
@@ -46,27 +66,31 @@ def difference_rows(results: Sequence[Result]) -> list[list[str]]:
         tested = (
             [str(test["seed"]), str(test["ours_only"]), str(test["theirs_only"]), p_value(test["p"])] if test else []
         )
-        rows.append([each["ours"], each["theirs"], bracketed(each["f1"], each["interval"]), *(tested or ["-"] * 4)])
+        seeds = ", ".join(map(str, each["seeds"])) or "-"
+        difference = bracketed(each["f1"], each["interval"])
+        rows.append([each["ours"], each["theirs"], difference, seeds, *(tested or ["-"] * 4)])
     return rows
 
 
 def difference_lines(results: Sequence[Result]) -> list[str]:
     """Return the differences as lines of Markdown, and below them what McNemar's test means here."""
     lines = []
-    for each in differences(results):
+    found = differences(results)
+    for each in found:
         line = f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
+        line += f" (seeds {', '.join(map(str, each['seeds']))})" if each["seeds"] else ""
         if test := each["mcnemar"]:
             line += (
                 f"; {test['ours_only']} mentions found by the first only, {test['theirs_only']} by the second only, "
             )
             line += f"p {p_value(test['p'])}"
         lines.append(line)
-    return ["Paired differences of F1:", "", *lines, "", mcnemar_note(results)] if lines else []
+    return ["Paired differences of F1:", "", *lines, "", mcnemar_note(results, found)] if lines else []
 
 
-def mcnemar_note(results: Sequence[Result]) -> str:
-    """Return what was tested on which mentions, or why nothing could be."""
-    if any(each["mcnemar"] for each in differences(results)):
+def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> str:
+    """Return what was tested on which mentions, or why nothing could be. found: the differences."""
+    if any(each["mcnemar"] for each in found):
         return (
             "McNemar: exact, two-sided, on gold mentions of the first seed. It takes mentions as independent and does "
             "not count false positives: where it and the interval disagree, trust the interval."
@@ -135,9 +159,10 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
     return [[code, *map(str, numbers)] for code, numbers in [*rows, (TOTALS, totals)]]
 
 
-def _difference(ours: System, theirs: System) -> dict[str, Any]:
+def _difference(ours: System, theirs: System, seeds: Sequence[int]) -> dict[str, Any]:
     difference, interval = ours.minus(theirs)
-    return {"ours": ours.name, "theirs": theirs.name, "f1": difference, "interval": list(interval)}
+    names = {"ours": ours.name, "theirs": theirs.name}
+    return {**names, "f1": difference, "interval": list(interval), "seeds": list(seeds)}
 
 
 def _mcnemar(ours: Result, theirs: Result) -> dict[str, Any] | None:

@@ -1,6 +1,6 @@
 """What is finished of a comparison: runs by row and seed, read from the files that they wrote."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Result:
 
     name: str
     runs: Mapping[int, Finished]
+
+    def of_seeds(self, seeds: Collection[int]) -> "Result":
+        """Return the row with these seeds only."""
+        return Result(self.name, {seed: run for seed, run in self.runs.items() if seed in seeds})
 
     @property
     def system(self) -> System:
