@@ -82,6 +82,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
     macro = [run.adapter.macro("gold_or_predicted") for run in runs]
     probes = [run.record["probes"] for run in runs]
+    inferred = [speed for each in probes if (speed := each.get("inference_documents_per_s"))]  # older versions: none
     return [
         result.name,
         str(len(runs)),
@@ -96,7 +97,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         f"{probes[0]['trainable_parameters']:,.0f}",
         f"{_mean(each['training_s'] for each in probes):.0f}",
         f"{_mean(each['documents_per_s'] for each in probes):.0f}",
-        f"{_mean(each.get('inference_documents_per_s', 0) for each in probes):.0f}",
+        f"{_mean(inferred):.0f}" if inferred else "-",
         f"{_mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
         f"{_mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
         f"{_mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
