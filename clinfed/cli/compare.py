@@ -12,100 +12,30 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from itertools import product
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
 
 import configs
-from clinfed import fingerprints
 from clinfed.cli import add_overrides, cores
 from clinfed.cli.launch import signals_as_exceptions
-from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths
+from clinfed.cli.rows import ROWS, Row, begun, plan_rows, select, unfinished, with_settings
+from clinfed.cli.simulate import refuse_missing_paths
 from clinfed.errors import UserError
-from clinfed.evaluation import documents
 from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
 from clinfed.home import home
-from configs.former import completed
 from server import checkpoints
 
 if TYPE_CHECKING:
     from clinfed.training.settings import Training
 
 SEEDS = "compare.seeds="
-ROWS = "compare.rows="
-NAME = " ,+"  # kept in the name of a row's folder; a clinic's name may hold anything, a slash too
-NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
-
-
-@dataclass(frozen=True)
-class Row:
-    """One system of the comparison, and the command that trains it."""
-
-    name: str
-    command: str  # "train", "simulate" or "classify"
-    overrides: tuple[str, ...] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)  # the resolved run, of any seed
-
-    @property
-    def record(self) -> str:
-        """Return the name of the file that a finished run leaves."""
-        return documents.FILE if self.command == "classify" else "record.json"
-
-    def finished(self, parent: Path, seed: int) -> Path | None:
-        """Return the record of the newest finished run of a seed, None where that one had other settings.
-
-        A row may mean something else after an upgrade. Settings that only one of the two versions knows do not count.
-        """
-        path = record_of(self.folder(parent, seed), self.record)
-        if path is None:
-            return None
-        had = completed(json.loads(path.read_text(encoding="utf-8"))["config"])
-        known = [key for key in self.changed(had) if configs.has(had, key) and configs.has(self.settings, key)]
-        return None if known else path
-
-    def interrupted(self, parent: Path, seed: int) -> Path | None:
-        """Return the folder of a seed's newest run where that has ended early and can be gone on with."""
-        newest = max(self.folder(parent, seed).glob("*/"), default=None)
-        if newest is None or (newest / self.record).exists():
-            return None
-        try:
-            checkpoint = checkpoints.load(newest / checkpoints.FOLDER)
-        except UserError:  # none, as of a plain loop, or a damaged one
-            return None
-        if self.changed(checkpoint.config):
-            return None
-        run = configs.load(configs.to_overrides(self.settings))
-        ours = {"code": fingerprints.code(), **fingerprints.of_use(run, run.corpus.codes())}
-        return newest if ours.items() <= checkpoint.fingerprints.items() else None
-
-    def changed(self, config: Mapping[str, Any]) -> list[str]:
-        """Return the settings of a run that are not the row's."""
-        return [
-            key for key in configs.differing(completed(config), self.settings) if key.split(".")[0] not in NO_DIFFERENCE
-        ]
-
-    @property
-    def spans(self) -> bool:
-        """Return whether it is judged by strict spans, and not by documents."""
-        return self.command != "classify"
-
-    def folder(self, parent: Path, seed: int) -> Path:
-        """Return where the row's run of a seed is kept."""
-        return parent / quote(self.name, safe=NAME) / f"seed-{seed}"
-
-    def seeds(self, parent: Path) -> list[int]:
-        """Return the seeds that were begun."""
-        names = [path.name.removeprefix("seed-") for path in self.folder(parent, 0).parent.glob("seed-*")]
-        return sorted(int(name) for name in names if name.isdecimal())
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -148,32 +78,6 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def with_settings(row: Row, overrides: Sequence[str]) -> Row:
-    """Return a row with its resolved run."""
-    return replace(row, settings=configs.resolved(configs.load([*overrides, *row.overrides])))
-
-
-def begun(every: Sequence[Row], plan: Sequence[Row], overrides: Sequence[str], folder: Path) -> list[Row]:
-    """Return the wanted rows and those that earlier calls have begun, in the order of all rows.
-
-    A call for fewer rows or seeds must not take out of the folder's file what others have brought there.
-    """
-    wanted = {row.name: row for row in plan}
-    rows = []
-    for row in every:
-        if row.name in wanted:
-            rows.append(wanted[row.name])
-        elif row.seeds(folder):
-            with suppress(UserError):  # a setting that only the wanted rows have
-                rows.append(with_settings(row, overrides))
-    return rows
-
-
-def unfinished(rows: Iterable[Row], seeds: Iterable[int], folder: Path) -> list[tuple[Row, int]]:
-    """Return the rows and seeds that have no record yet, seed by seed."""
-    return [(row, seed) for seed, row in product(seeds, rows) if row.finished(folder, seed) is None]
-
-
 def tables(shown: Sequence[tuple[Row, Iterable[int]]], pending: Sequence[tuple[Row, int]], folder: Path) -> Table:
     """Return the table of strict spans and, below it, that of documents. shown: rows and their seeds."""
     spans = [collect(row, seeds, folder) for row, seeds in shown if row.spans]
@@ -211,46 +115,6 @@ def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
     return seeds, wanted, others
 
 
-def plan_rows(run: configs.Run) -> Iterator[Row]:
-    """Yield all rows: those of the experiment, else who trains on which notes; judged are always all clinics' notes."""
-    if several := configs.experiment_rows(run.experiment) if run.experiment else {}:
-        yield from (Row(name, "train", tuple(overrides)) for name, overrides in several.items())
-        return
-    from client.clinic import Simulation
-
-    simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
-    clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
-    spoken = {each.name: {note.language for note in notes} for each in clinics if (notes := each.split("train"))}
-    languages = sorted(set().union(*spoken.values()) - {""})
-    for name in spoken:
-        yield Row(f"local {name}", "train", (f"only.clinic={name}",))
-    if len(languages) > 1:
-        for language in languages:
-            speaking = sum(language in each for each in spoken.values())
-            yield Row(f"language {language}", "train", (f"only.language={language}", together(run.training, speaking)))
-    batch = together(run.training, len(spoken))
-    yield Row("centralised", "train", (batch,))
-    yield Row("centralised half", "train", ("only.share=0.5", batch))
-    yield Row("federated", "simulate")
-    yield Row("centralised lexicon", "train", ("task.lexicon=true", batch))
-    yield Row("federated lexicon", "simulate", ("task.lexicon=true",))
-    yield Row("document classifier", "classify")
-
-
-def together(training: "Training", clinics: int) -> str:
-    """Return the batch for one place that sees as many windows a step as so many clinics at once."""
-    key = "batch_tokens" if training.batch_tokens else "batch_notes"
-    return f"training.{key}={getattr(training, key) * clinics}"
-
-
-def select(rows: list[Row], wanted: Sequence[str]) -> list[Row]:
-    """Return the wanted rows. Raises: UserError, listing all, for a name that is none."""
-    names = [row.name for row in rows]
-    if unknown := [name for name in wanted if name not in names]:
-        raise UserError(f"{ROWS}{unknown[0]}: no such row; choose from {', '.join(names)}")
-    return [row for row in rows if not wanted or row.name in wanted]
-
-
 def comparison_folder(overrides: Sequence[str]) -> Path:
     """Return the folder of the comparison with these overrides, whatever their order."""
     digest = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:12]
@@ -258,11 +122,6 @@ def comparison_folder(overrides: Sequence[str]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "overrides.txt").write_text("\n".join(overrides) + "\n", encoding="utf-8")
     return folder
-
-
-def record_of(folder: Path, name: str = "record.json") -> Path | None:
-    """Return the newest finished run's record below a folder."""
-    return max(folder.glob(f"*/{name}"), default=None)
 
 
 def side_by_side(training: "Training") -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import configs
-from clinfed.cli.compare import NO_DIFFERENCE, record_of
+from clinfed.cli.rows import NO_DIFFERENCE, record_of
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished

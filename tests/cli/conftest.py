@@ -1,4 +1,4 @@
-"""Finished runs of both heads, small and trained in this process; notes to review; a browser."""
+"""Finished runs, small and trained in this process; a report of one; notes to review; a browser."""
 
 import shutil
 import subprocess
@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from clinfed.cli import main
+from clinfed.cli.rows import record_of
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 
@@ -38,6 +40,31 @@ def run_of(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
 def finished_run(request: pytest.FixtureRequest, run_of: Callable[[str], Path]) -> Path:
     """Return the folder of a run with each head in turn."""
     return run_of(str(request.param))
+
+
+@pytest.fixture(scope="module")
+def runs(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
+    """Return the folders of two finished runs: on invented public notes, and on a site's notes with canaries."""
+    home = tmp_path_factory.mktemp("home")
+    small = ["rounds=2", "adapter.r=4", "corpus.patients=22"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINFED_HOME", str(home))
+        assert main(["train", *small, f"output={home / 'public'}"]) == 0
+        assert main(["train", *world.overrides, f"output={home / 'site'}"]) == 0
+        folders = {}
+        for name in ("public", "site"):
+            record = record_of(home / name)
+            assert record is not None
+            folders[name] = record.parent
+        yield folders
+
+
+@pytest.fixture(scope="module")
+def page(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a report of the public run with six notes."""
+    target = tmp_path_factory.mktemp("report") / "report.html"
+    assert main(["report", str(runs["public"]), "-o", str(target), "--notes", "6"]) == 0
+    return target
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,9 @@ import psutil
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import plan_rows, record_of, side_by_side
+from clinfed.cli.compare import side_by_side
 from clinfed.cli.report import gather_documents, report_of
+from clinfed.cli.rows import plan_rows, record_of
 from clinfed.errors import UserError
 from clinfed.training.settings import Training
 from configs import load

@@ -1,50 +1,23 @@
-"""`clinfed report`: a page of real runs, in a real browser; scores verified; notes only where anyone may see them."""
+"""`clinfed report`: pages of real runs; scores verified; notes only where anyone may see them."""
 
 import csv
 import json
 import shutil
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import Row, record_of
 from clinfed.cli.report import gather
+from clinfed.cli.rows import Row, record_of
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.results import Finished, Result
-
-
-@pytest.fixture(scope="module")
-def runs(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Return the folders of two finished runs: on invented public notes, and on a site's notes with canaries."""
-    home = tmp_path_factory.mktemp("home")
-    small = ["rounds=2", "adapter.r=4", "corpus.patients=22"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLINFED_HOME", str(home))
-        assert main(["train", *small, f"output={home / 'public'}"]) == 0
-        assert main(["train", *world.overrides, f"output={home / 'site'}"]) == 0
-        folders = {}
-        for name in ("public", "site"):
-            record = record_of(home / name)
-            assert record is not None
-            folders[name] = record.parent
-        yield folders
-
-
-@pytest.fixture(scope="module")
-def page(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a report of the public run with six notes."""
-    target = tmp_path_factory.mktemp("report") / "report.html"
-    assert main(["report", str(runs["public"]), "-o", str(target), "--notes", "6"]) == 0
-    return target
 
 
 def test_tables_and_pictures_stand_beside_the_page(page: Path) -> None:
@@ -310,87 +283,3 @@ def test_the_same_run_twice_is_refused(
 def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(tmp_path)]) == 2
     assert "no run record" in capsys.readouterr().err
-
-
-def test_in_a_browser_the_page_is_silent_and_its_tables_sort(browser: Any, page: Path) -> None:
-    browser.get(page.as_uri())
-    table = browser.find_element("css selector", "table.sortable")
-
-    def first_column() -> list[str]:
-        return [row.text.split()[0] for row in table.find_elements("css selector", "tbody tr")]
-
-    before = first_column()
-    assert before[0] == "centralised"
-    head = table.find_element("css selector", "th button")
-    head.click()
-    assert first_column() == sorted(before, reverse=True)
-    head.click()
-    assert first_column() == sorted(before)
-    assert len(browser.find_elements("css selector", "figure svg")) == 6
-    assert browser.get_log("browser") == []
-
-
-@pytest.mark.parametrize(
-    "rising",
-    [
-        ["-", "< .001", ".040", ".5 [.4, .6]", "9", "1,024 [1, 2]", "20,000"],
-        ["-.292 [-.312, -.271]", "-.100 [-.2, .1]", ".004 [-.01, .02]"],
-        ["2025-12-31T23:00", "2026-01-02T09:00", "2026-11-20T08:00"],
-        ["1e9 notes", "4b8b98f25e47", "948419571d27"],  # texts that begin like numbers
-    ],
-)
-def test_numbers_are_sorted_as_numbers_and_texts_as_texts(browser: Any, page: Path, rising: list[str]) -> None:
-    browser.get(page.as_uri())
-    body = "document.querySelector('table.sortable tbody')"
-    rows = "".join(f"<tr><td>{text.replace('<', '&lt;')}</td></tr>" for text in rising[::-1])
-    browser.execute_script(f"{body}.innerHTML = arguments[0]", rows)
-    shown = f"return [...{body}.rows].map((row) => row.cells[0].textContent)"
-    head = browser.find_element("css selector", "table.sortable th button")
-    head.click()
-    assert browser.execute_script(shown) == rising[::-1]
-    head.click()
-    assert browser.execute_script(shown) == rising
-
-
-def test_in_the_dark_and_on_paper_text_is_readable(
-    browser: Any, page: Path, contrast: Callable[[str, str], float]
-) -> None:
-    papers = {}
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(page.as_uri())
-        style = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
-        ink, papers[scheme] = browser.execute_script(style)
-        assert contrast(ink, papers[scheme]) > 7  # WCAG's enhanced level
-    assert papers["light"] != papers["dark"]
-
-
-def test_on_paper_all_rows_and_columns_are_there(browser: Any, page: Path) -> None:
-    browser.get(page.as_uri())
-    long = "document.body.insertAdjacentHTML('beforeend', '<details><summary>41 rows</summary>rows</details>')"
-    browser.execute_script(long)  # these runs are too small for a table that is folded
-    folded = browser.find_elements("css selector", "details")
-    assert not any(each.get_property("open") for each in folded)
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    width = 1032  # of A4, landscape, between the margins: 273 mm at 96 dots an inch
-    size = {"width": width, "height": 700, "deviceScaleFactor": 1, "mobile": False}
-    try:
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        browser.execute_script("dispatchEvent(new Event('beforeprint'))")
-        assert all(each.get_property("open") for each in folded)
-        tables = browser.find_elements("css selector", "table")
-        assert max(table.rect["x"] + table.rect["width"] for table in tables) <= width
-    finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
-    assert len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 20_000
-
-
-def test_on_a_narrow_screen_the_rows_names_stay_in_sight(browser: Any, page: Path) -> None:
-    browser.get(page.as_uri())
-    wide = browser.find_element("css selector", ".wide")
-    browser.execute_script("arguments[0].style.width = '300px'; arguments[0].scrollLeft = 500", wide)
-    name = wide.find_element("css selector", "tbody td")
-    assert browser.execute_script("return arguments[0].scrollLeft", wide) > 0
-    assert name.rect["x"] == pytest.approx(wide.rect["x"], abs=1)

@@ -1,8 +1,8 @@
 """What an older version's files say is read as that version meant it."""
 
 import configs
-from clinfed.cli.compare import Row
 from clinfed.cli.report import distinguishing
+from clinfed.cli.rows import Row
 from configs.former import completed
 from configs.portable import portable, unpacked
 
