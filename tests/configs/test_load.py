@@ -149,7 +149,10 @@ def test_a_wrong_type_says_what_was_expected(override: str, expected: str) -> No
     assert refused(override).startswith(f"{override}: expected {expected}, such as ")
 
 
-@pytest.mark.parametrize("override", ["rounds=0", "seed=-1", "clinics=-1", "partition.alpha=0", "training.schedule=x"])
+@pytest.mark.parametrize(
+    "override",
+    ["rounds=0", "seed=-1", "clinics=-1", "partition.alpha=0", "training.schedule=x", "training.head_factor=0"],
+)
 def test_a_value_outside_its_range_is_refused(override: str) -> None:
     key = override.split("=")[0]
     assert refused("partition=dirichlet", override).startswith(f"{key}=")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, RecordDict
 
+from clinfed.adapters.state import AdapterState
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.protocol import (
     ALL_GOLD,
@@ -124,6 +125,19 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
     )
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]
     assert [answer.clinic for answer in answers] == [seat.clinic for seat in seats if seat.clinic != "clinic-1"]
+
+
+def test_each_part_has_a_reach_of_its_own() -> None:
+    before = AdapterState({name: np.zeros(2, np.float32) for name in ("encoder.a", "head.b")})
+    farthest = {"encoder": (1.0, 0.0), "head": (5.0, 0.0)}
+
+    def moved(encoder: float, head: float) -> AdapterState:
+        return AdapterState({"encoder.a": np.float32([encoder, 0]), "head.b": np.float32([head, 0])})
+
+    quarantine.check_reach(moved(1, 5), before, farthest)
+    for state in (moved(2, 0), moved(0, 6)):
+        with pytest.raises(BadAnswerError, match=Reason.OUT_OF_REACH):
+            quarantine.check_reach(state, before, farthest)
 
 
 def test_a_real_site_may_name_shared_codes_only() -> None:
