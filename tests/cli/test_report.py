@@ -22,7 +22,7 @@ from clinfed.evaluation.report.results import Finished, Result
 
 def test_tables_and_pictures_stand_beside_the_page(page: Path) -> None:
     names = {path.name for path in page.parent.iterdir()}
-    assert {"report.csv", "report.md", "report-rounds.svg", "report-costs.png", "report-holdings.svg"} <= names
+    assert {"report.csv", "report.md", "report-systems.svg", "report-rounds.svg", "report-costs.png"} <= names
     header, first, *_ = (page.parent / "report.csv").read_text("utf-8").splitlines()
     assert header.startswith("system,seeds,validation")
     assert first.startswith("centralised,1,")
@@ -109,6 +109,7 @@ def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str
     refused = difference_lines([Result("one", {0: site}), Result("same", {0: site})])[-1]
     assert refused.startswith("McNemar refused")
     assert refused.endswith("corpus=jsonl.")
+    assert difference_lines([one])[-1].startswith("McNemar: none.")  # a lexicon's mentions are not kept
 
 
 def test_any_two_systems_are_paired_joins_and_lexicons_among_them(runs: dict[str, Path]) -> None:

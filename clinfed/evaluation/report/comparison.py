@@ -140,6 +140,12 @@ def worst(clinics: Mapping[str, SpanCounts]) -> float:
     return min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
 
 
+def all_systems(results: Sequence[Result]) -> list[System]:
+    """Return what is judged, in the order of the table: finished rows, what they are joined to, and the lexicons."""
+    finished = [result for result in results if result.runs]
+    return [*(result.system for result in finished), *_without_training(finished)]
+
+
 def _without_training(finished: Sequence[Result]) -> Iterator[System]:
     """Yield what is judged but not trained: each row's join, then the lexicons, of the first row that has them."""
     yield from (result.joined for result in finished if result.joined is not None)

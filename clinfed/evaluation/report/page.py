@@ -8,7 +8,7 @@ from typing import Any
 
 from clinfed.evaluation.record import judgement, paired_differences
 from clinfed.evaluation.report import holdings, plots
-from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
+from clinfed.evaluation.report.comparison import SCORES_HEAD, all_systems, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
 from clinfed.evaluation.report.highlights import Piece
@@ -168,7 +168,8 @@ class Report:
         shown = shown or next(each for each in self.results if each.runs)
         record = next(iter(shown.runs.values())).record
         first = {result.name: next(iter(result.runs.values())).record for result in self.results if result.runs}
-        figures = {"rounds": (f"F1 after each round: {shown.name}", plots.rounds(record))}
+        figures = {"systems": ("F1 of each system", plots.systems(all_systems(self.results)))}
+        figures["rounds"] = (f"F1 after each round: {shown.name}", plots.rounds(record))
         figures["costs"] = (
             "F1 against what it costs",
             plots.costs([_cost(each) for each in self.results if each.runs]),

@@ -95,6 +95,8 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
             "McNemar: exact, two-sided, on gold mentions of the first seed. It takes mentions as independent and does "
             "not count false positives: where it and the interval disagree, trust the interval."
         )
+    if sum(bool(result.runs) for result in results) < 2:
+        return "McNemar: none. It compares two trained rows mention by mention, and here is one."
     run = next(run for result in results for run in result.runs.values())
     corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
     return (

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clinfed.evaluation.comparison import System
 from clinfed.evaluation.record import RunRecord
 from clinfed.evaluation.report.figures import new_figure
 
@@ -13,6 +14,25 @@ if TYPE_CHECKING:
 MB = 1e6  # bytes
 BIN, BINS = 4, 12  # of gold mentions of a code: the width of a bin, and how many there are, the last one open
 PHASES = ("start", "load", "train", "serialise", "aggregate", "evaluate")
+
+
+def systems(shown: Sequence[System]) -> "Figure":
+    """Return each system's test F1 with its interval; small marks are its seeds, where there are several."""
+    figure = new_figure(10, 1.0 + 0.32 * len(shown))
+    axes = figure.subplots()
+    for place, system in enumerate(shown):
+        f1, (low, high) = system.f1(), system.interval()
+        axes.errorbar([f1], [place], xerr=[[max(0.0, f1 - low)], [max(0.0, high - f1)]], marker="o", capsize=3)
+        if len(system.runs) > 1:
+            seeds = system.by_seed()
+            axes.plot(seeds, [place] * len(seeds), linestyle="", marker="|", markersize=9, color="gray")
+    axes.set_yticks(range(len(shown)), [system.name for system in shown])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.grid(axis="x", alpha=0.3)
+    axes.set_xlabel("strict micro-F1 on test, 95% interval")
+    _finish(axes)
+    return figure
 
 
 def rounds(record: RunRecord) -> "Figure":

@@ -1,0 +1,28 @@
+"""The report's plots draw the numbers that they are given."""
+
+import numpy as np
+import pytest
+
+from clinfed.evaluation.comparison import System
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.report import plots
+
+
+def judged(tp: int, *, worst: int, best: int) -> SpanCounts:
+    """Return ten gold mentions of which tp are found, and two replicates in which worst and best are."""
+    replicates = np.array([[found, 10 - found, 10 - found] for found in (worst, best)])
+    return SpanCounts({("ca", "J00"): Counts(tp, 10 - tp, 10 - tp)}, {"ca": replicates})
+
+
+def test_each_system_is_drawn_with_its_interval_and_its_seeds() -> None:
+    federated = System("federated", [judged(7, worst=6, best=9), judged(9, worst=8, best=10)])
+    lexicon = System("lexicon, pooled", [judged(5, worst=5, best=5)])
+    [axes] = plots.systems([federated, lexicon]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["federated", "lexicon, pooled"]
+    assert axes.yaxis_inverted()  # the first row of the table on top
+    assert [list(bars[0].get_xdata()) for bars in axes.containers] == [pytest.approx([0.8]), pytest.approx([0.5])]
+    low, high = federated.interval()
+    [[left, right]] = axes.containers[0][2][0].get_segments()
+    assert (left[0], right[0]) == (pytest.approx(low), pytest.approx(high))
+    [seeds] = [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_color() == "gray"]
+    assert list(seeds) == pytest.approx([0.7, 0.9])
