@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,7 +73,8 @@ def train_systems(
         show(f"training: {each.clinic.name} alone")
         yield f"local {each.clinic.name}", train_alone(run, first, each.examples()), [each]
     show("training: all notes in one place")
-    yield "centralised", train_alone(run, first, pooled([each.examples() for each in trainers])), trainers
+    everyone = pooled([each.examples() for each in trainers])
+    yield "centralised", train_alone(run, first, everyone, at_once=len(trainers)), trainers
     show("training: federated")
     yield "federated", train_federated(run, first, [each.examples() for each in trainers]), trainers
 
@@ -89,12 +90,16 @@ def rounds(run: Run) -> int:
     return run.rounds // run.rounds_per_epoch
 
 
-def train_alone(run: Run, first: AdapterState, examples: Examples) -> Trained:
-    """Return the classifier after all passes of all rounds, with one optimiser."""
+def train_alone(run: Run, first: AdapterState, examples: Examples, *, at_once: int = 1) -> Trained:
+    """Return the classifier after all passes of all rounds, with one optimiser.
+
+    at_once: of how many clinics these are the notes: a step takes as many of them as those clinics' steps do together.
+    """
     epochs = range(rounds(run) * run.classifier.passes)
+    settings = replace(run.classifier, batch_notes=run.classifier.batch_notes * at_once)
     started = time.perf_counter()
     with peak_memory() as peak:
-        state, _ = train(first, examples, run.classifier, epochs=epochs, seed=run.seed, threads=run.training.threads)
+        state, _ = train(first, examples, settings, epochs=epochs, seed=run.seed, threads=run.training.threads)
     return Trained(state, len(examples), len(epochs), time.perf_counter() - started, peak.peak_bytes)
 
 

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     def show(line: str) -> None:
         print(line, file=out, flush=True)
 
-    every = list(plan_rows(chosen))
+    every = list(plan_rows(chosen, range(seeds)))
     plan = [with_settings(row, overrides) for row in select(every, wanted)]
     folder = comparison_folder(overrides)
     failed: list[str] = []
@@ -70,6 +70,8 @@ def run(args: argparse.Namespace) -> int:
     pending = unfinished(plan, range(seeds), folder)
     table = tables([(row, range(seeds)) for row in plan], pending, folder)
     show(table.text)
+    for row in (each for each in plan if each.absent):
+        show(f"{row.name}: dealt no training note with seed {', '.join(map(str, sorted(row.absent)))}")
     kept = tables([(row, row.seeds(folder)) for row in begun(every, plan, overrides, folder)], pending, folder)
     (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
     show(f"comparison: {folder / 'comparison.md'}")

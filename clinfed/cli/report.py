@@ -5,6 +5,7 @@ A RUN is the folder of a run or of a comparison. Notes are shown of an invented 
 
 import argparse
 import hashlib
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +50,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="write nothing; have all scores and differences again from the counts, with -o also the page's tables",
+        help="write nothing; have all scores and differences again from the counts, with -o also what the page says",
     )
 
 
@@ -64,7 +65,13 @@ def run(args: argparse.Namespace) -> int:
     shown = name_of_shown(found)
     path, finished = next((path, each) for path, name, each in found if name == shown)
     private = args.show_notes_of_this_site
-    notes = shown_notes(path, finished, args.notes, private=private) if args.notes else []
+    if private and held_by_sites(finished):
+        raise UserError(f"{path}: its notes are at the sites, not here; leave --show-notes-of-this-site out")
+    notes: list[ShownNote] = []
+    try:
+        notes = shown_notes(path, finished, args.notes, private=private) if args.notes else []
+    except UserError as error:  # the page does not need them: notes or base may be on another machine
+        print(f"no notes are shown: {error}", file=sys.stderr)
     corpus = finished.record["config"]["options"]["corpus"]
     report = report_of(found, of_documents, args)
     report = replace(report, notes=notes, notes_by=f"predicted by {shown}", corpus=corpus)
@@ -183,9 +190,9 @@ def verify_all(found: Sequence[Found]) -> int:
 
 
 def verify_tables(report: Report, page: Path) -> int:
-    """Print whether the tables beside a page are what the runs give again; return 1 where one is not."""
-    different = report.differing_tables(page)
-    print(f"{page}: {'differs: ' + '; '.join(different) if different else 'all tables again'}")
+    """Print whether a page and the tables beside it say what the runs give again; return 1 where one does not."""
+    different = report.differing(page)
+    print(f"{page}: {'differs: ' + '; '.join(different) if different else 'verdict and all tables again'}")
     return 1 if different else 0
 
 
@@ -212,16 +219,17 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     from clinfed.adapters.folder import load_state
     from clinfed.adapters.weights import write_state
     from clinfed.cli.simulate import DEFAULT_CLINICS
+    from clinfed.training.device import has_gpu
     from clinfed.training.predict import predict
     from configs import to_overrides
 
     config = {**finished.record["config"], "resume": "", "output": ""}
-    if private and held_by_sites(finished):
-        raise UserError(f"{folder}: its notes are at the sites, not here; leave --show-notes-of-this-site out")
     kind = plugin_class("corpus", config["options"]["corpus"])
     if held_by_sites(finished) or not (private or kind().is_public([])):
         return []
-    cache = Warm(to_overrides(completed(config)))
+    device = config["training"]["device"]
+    here = device if device == "cpu" or has_gpu(device) else "cpu"  # the run may have had a machine of another kind
+    cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
     corpus = cache.run.corpus
     simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
     shown: list[ShownNote] = []

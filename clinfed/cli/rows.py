@@ -12,9 +12,12 @@ from urllib.parse import quote
 import configs
 from clinfed import fingerprints
 from clinfed.cli.simulate import DEFAULT_CLINICS
+from clinfed.corpus.language import with_languages
+from clinfed.corpus.splits import split_of, training_slice
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from configs.former import completed
+from partitions.base import deal
 from server import checkpoints
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ class Row:
     command: str  # "train", "simulate" or "classify"
     overrides: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # the resolved run, of any seed
+    absent: frozenset[int] = frozenset()  # seeds whose partition deals the row no training note
 
     @property
     def record(self) -> str:
@@ -87,19 +91,21 @@ class Row:
         return sorted(int(name) for name in names if name.isdecimal())
 
 
-def plan_rows(run: configs.Run) -> Iterator[Row]:
-    """Yield all rows: those of the experiment, else who trains on which notes; judged are always all clinics' notes."""
+def plan_rows(run: configs.Run, seeds: Iterable[int] = (0,)) -> Iterator[Row]:
+    """Yield all rows: those of the experiment, else who trains on which notes; judged are always all clinics' notes.
+
+    A clinic may be dealt training notes with some seeds only. One place takes as many windows a step as the clinics of
+    the first seed.
+    """
     if several := configs.experiment_rows(run.experiment) if run.experiment else {}:
         yield from (Row(name, "train", tuple(overrides)) for name, overrides in several.items())
         return
-    from client.clinic import Simulation
-
-    simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
-    clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
-    spoken = {each.name: {note.language for note in notes} for each in clinics if (notes := each.split("train"))}
+    by_seed = learners(run, seeds)
+    spoken = next(iter(by_seed.values()))
     languages = sorted(set().union(*spoken.values()) - {""})
-    for name in spoken:
-        yield Row(f"local {name}", "train", (f"only.clinic={name}",))
+    for name in sorted(set().union(*by_seed.values())):
+        absent = frozenset(seed for seed, found in by_seed.items() if name not in found)
+        yield Row(f"local {name}", "train", (f"only.clinic={name}",), absent=absent)
     if len(languages) > 1:
         for language in languages:
             speaking = sum(language in each for each in spoken.values())
@@ -111,6 +117,20 @@ def plan_rows(run: configs.Run) -> Iterator[Row]:
     yield Row("centralised lexicon", "train", ("task.lexicon=true", batch))
     yield Row("federated lexicon", "simulate", ("task.lexicon=true",))
     yield Row("document classifier", "classify")
+
+
+def learners(run: configs.Run, seeds: Iterable[int]) -> dict[int, dict[str, set[str]]]:
+    """Return for each seed the clinics that are dealt training notes, and the languages of those."""
+    notes = list(with_languages(run.corpus.notes()))
+    found = {}
+    for seed in seeds:
+        dealt = deal(notes, run.partition, run.clinics or DEFAULT_CLINICS, seed)
+        train = {
+            name: training_slice((note for note in own if split_of(note) == "train"), run.corpus.train_fraction)
+            for name, own in dealt.items()
+        }
+        found[seed] = {name: {note.language for note in own} for name, own in train.items() if own}
+    return found
 
 
 def together(training: "Training", clinics: int) -> str:
@@ -150,7 +170,11 @@ def begun(every: Sequence[Row], plan: Sequence[Row], overrides: Sequence[str], f
 
 def unfinished(rows: Iterable[Row], seeds: Iterable[int], folder: Path) -> list[tuple[Row, int]]:
     """Return the rows and seeds that have no record yet, seed by seed."""
-    return [(row, seed) for seed, row in product(seeds, rows) if row.finished(folder, seed) is None]
+    return [
+        (row, seed)
+        for seed, row in product(seeds, rows)
+        if seed not in row.absent and row.finished(folder, seed) is None
+    ]
 
 
 def record_of(folder: Path, name: str = "record.json") -> Path | None:

@@ -91,7 +91,7 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # what fails a trial ends the command, with its own message
     searched = not_given(space, overrides)
     digest = hashlib.sha256(json.dumps([sorted(overrides), searched], sort_keys=True).encode()).hexdigest()[:12]
     folder = home() / "sweeps"
@@ -161,6 +161,8 @@ def validation_f1(overrides: Sequence[str]) -> float:
 
     cache = Warm(overrides)
     learner, clinics = gather(cache)
+    if not any(clinic.split("validation") for clinic in clinics):
+        raise UserError("no clinic holds a validation note, by which a sweep chooses; bring notes of more patients")
     model, _ = drawn(cache, cache.tagger(len(learner.codes)))
     state = read_state(model.tagger)
     done = train_all(cache, learner, clinics, state, lambda line: None)
@@ -185,7 +187,7 @@ def summary(row: str, study: "Study", trials: int) -> dict[str, Any]:
 def refuse_other_budget(row: str, own: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
     """Raise UserError where a row would train longer, or on other notes, than the other rows."""
     for key in configs.differing(own, shared):
-        if key.startswith(BUDGET):
+        if key.removeprefix("options.").startswith(BUDGET):
             raise UserError(
                 f'--row "{row}": has {key}={configs.value_of(own, key)} where the other rows have '
                 f"{configs.value_of(shared, key)}; give it for all rows, outside of --row"

@@ -4,22 +4,40 @@ A system's F1 is the mean over its seeds, each from its own merged counts. Its i
 bootstrap replicates of the patients; the seeds' own spread stands beside it as smallest and largest.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
 from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.record import merged
 
 
 @dataclass(frozen=True)
 class System:
-    """One system's merged counts on the same notes, a judgement for each seed."""
+    """One system's merged counts on the same notes, a judgement for each seed; clinics: the same by clinic."""
 
     name: str
     runs: Sequence[SpanCounts]
+    clinics: Sequence[Mapping[str, SpanCounts]] = ()
+
+    @classmethod
+    def of_clinics(cls, name: str, clinics: Sequence[Mapping[str, SpanCounts]]) -> "System":
+        """Return the system that each seed's clinics have judged."""
+        return cls(name, [merged(each) for each in clinics], clinics)
+
+    @cached_property
+    def gold(self) -> frozenset[tuple[tuple[str, int], ...]]:
+        """Return the gold mentions by language of each run, once: two of them where runs were judged on other notes."""
+        supports = ({language: run.micro(language).support for language in run.languages} for run in self.runs)
+        return frozenset(tuple(sorted((of, count) for of, count in each.items() if count)) for each in supports)
+
+    def judged_as(self, other: "System") -> bool:
+        """Return whether both were judged on the same notes in all their runs, as far as counts can tell."""
+        return len(self.gold | other.gold) == 1
 
     def f1(self, language: str | None = None) -> float:
         """Return the mean micro-F1 over seeds. Raises: ZeroDivisionError for a language that no run has."""
@@ -45,6 +63,13 @@ class System:
 
     def f1_replicates(self, language: str | None = None) -> NDArray[np.float64]:
         """Return the mean over seeds in each bootstrap replicate. Shapes: returns (B,)."""
+        return self._replicates if language is None else self._mean_f1(language)
+
+    @cached_property
+    def _replicates(self) -> NDArray[np.float64]:
+        return self._mean_f1(None)  # kept: a report of many systems pairs each with all others
+
+    def _mean_f1(self, language: str | None) -> NDArray[np.float64]:
         return mean_f1([run.summed(language) for run in self.having(language)])
 
     def having(self, language: str | None) -> list[SpanCounts]:
@@ -63,7 +88,8 @@ def gap_closed(federated: System, local: Sequence[System], centralised: System) 
         return None
     mean = sum(system.f1() for system in local) / len(local)
     share = (federated.f1() - mean) / (centralised.f1() - mean)
-    return share, percentiles((federated.f1_replicates() - start) / gap)
+    stated = gap > 0  # of few patients a replicate may have none with a mention
+    return share, percentiles((federated.f1_replicates() - start)[stated] / gap[stated])
 
 
 @dataclass(frozen=True)

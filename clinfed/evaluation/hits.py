@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +49,11 @@ class McNemar:
         """Return the exact two-sided p: twice the smaller tail of Binomial(n, 1/2), at most 1."""
         n, smaller = self.ours_only + self.theirs_only, min(self.ours_only, self.theirs_only)
         # Whole numbers until the last step: they do not round, and 2^n may be larger than any float.
-        return min(1.0, 2 * sum(comb(n, k) for k in range(smaller + 1)) / (1 << n))
+        ways, tail = 1, 0
+        for k in range(smaller + 1):
+            tail += ways
+            ways = ways * (n - k) // (k + 1)
+        return min(1.0, 2 * tail / (1 << n))
 
 
 def mcnemar(ours: Bits, theirs: Bits) -> McNemar:

@@ -1,12 +1,18 @@
 """`clinfed classify`: real runs on small notes; federated and pooled from the same vectors."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+import configs
+from client.clinic import Simulation
+from clinfed.baselines.mlp import first_state, train
 from clinfed.cli import main
+from clinfed.cli.classifiers import hold, pooled, train_systems
 
 FAST = ["classifier.hidden=16", "classifier.passes=2", "training.bf16=false"]
 
@@ -55,6 +61,21 @@ def test_one_clinic_and_one_round_equal_the_plain_loop_bit_for_bit(classified: A
     systems = record["systems"]
     assert systems["federated"]["state_sha256"] == systems["centralised"]["state_sha256"]
     assert systems["federated"]["test"] == systems["centralised"]["test"]
+
+
+def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(world: Any) -> None:
+    run = configs.load([*world.overrides, *FAST, "classifier.batch_notes=5"])
+    rng = np.random.default_rng(0)
+    simulation = Simulation.deal(run, 2)
+    held = [*hold(simulation, run, lambda notes: rng.standard_normal((len(notes), 4)).astype(np.float32))]
+    systems = {name: trained for name, trained, _ in train_systems(run, held, lambda line: None)}
+    first = first_state(4, len(simulation.codes), run.classifier, seed=run.seed)
+    everyone = pooled([each.examples() for each in held])
+    settings, epochs = replace(run.classifier, batch_notes=10), range(4)  # 2 rounds of 2 passes
+    expected, _ = train(first, everyone, settings, epochs=epochs, seed=run.seed)
+    assert systems["centralised"].state.sha256() == expected.sha256()
+    own, _ = train(first, held[0].examples(), run.classifier, epochs=epochs, seed=run.seed)
+    assert systems[f"local {held[0].clinic.name}"].state.sha256() == own.sha256()
 
 
 def test_rounds_of_parts_of_an_epoch_make_no_more_passes(classified: Any) -> None:

@@ -18,7 +18,7 @@ import pytest
 from clinfed.cli import main
 from clinfed.cli.compare import side_by_side
 from clinfed.cli.report import gather_documents, report_of
-from clinfed.cli.rows import plan_rows, record_of
+from clinfed.cli.rows import learners, plan_rows, record_of, unfinished
 from clinfed.errors import UserError
 from clinfed.training.settings import Training
 from configs import load
@@ -201,6 +201,19 @@ def test_the_rows_are_every_clinic_every_language_and_the_joint_ones(world: Any)
     assert names[:4] == ["local ca", "local es", "language ca", "language es"]
     joint = {"centralised", "centralised half", "federated", "centralised lexicon", "federated lexicon"}
     assert set(names[4:]) == joint | {"document classifier"}
+
+
+def test_a_clinic_that_a_seed_deals_no_training_note_is_no_row_of_that_seed(world: Any, tmp_path: Path) -> None:
+    few = [*world.overrides, "partition=dirichlet", "partition.alpha=0.1", "clinics=6"]
+    dealt = learners(load(few), range(3))
+    assert len({frozenset(names) for names in dealt.values()}) > 1  # else nothing is tested here
+    rows = list(plan_rows(load(few), range(3)))
+    alone = {row.name: row.absent for row in rows if row.name.startswith("local ")}
+    assert alone.keys() == {f"local {name}" for names in dealt.values() for name in names}
+    planned = {(row.name, seed) for row, seed in unfinished(rows, range(3), tmp_path)}
+    for seed, names in dealt.items():
+        assert {name for name, of in planned if of == seed and name in alone} == {f"local {name}" for name in names}
+        assert ("federated", seed) in planned
 
 
 def test_one_place_takes_as_many_windows_a_step_as_its_clinics_together(world: Any) -> None:

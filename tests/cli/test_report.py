@@ -3,9 +3,11 @@
 import csv
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from clinfed.cli.report import gather
 from clinfed.cli.rows import Row, record_of
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.record import read_counts, write_counts
+from clinfed.evaluation.record import merged, read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.results import Finished, Result
@@ -66,6 +68,25 @@ def test_no_note_is_shown_of_a_run_whose_notes_are_at_sites(
     assert "its notes are at the sites, not here" in capsys.readouterr().err
 
 
+def test_a_run_of_another_machine_has_its_page_all_the_same(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def page_of(name: str, change: Callable[[Any], None]) -> str:
+        shutil.copytree(runs["public"], tmp_path / name)
+        record = json.loads((tmp_path / name / "record.json").read_text("utf-8"))
+        change(record["config"])
+        (tmp_path / name / "record.json").write_text(json.dumps(record), "utf-8")
+        target = tmp_path / f"{name}.html"
+        assert main(["report", str(tmp_path / name), "-o", str(target), "--notes", "2"]) == 0
+        return target.read_text("utf-8")
+
+    assert page_of("on-a-gpu", lambda config: config["training"].update(device="cuda")).count("<article") == 2
+    assert capsys.readouterr().err == ""
+    gone = {"path": str(tmp_path / "gone"), "name": "gone"}
+    assert "<article" not in page_of("base-elsewhere", lambda config: config["base"].update(gone))
+    assert capsys.readouterr().err.startswith("no notes are shown: base.path=")
+
+
 def test_notes_of_an_own_corpus_in_a_public_ones_layout_are_not_shown(
     runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -104,12 +125,15 @@ def test_mentions_outcomes_are_kept_of_a_public_corpus_and_never_of_a_private_on
 def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str, Path]) -> None:
     public, site = (Finished.of(runs[name] / "record.json") for name in ("public", "site"))
     one, same = Result("one", {0: public}), Result("same", {0: public})
-    lines = difference_lines([one, same])
+    lines = difference_lines([one, same], differences([one, same]))
     assert "0 mentions found by the first only, 0 by the second only, p 1.000" in lines[2]
-    refused = difference_lines([Result("one", {0: site}), Result("same", {0: site})])[-1]
+    hidden = [Result("one", {0: site}), Result("same", {0: site})]
+    refused = difference_lines(hidden, differences(hidden))[-1]
     assert refused.startswith("McNemar refused")
     assert refused.endswith("corpus=jsonl.")
-    assert difference_lines([one])[-1].startswith("McNemar: none.")  # a lexicon's mentions are not kept
+    assert difference_lines([one], differences([one]))[-1].startswith(
+        "McNemar: none."
+    )  # a lexicon's mentions are not kept
 
 
 def test_any_two_systems_are_paired_joins_and_lexicons_among_them(runs: dict[str, Path]) -> None:
@@ -123,7 +147,7 @@ def test_any_two_systems_are_paired_joins_and_lexicons_among_them(runs: dict[str
     wanted += [{"other seeds", "other seeds + lexicon"}]
     assert sorted(map(sorted, paired)) == sorted(map(sorted, wanted))
     [joined] = [each for each in differences(results) if (each["ours"], each["theirs"]) == ("one", "one + lexicon")]
-    found = run.adapter.micro().f1 - run.merged("joined").micro().f1
+    found = run.adapter.micro().f1 - merged(run.counts["joined", "all"]).micro().f1
     assert joined["f1"] == pytest.approx(found)
 
 
@@ -167,7 +191,23 @@ def test_a_table_that_was_changed_after_it_was_written_is_found(
     copy = tmp_path / "report" / page.name
     command = ["report", str(runs["public"]), "--verify", "-o", str(copy)]
     assert main(command) == 0
-    assert "all tables again" in capsys.readouterr().out
+    assert "verdict and all tables again" in capsys.readouterr().out
+    text, markdown = copy.read_text("utf-8"), copy.with_suffix(".md").read_text("utf-8")
+    for changed in (
+        text.replace("</td></tr>", "9</td></tr>", 1),
+        text.replace("reaches strict micro-F1 .", "reaches strict micro-F1 .9", 1),
+        text.replace("<tbody>", "<tbody><tr><td>one more</td></tr>", 1),
+    ):
+        assert changed != text
+        copy.write_text(changed, "utf-8")
+        assert main(command) == 1
+        assert "differs: report.html" in capsys.readouterr().out
+    copy.unlink()
+    copy.with_suffix(".md").write_text(markdown.replace(".", ".9", 1), "utf-8")
+    assert main(command) == 1
+    assert "differs: report.html; report.md" in capsys.readouterr().out
+    copy.write_text(text, "utf-8")
+    copy.with_suffix(".md").write_text(markdown, "utf-8")
     scores_table = copy.with_name("report-scores.csv")
     lines = scores_table.read_text("utf-8").splitlines()
     scores_table.write_text("\n".join([*lines[:-1], lines[-1].replace(".", ".9", 1)]) + "\n", "utf-8")
@@ -239,7 +279,8 @@ def test_any_two_rows_are_compared_by_code(runs: dict[str, Path], tmp_path: Path
 
 def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> None:
     with (page.parent / "report-scores.csv").open(encoding="utf-8") as file:
-        of = {(row["split"], row["of"]): row for row in csv.DictReader(file)}
+        rows = [row for row in csv.DictReader(file) if row["system"] == "centralised"]
+    of = {(row["split"], row["of"]): row for row in rows}
     record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
     test, validation = record["test"]["centralised"]["all"], record["rounds"][-1]["validation"]
     for split, judged in (("test", test), ("validation", validation)):

@@ -11,6 +11,7 @@ import configs
 from clinfed.cli import main
 from clinfed.cli.sweep import SPACE as SHIPPED
 from clinfed.cli.sweep import draw, not_given, read_space
+from clinfed.corpus.splits import split_of
 
 SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nadapter.r: {choices: [2, 4]}\n"
 
@@ -61,6 +62,21 @@ def test_a_row_with_another_budget_is_refused(longer: str, capsys: pytest.Captur
     assert main(["sweep", "--row", "adapter=lora", "--row", f"adapter=dora {longer}"]) == 2
     said = capsys.readouterr().err
     assert f'--row "adapter=dora {longer}": has {longer} where the other rows have' in said
+
+
+def test_a_row_with_another_corpus_is_refused(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", *world.overrides, "--row", "adapter=lora", "--row", "adapter=lora corpus=brat"]) == 2
+    assert "has options.corpus=brat where the other rows have jsonl" in capsys.readouterr().err
+
+
+def test_without_a_validation_note_nothing_is_chosen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    small = ["corpus.patients=5", "rounds=1", "adapter=ia3", "corpus.train_fraction=0.05"]
+    assert not [note for note in configs.load(small).corpus.notes() if split_of(note) == "validation"]
+    assert main(["sweep", "--trials", "1", *small]) == 2
+    assert "no clinic holds a validation note" in capsys.readouterr().err
 
 
 def test_a_space_that_says_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

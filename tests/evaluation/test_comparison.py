@@ -68,6 +68,37 @@ def test_the_gap_is_closed_by_the_share_that_it_is_closed_by() -> None:
     assert 0.2 < low < share < high < 0.9
 
 
+def test_the_gap_begins_at_the_mean_of_the_clinics_alone() -> None:
+    def fixed(name: str, tp: int) -> System:
+        rows = np.array([[tp, 10 - tp, 10 - tp]] * 4)
+        return System(name, [SpanCounts({("es", "I10"): Counts(tp, 10 - tp, 10 - tp)}, {"es": rows})])
+
+    # From (.2 + .6) / 2 = .4 to .9: .65 is half of the way.
+    closed = gap_closed(fixed("federated", 6), [fixed("a", 2), fixed("b", 6)], fixed("centralised", 8))
+    assert closed is not None
+    assert closed[0] == pytest.approx(0.5)
+    assert closed[1] == pytest.approx((0.5, 0.5))
+
+
+def test_a_replicate_without_a_mention_has_no_share() -> None:
+    def few(name: str, tp: int) -> System:
+        rows = np.array([[tp, 10 - tp, 10 - tp]] * 99 + [[0, 0, 0]])
+        return System(name, [SpanCounts({("es", "I10"): Counts(tp, 10 - tp, 10 - tp)}, {"es": rows})])
+
+    closed = gap_closed(few("federated", 6), [few("local", 4)], few("centralised", 8))
+    assert closed is not None
+    assert closed[1] == pytest.approx((0.5, 0.5))
+
+
+def test_systems_with_other_gold_were_not_judged_on_the_same_notes() -> None:
+    one, other = judged(0.6, 1), judged(0.8, 2)
+    more = one + SpanCounts({("ca", "I10"): Counts(1, 0, 0)}, one.replicates)
+    silent = one + SpanCounts({("ca", "I10"): Counts(0, 5, 0)}, one.replicates)  # predictions are not gold
+    assert System("a", [one]).judged_as(System("b", [other, silent]))
+    assert not System("a", [one]).judged_as(System("b", [more]))
+    assert not System("a", [one]).judged_as(System("b", [one, more]))  # a clinic was left out of one judgement
+
+
 def test_no_share_is_stated_of_a_gap_that_may_be_none() -> None:
     assert gap_closed(system("f", 0.5), [system("l", 0.51)], system("c", 0.5)) is None
     assert gap_closed(system("f", 0.5), [system("l", 0.9)], system("c", 0.3)) is None  # below 0 it is none either

@@ -1,5 +1,7 @@
 """The report's plots draw the numbers that they are given."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,21 @@ def test_each_system_is_drawn_with_its_interval_and_its_seeds() -> None:
     assert (left[0], right[0]) == (pytest.approx(low), pytest.approx(high))
     [seeds] = [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_color() == "gray"]
     assert list(seeds) == pytest.approx([0.7, 0.9])
+
+
+def test_seventy_two_rows_can_be_told_apart_by_what_they_cost() -> None:
+    rows = [
+        {"name": f"row {number}", "f1": 0.5, "interval": (0.4, 0.6), "trainable": 10 + number, "bytes": 1e6 * number}
+        for number in range(72)
+    ]
+    figure = plots.costs(rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure.draw_without_rendering()  # matplotlib warns where the legend leaves no room for the axes
+    [legend] = figure.legends
+    points = [bars[0] for bars in figure.axes[0].containers]
+    marks = {(point.get_color(), point.get_marker()) for point in points}
+    assert len(legend.get_texts()) == len(marks) == len(rows)
+    for axes in figure.axes:
+        assert axes.get_window_extent().height > 200  # pixels
+        assert not axes.get_window_extent().overlaps(legend.get_window_extent())

@@ -8,7 +8,14 @@ from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import BANDS, SpanCounts
-from clinfed.evaluation.report.pairs import common_seeds, difference_lines, differences, pair_by_code, surplus_lines
+from clinfed.evaluation.report.pairs import (
+    common_seeds,
+    difference_lines,
+    differences,
+    judged_apart,
+    pair_by_code,
+    surplus_lines,
+)
 from clinfed.evaluation.report.results import LEXICONS, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
@@ -23,7 +30,7 @@ FREQUENCIES = [band for band in BANDS if band != "0"]  # a code that gold never 
 
 @dataclass(frozen=True)
 class Score:
-    """One score of a row, the mean over its seeds. of: all notes, those in one language, some codes, one clinic's."""
+    """One score of a system, the mean over its seeds. of: all notes, one language's, some codes, one clinic's."""
 
     split: str  # test or validation
     of: str
@@ -37,8 +44,9 @@ def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) 
     head, rows, below = comparison_rows(results)
     below += [f"pending: {', '.join(pending)}"] if pending else []
     text = "\n".join([*aligned([head, *rows]), "", *below])
-    numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": differences(results)}
-    beside = [*difference_lines(results), *surplus_of(results)]
+    found = differences(results)
+    numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": found}
+    beside = [*difference_lines(results, found), *surplus_of(results)]
     return Table(text, "\n".join([*bars(head, rows), "", *below, "", *beside]), numbers)
 
 
@@ -70,9 +78,12 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
     rows += [_counted(each, languages, width=len(head)) for each in _without_training(finished)]
     below = [
         "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: bootstrap over "
-        "patients of that mean; validation: last round; codes 1-4: micro-F1 over codes with so many gold mentions.",
+        "patients of that mean; validation: last round; codes 1-4: micro-F1 over codes with so many gold mentions; "
+        "macro: mean F1 over codes in gold or prediction.",
         *_gap(finished),
     ]
+    if apart := judged_apart(finished):
+        below.append(f"Judged on other notes than {finished[0].name}, and not paired with it: {', '.join(apart)}")
     return head, rows, below
 
 
@@ -90,7 +101,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *_language_cells(system, languages),
-        fraction(_mean(worst(run.by_clinic("test")) for run in runs)),
+        fraction(worst_clinic(system)),
         *_frequency_cells(system),
         fraction(_mean(macro)),
         fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
@@ -135,9 +146,12 @@ def _has_gold(judged: records.Score) -> bool:
     return judged["tp"] + judged["fn"] > 0
 
 
-def worst(clinics: Mapping[str, SpanCounts]) -> float:
-    """Return the lowest F1 of a clinic that has gold mentions."""
-    return min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
+def worst_clinic(system: System) -> float:
+    """Return the lowest F1 of a clinic that has gold mentions, the mean over seeds."""
+    return _mean(
+        min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
+        for clinics in system.clinics
+    )
 
 
 def all_systems(results: Sequence[Result]) -> list[System]:
@@ -147,18 +161,20 @@ def all_systems(results: Sequence[Result]) -> list[System]:
 
 
 def _without_training(finished: Sequence[Result]) -> Iterator[System]:
-    """Yield what is judged but not trained: each row's join, then the lexicons, of the first row that has them."""
+    """Yield what is judged but not trained: each row's join, then the lexicons, of the row with the most seeds."""
     yield from (result.joined for result in finished if result.joined is not None)
     for name in LEXICONS:
-        system = next((result.lexicons[name] for result in finished if name in result.lexicons), None)
-        if system is not None:
-            yield system
+        found = [result.lexicons[name] for result in finished if name in result.lexicons]
+        if found:
+            yield max(found, key=lambda system: len(system.runs))
 
 
 def _counted(system: System, languages: Sequence[str], *, width: int) -> list[str]:
     """Return the row of a system of which there are only counts."""
-    cells = [system.name, "-", "-", bracketed(system.f1(), system.interval()), "-"]
-    cells += [*_language_cells(system, languages), "-"]
+    scores = system.by_seed()
+    cells = [system.name, str(len(scores)), "-", bracketed(system.f1(), system.interval())]
+    cells.append(f"{fraction(min(scores))}-{fraction(max(scores))}")
+    cells += [*_language_cells(system, languages), fraction(worst_clinic(system))]
     cells += _frequency_cells(system)
     cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
     return [*cells, *["-"] * (width - len(cells))]
@@ -167,12 +183,16 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
 def _gap(finished: Sequence[Result]) -> list[str]:
     """Return what the federation closes of the gap from local-only to centralised training, where all are finished."""
     by_name = {result.name: result for result in finished}
-    local = [result for name, result in by_name.items() if name.startswith("local ")]
-    if not local or not {"federated", "centralised"} <= by_name.keys():
+    if not {"federated", "centralised"} <= by_name.keys():
         return []
-    rows = [by_name["federated"], by_name["centralised"], *local]
+    rounds = [entry for run in by_name["federated"].runs.values() for entry in run.record["rounds"]]
+    alone_needed = [f"local {clinic}" for clinic in sorted({clinic for entry in rounds for clinic in entry["clinics"]})]
+    if missing := [name for name in alone_needed if name not in by_name]:
+        found = len(missing) < len(alone_needed)
+        return [f"share of the gap: not yet, without {', '.join(missing)}"] if found else []
+    rows = [by_name[name] for name in ("federated", "centralised", *alone_needed)]
     seeds = common_seeds(rows)
-    if not seeds:
+    if not seeds or judged_apart(rows):
         return []
     federated, centralised, *alone = [row.of_seeds(seeds).system for row in rows]
     difference, (low, high) = federated.minus(centralised)
@@ -192,28 +212,30 @@ def scores(result: Result) -> list[Score]:
 
     Of validation where all its runs have kept those counts.
     """
-    found = _scores("test", result, result.system)
-    return found + (_scores("validation", result, result.validation) if result.validation else [])
+    found = _scores("test", result.system)
+    return found + (_scores("validation", result.validation) if result.validation else [])
 
 
-def _scores(split: str, result: Result, system: System) -> list[Score]:
+def _scores(split: str, system: System) -> list[Score]:
     def score(of: str, language: str | None = None) -> Score:
         macro = _mean(run.macro("gold_or_predicted", language) for run in system.having(language))
         return Score(split, of, system.f1(language), system.interval(language), macro)
 
     found = [score("all"), *(score(language, language) for language in sorted(system.languages))]
     found += [Score(split, f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
-    return [*found, Score(split, "worst clinic", _mean(worst(run.by_clinic(split)) for run in result.runs.values()))]
+    return [*found, Score(split, "worst clinic", worst_clinic(system))]
 
 
 def score_rows(results: Sequence[Result]) -> list[list[str]]:
-    """Return the scores of all finished rows below SCORES_HEAD."""
+    """Return the scores of all systems below SCORES_HEAD; what is not trained is judged on test only."""
+    finished = [result for result in results if result.runs]
+    found = [(result.name, each) for result in finished for each in scores(result)]
+    found += [(system.name, each) for system in _without_training(finished) for each in _scores("test", system)]
     rows = []
-    for result in (each for each in results if each.runs):
-        for each in scores(result):
-            spread = [fraction(bound) for bound in each.interval] if each.interval else ["", ""]
-            average = "" if each.macro_f1 is None else fraction(each.macro_f1)
-            rows.append([result.name, each.split, each.of, fraction(each.micro_f1), *spread, average])
+    for name, each in found:
+        spread = [fraction(bound) for bound in each.interval] if each.interval else ["", ""]
+        average = "" if each.macro_f1 is None else fraction(each.macro_f1)
+        rows.append([name, each.split, each.of, fraction(each.micro_f1), *spread, average])
     return rows
 
 

@@ -48,7 +48,7 @@ def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
     head, rows, below = document_rows(runs)
     text = "\n".join([*aligned([head, *rows]), "", *below])
     systems = systems_of(runs)
-    differences = [_difference(ours, theirs) for ours, theirs in combinations(systems, 2)]
+    differences = document_differences(runs)
     lines = [
         f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}" for each in differences
     ]
@@ -58,19 +58,31 @@ def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
 
 
 def systems_of(runs: Mapping[int, FinishedDocuments]) -> list[System]:
-    """Return the systems with a judgement for each seed."""
-    first = next(iter(runs.values()))
-    return [System(name, [run.merged(name) for run in runs.values()]) for name in first.record["systems"]]
+    """Return the systems with a judgement for each seed that has them: a clinic may have notes in some only."""
+    return [System(name, [run.merged(name) for run in runs.values() if name in run.counts]) for name in _names(runs)]
+
+
+def document_differences(runs: Mapping[int, FinishedDocuments]) -> list[dict[str, Any]]:
+    """Return the paired differences of any two systems, over the seeds that have both."""
+    found = []
+    for ours, theirs in combinations([system.name for system in systems_of(runs)], 2):
+        if both := [run for run in runs.values() if {ours, theirs} <= run.counts.keys()]:
+            systems = (System(name, [run.merged(name) for run in both]) for name in (ours, theirs))
+            found.append(_difference(*systems))
+    return found
+
+
+def _names(runs: Mapping[int, FinishedDocuments]) -> list[str]:
+    return list(dict.fromkeys(name for run in runs.values() for name in run.record["systems"]))
 
 
 def document_rows(runs: Mapping[int, FinishedDocuments]) -> tuple[list[str], list[list[str]], list[str]]:
     """Return header, a row a system, and the lines below."""
     systems = systems_of(runs)
     languages = sorted({language for system in systems for run in system.runs for language in run.languages})
-    rows = [
-        _row(system, [run.record["systems"][system.name] for run in runs.values()], languages) for system in systems
-    ]
     records = [run.record for run in runs.values()]
+    entries = {name: [each["systems"][name] for each in records if name in each["systems"]] for name in _names(runs)}
+    rows = [_row(system, entries[system.name], languages) for system in systems]
     below = [
         "Document level: which codes a note holds, wherever they stand. Not comparable with strict spans.",
         "A frozen encoder reads each note once, and only the classifier on its vectors is trained and averaged, in one "
@@ -101,7 +113,7 @@ def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[
         fraction(_mean(validation)) if validation else "-",
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
-        *(fraction(system.f1(language)) for language in languages),
+        *(fraction(system.f1(language)) if language in system.languages else "-" for language in languages),
         fraction(_mean(macro)),
         fraction(_mean([_worst(each) for each in entries])),
         *(learnt if first["trainable_parameters"] else ["-"] * len(learnt)),

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
     surplus_rows,
 )
+from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import ADAPTERS, ALL, Finished, Result
-from clinfed.evaluation.report.tables import bars, fraction
+from clinfed.evaluation.report.tables import bars, bracketed, fraction
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 DIFFERENCES = "differences"  # the name of their table
@@ -53,7 +55,6 @@ class Report:
     documents: Mapping[int, FinishedDocuments] = field(default_factory=dict)  # by seed; a table of its own
     by_code: Sequence[str] = ()  # names of the two rows whose codes are compared; by default as pair_by_code says
     title: str = "clinfed report"
-    pictures: dict[str, Any] = field(default_factory=dict)
 
     def write(self, target: Path) -> list[Path]:
         """Write the page and, beside it, its tables and pictures; return all files."""
@@ -74,17 +75,26 @@ class Report:
         files[-1].write_text("\n".join(self._markdown(head, rows, below)) + "\n", encoding="utf-8")
         return files
 
-    def differing_tables(self, target: Path) -> list[str]:
-        """Return the names of the tables beside a page that are not there, or are not what the counts give again."""
-        wrong = []
+    def differing(self, target: Path) -> list[str]:
+        """Return the names of those of a page, its Markdown and its tables that do not say what the counts give again.
+
+        Those that are not there are among them.
+        """
+        head, rows, below = comparison_rows(self.results)
+        markdown = "\n".join(self._markdown(head, rows, below)) + "\n"
+        wrong = [] if self._is_again(target) else [target.name]
+        wrong += [] if _read(target.with_suffix(".md")) == markdown else [target.with_suffix(".md").name]
         for path, lines in self._tables_beside(target).items():
-            try:
-                with path.open(encoding="utf-8", newline="") as table:
-                    same = list(csv.reader(table)) == lines
-            except (OSError, ValueError):
-                same = False
-            wrong += [] if same else [path.name]
+            wrong += [] if [*csv.reader(_read(path).splitlines())] == lines else [path.name]
         return wrong
+
+    def _is_again(self, target: Path) -> bool:
+        """Return whether the page's verdict and tables are what the counts give again."""
+        page = PageText(_read(target))
+        wanted = [[*map(str, line)] for lines in self._tables_beside(target).values() for line in lines]
+        return page.verdict == verdict(self.results, self._differences) and sorted(page.rows) == sorted(
+            [*wanted, [*SOURCES_HEAD], *self._sources]
+        )
 
     def _tables_beside(self, target: Path) -> dict[Path, list[list[str]]]:
         """Return the CSV files beside a page with their lines."""
@@ -96,12 +106,19 @@ class Report:
 
     def _markdown(self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str]) -> list[str]:
         """Return the lines of all tables, with the same words as on the page."""
-        lines = [verdict(self.results), "", self._judged(), "", *bars(head, rows), "", *self._below(below)]
+        lines = [
+            verdict(self.results, self._differences),
+            "",
+            self._judged(),
+            "",
+            *bars(head, rows),
+            "",
+            *self._below(below),
+        ]
         for name, title, table_head, table_rows in self._tables():
             lines += ["", f"## {title}", "", *bars(table_head, table_rows)]
             lines += ["", self._mcnemar()] if name == DIFFERENCES else []
-        sources = [self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)]
-        return [*lines, "", "## Where each number comes from", "", *bars(SOURCES_HEAD, sources)]
+        return [*lines, "", "## Where each number comes from", "", *bars(SOURCES_HEAD, self._sources)]
 
     def _below(self, lines: Sequence[str]) -> list[str]:
         """Return what stands below the first table: its own lines, and what the rows compared by code have in all."""
@@ -120,7 +137,7 @@ class Report:
         template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
         return template.render(
             title=self.title,
-            verdict=verdict(self.results),
+            verdict=verdict(self.results, self._differences),
             judged=self._judged(),
             head=head,
             rows=rows,
@@ -134,13 +151,16 @@ class Report:
             notes_by=self.notes_by,
             corpus=self.corpus,
             sources_head=SOURCES_HEAD,
-            sources=[self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)],
+            sources=self._sources,
         )
 
     def _mcnemar(self) -> str:
         """Return the note below the differences, nothing where there are none."""
-        found = differences(self.results)
-        return mcnemar_note(self.results, found) if found else ""
+        return mcnemar_note(self.results, self._differences) if self._differences else ""
+
+    @cached_property
+    def _differences(self) -> list[dict[str, Any]]:
+        return differences(self.results)
 
     @property
     def _pair(self) -> tuple[Result, Result] | None:
@@ -149,7 +169,7 @@ class Report:
     def _tables(self) -> list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]:
         """Return name, title, header and rows of the tables beside the first, those that have rows."""
         found: list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]] = [
-            (DIFFERENCES, "Paired differences", DIFFERENCES_HEAD, difference_rows(self.results)),
+            (DIFFERENCES, "Paired differences", DIFFERENCES_HEAD, difference_rows(self._differences)),
         ]
         if pair := self._pair:
             title = f"By code: {pair[0].name} (ours) against {pair[1].name} (theirs)"
@@ -190,6 +210,10 @@ class Report:
             f"{labels['codes']:,} codes. Intervals: 95%, bootstrap over patients."
         )
 
+    @property
+    def _sources(self) -> list[list[str]]:
+        return [self._source(result.name, seed, run) for result in self.results for seed, run in _runs(result)]
+
     def _source(self, name: str, seed: int, run: Finished) -> list[str]:
         record = run.record
         machine = (
@@ -199,34 +223,30 @@ class Report:
         return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
 
 
-def verdict(results: Sequence[Result]) -> str:
-    """Return what came out in two sentences; the second has the paired differences to what a federation rivals."""
+def verdict(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> str:
+    """Return what came out in two sentences; the second has the paired differences to what a federation rivals.
+
+    found: the differences of the results.
+    """
     finished = {result.name: result for result in results if result.runs}
     name = "federated" if "federated" in finished else next(iter(finished))
-    ours, seeds = finished[name].system, finished[name].runs.keys()
-    low, high = ours.interval()
+    ours, seeds = finished[name].system, sorted(finished[name].runs)
     first = (
-        f"The {name} adapter reaches strict micro-F1 {fraction(ours.f1())} [{fraction(low)}, {fraction(high)}] on test "
+        f"The {name} adapter reaches strict micro-F1 {bracketed(ours.f1(), ours.interval())} on test "
         f"({len(seeds)} seed{'s' if len(seeds) > 1 else ''})."
     )
     parts = []
-    for opponent, system in opponents(results).items():
-        if opponent == name or (opponent in finished and finished[opponent].runs.keys() != seeds):
+    for opponent in OPPONENTS:
+        each = next((each for each in found if {each["ours"], each["theirs"]} == {name, opponent}), None)
+        if each is None:
             continue
-        difference, (low, high) = ours.minus(system)
+        sign = 1 if each["ours"] == name else -1
+        difference, (low, high) = sign * each["f1"], sorted(sign * bound for bound in each["interval"])
         side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
         gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
-        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]")
+        common = "" if each["seeds"] == seeds else f", seeds {', '.join(map(str, each['seeds']))}"
+        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}{common}]")
     return f"{first} It is {'; '.join(parts)}." if parts else first
-
-
-def opponents(results: Sequence[Result]) -> dict[str, Any]:
-    """Return the systems that a verdict names, those that were judged."""
-    found = {result.name: result.system for result in results if result.runs and result.name in OPPONENTS}
-    for result in results:
-        for name, system in result.lexicons.items():
-            found.setdefault(name, system)
-    return {name: found[name] for name in OPPONENTS if name in found}
 
 
 def verify(run: Finished) -> list[str]:
@@ -245,6 +265,14 @@ def verify(run: Finished) -> list[str]:
     if validated or (validation and validation["interval"]):  # older versions kept neither counts nor interval
         wrong += ["validation"] if validation != judgement(validated) else []
     return [*wrong, *(f"{adapter} minus {system}" for system in said if said[system] != paired.get(system))]
+
+
+def _read(path: Path) -> str:
+    """Return a file's text, "" where there is none to read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
 
 
 def _runs(result: Result) -> list[tuple[int, Finished]]:

@@ -27,28 +27,36 @@ def common_seeds(results: Sequence[Result]) -> list[int]:
 def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return F1 of each system minus each later one with its paired interval, over the seeds that both have.
 
-    Systems: rows, rows joined with the clinics' lexicons, and the lexicons, which follow from the notes and have no
-    seeds of their own. mcnemar: of two rows' first seed, None where the mentions' outcomes were not kept, as of others.
+    Systems: rows, rows joined with the clinics' lexicons, and the lexicons that were judged beside a row, on its seeds:
+    a clinic's own follows the seed's partition. Systems judged on other notes are no pair. mcnemar: of two rows' first
+    seed, None where the mentions' outcomes were not kept, as of others.
     """
     finished = [result for result in results if result.runs]
     joined = [result for result in finished if result.joined is not None]
-    lexicons: dict[str, System] = {}
-    for result in finished:
-        lexicons = result.lexicons | lexicons
     found = []
     for (ours, first), (theirs, second) in combinations(
         [*((each, False) for each in finished), *((each, True) for each in joined)], 2
     ):
         if seeds := common_seeds([ours, theirs]):
             mine, other = ours.of_seeds(seeds), theirs.of_seeds(seeds)
-            difference = _difference(_of(mine, joined=first), _of(other, joined=second), seeds)
-            found.append(difference | {"mcnemar": None if first or second else _mcnemar(mine, other)})
+            one, another = _of(mine, joined=first), _of(other, joined=second)
+            if one.judged_as(another):
+                tested = None if first or second else _mcnemar(mine, other)
+                found.append(_difference(one, another, seeds) | {"mcnemar": tested})
     for rows, with_join in ((finished, False), (joined, True)):
         for row in rows:
             system = _of(row, joined=with_join)
-            found += [_difference(system, each, [*row.runs]) | {"mcnemar": None} for each in lexicons.values()]
-    found += [_difference(ours, theirs, []) | {"mcnemar": None} for ours, theirs in combinations(lexicons.values(), 2)]
+            found += [_difference(system, each, [*row.runs]) for each in row.lexicons.values()]
+    most = max(finished, key=lambda row: len(row.runs) if row.lexicons else 0, default=None)
+    if most is not None:
+        found += [_difference(ours, theirs, [*most.runs]) for ours, theirs in combinations(most.lexicons.values(), 2)]
     return found
+
+
+def judged_apart(results: Sequence[Result]) -> list[str]:
+    """Return the finished rows that were not judged on the same notes as the first: they are not paired with it."""
+    finished = [result for result in results if result.runs]
+    return [result.name for result in finished[1:] if not result.system.judged_as(finished[0].system)]
 
 
 def _of(row: Result, *, joined: bool) -> System:
@@ -58,27 +66,26 @@ def _of(row: Result, *, joined: bool) -> System:
     return system
 
 
-def difference_rows(results: Sequence[Result]) -> list[list[str]]:
+def difference_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     """Return the differences as rows below DIFFERENCES_HEAD."""
     rows = []
-    for each in differences(results):
+    for each in found:
         test = each["mcnemar"]
         tested = (
             [str(test["seed"]), str(test["ours_only"]), str(test["theirs_only"]), p_value(test["p"])] if test else []
         )
-        seeds = ", ".join(map(str, each["seeds"])) or "-"
+        seeds = ", ".join(map(str, each["seeds"]))
         difference = bracketed(each["f1"], each["interval"])
         rows.append([each["ours"], each["theirs"], difference, seeds, *(tested or ["-"] * 4)])
     return rows
 
 
-def difference_lines(results: Sequence[Result]) -> list[str]:
+def difference_lines(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the differences as lines of Markdown, and below them what McNemar's test means here."""
     lines = []
-    found = differences(results)
     for each in found:
         line = f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
-        line += f" (seeds {', '.join(map(str, each['seeds']))})" if each["seeds"] else ""
+        line += f" (seeds {', '.join(map(str, each['seeds']))})"
         if test := each["mcnemar"]:
             line += (
                 f"; {test['ours_only']} mentions found by the first only, {test['theirs_only']} by the second only, "
@@ -113,14 +120,19 @@ def p_value(p: float) -> str:
 def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
     """Return the two rows whose codes are compared: the named ones, else federated and centralised, else the first two.
 
-    None where fewer are finished. Raises: UserError for a name that no finished row has.
+    None where fewer are finished, or those two were judged on other notes. Raises: UserError for a name that no
+    finished row has, and for two named ones that were judged on other notes.
     """
     named = {result.name: result for result in results if result.runs}
     if unknown := [name for name in names if name not in named]:
         raise UserError(f"{unknown[0]}: no such finished row; choose two of {', '.join(named)}")
     usual = BY_CODE if set(BY_CODE) <= named.keys() else tuple(named)[:2]
     chosen = [named[name] for name in names or usual]
-    return (chosen[0], chosen[1]) if len(chosen) > 1 else None
+    if len(chosen) < 2 or chosen[0].system.judged_as(chosen[1].system):
+        return (chosen[0], chosen[1]) if len(chosen) > 1 else None
+    if names:
+        raise UserError(f"{names[0]} and {names[1]} were judged on other notes; choose two rows of one corpus")
+    return None
 
 
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:
@@ -164,7 +176,7 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
 def _difference(ours: System, theirs: System, seeds: Sequence[int]) -> dict[str, Any]:
     difference, interval = ours.minus(theirs)
     names = {"ours": ours.name, "theirs": theirs.name}
-    return {**names, "f1": difference, "interval": list(interval), "seeds": list(seeds)}
+    return {**names, "f1": difference, "interval": list(interval), "seeds": sorted(seeds), "mcnemar": None}
 
 
 def _mcnemar(ours: Result, theirs: Result) -> dict[str, Any] | None:

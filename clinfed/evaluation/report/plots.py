@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MB = 1e6  # bytes
 BIN, BINS = 4, 12  # of gold mentions of a code: the width of a bin, and how many there are, the last one open
+COLOURS, MARKERS = 10, "os^Dv*PX"  # matplotlib's own colours; together they tell 80 rows apart
+LEGEND_COLUMNS = 4
 PHASES = ("start", "load", "train", "serialise", "aggregate", "evaluate")
 
 
@@ -56,21 +58,25 @@ def rounds(record: RunRecord) -> "Figure":
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     """Return test F1 against trainable parameters and against bytes. rows: name, f1, interval, trainable, bytes."""
-    figure = new_figure(10, 4)
+    lines = -(-len(rows) // LEGEND_COLUMNS)
+    figure = new_figure(10, 4 + 0.2 * lines)
     panels = figure.subplots(1, 2, sharey=True)
     for axes, key, title in zip(
         panels, ("trainable", "bytes"), ("trainable parameters", "MB sent in all"), strict=True
     ):
-        for row in rows:
+        for number, row in enumerate(rows):
             value = row[key] if key == "trainable" else row[key] / MB
             low, high = row["interval"]
             spread = [[max(0.0, row["f1"] - low)], [max(0.0, high - row["f1"])]]
-            axes.errorbar([value], [row["f1"]], yerr=spread, marker="o", capsize=3, label=row["name"])
+            marker = MARKERS[number // COLOURS % len(MARKERS)]  # after the last colour the first comes again
+            axes.errorbar([value], [row["f1"]], yerr=spread, marker=marker, capsize=3, label=row["name"])
         axes.set_xlabel(title)
         axes.set_xscale("log" if key == "trainable" else "symlog")
         axes.set_ylim(bottom=0)
-        _finish(axes)
+        axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("strict micro-F1 on test")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize="small")
     return figure
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from clinfed.errors import UserError
@@ -36,12 +37,7 @@ class Finished:
         validated = read_counts(validation) if validation.is_file() else {}
         return cls(read(path), counts, read_hits(path.parent), validated)
 
-    def merged(self, system: str, gold: str = ALL) -> SpanCounts | None:
-        """Return a system's counts over all clinics, None where it was not judged."""
-        clinics = self.counts.get((system, gold))
-        return None if clinics is None else merged(clinics)
-
-    @property
+    @cached_property
     def adapter(self) -> SpanCounts:
         """Return the trained adapter's counts on test."""
         return merged(self.by_clinic("test"))
@@ -61,30 +57,32 @@ class Result:
 
     def of_seeds(self, seeds: Collection[int]) -> "Result":
         """Return the row with these seeds only."""
+        if self.runs.keys() <= set(seeds):
+            return self  # with what it has merged
         return Result(self.name, {seed: run for seed, run in self.runs.items() if seed in seeds})
 
-    @property
+    @cached_property
     def system(self) -> System:
         """Return the counts of the seeds that are finished."""
-        return System(self.name, [run.adapter for run in self.runs.values()])
+        return System.of_clinics(self.name, [run.by_clinic("test") for run in self.runs.values()])
 
-    @property
+    @cached_property
     def validation(self) -> System | None:
         """Return the same on validation notes after the last round, None unless all runs have kept those counts."""
         clinics = [run.by_clinic("validation") for run in self.runs.values()]
-        return System(self.name, [merged(each) for each in clinics]) if clinics and all(clinics) else None
+        return System.of_clinics(self.name, clinics) if clinics and all(clinics) else None
 
-    @property
+    @cached_property
     def joined(self) -> System | None:
         """Return the adapter joined with each clinic's own lexicon, None unless all runs have judged that."""
-        counts = [found for run in self.runs.values() if (found := run.merged(JOINED)) is not None]
-        return System(f"{self.name} + lexicon", counts) if counts and len(counts) == len(self.runs) else None
+        return self._beside(JOINED, f"{self.name} + lexicon")
 
-    @property
+    @cached_property
     def lexicons(self) -> dict[str, System]:
-        """Return the lexicons that this row's runs have judged."""
-        found = {
-            name: [counts for run in self.runs.values() if (counts := run.merged(key)) is not None]
-            for name, key in LEXICONS.items()
-        }
-        return {name: System(name, counts) for name, counts in found.items() if counts}
+        """Return the lexicons that all runs of this row have judged; a clinic's own follows the seed's partition."""
+        found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
+        return {name: system for name, system in found.items() if system is not None}
+
+    def _beside(self, key: str, name: str) -> System | None:
+        clinics = [run.counts[key, ALL] for run in self.runs.values() if (key, ALL) in run.counts]
+        return System.of_clinics(name, clinics) if clinics and len(clinics) == len(self.runs) else None

@@ -1,0 +1,108 @@
+"""The table of a comparison and the verdict: which rows are paired, over which seeds, and what is said of the gap."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from clinfed.errors import UserError
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.report.comparison import comparison_rows, score_rows
+from clinfed.evaluation.report.page import verdict
+from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
+from clinfed.evaluation.report.results import Finished, Result
+
+CLINICS = ("north", "south")
+
+
+def counted(tp: int, gold: int = 50) -> SpanCounts:
+    """Return so many found of the gold mentions of a code, as many wrong ones as missed ones, and steady replicates."""
+    counts = Counts(tp, gold - tp, gold - tp)
+    return SpanCounts({("ca", "J00"): counts}, {"ca": np.array([[counts.tp, counts.fp, counts.fn]] * 5)})
+
+
+def run(system: str, tps: Sequence[int], *, gold: int = 50, lexicons: Mapping[str, int] | None = None) -> Finished:
+    """Return a finished run whose clinics have found so many mentions, and those that lexicons have found at each."""
+    record: Any = {
+        "rounds": [{"validation": None, "clinics": {clinic: {} for clinic in CLINICS}}],
+        "probes": {"trainable_parameters": 1, "training_s": 1.0, "documents_per_s": 1.0},
+        "bytes_up": 0,
+        "bytes_down": 0,
+        "config": {"options": {"corpus": "synthetic"}},
+    }
+    counts = {(system, "all"): {name: counted(tp, gold) for name, tp in zip(CLINICS, tps, strict=True)}}
+    for name, tp in (lexicons or {}).items():
+        counts[name, "all"] = {clinic: counted(tp, gold) for clinic in CLINICS}
+    return Finished(record, counts)
+
+
+def row(name: str, *by_seed: Sequence[int], **settings: Any) -> Result:
+    """Return a row whose seeds, from 0, have found so many mentions at each clinic."""
+    system = "federated" if name == "federated" else "centralised"
+    return Result(name, {seed: run(system, tps, **settings) for seed, tps in enumerate(by_seed)})
+
+
+def below(results: Sequence[Result]) -> str:
+    return "\n".join(comparison_rows(results)[2])
+
+
+def said(results: Sequence[Result]) -> str:
+    return verdict(results, differences(results))
+
+
+def test_the_share_of_the_gap_is_stated_where_every_clinics_row_is_finished() -> None:
+    joint = [row("federated", (30, 40)), row("centralised", (40, 40))]
+    alone = [row("local north", (30, 10)), row("local south", (10, 30))]
+    # From .4 alone to .8 in one place; .7 is three quarters of the way.
+    assert "share of the gap from mean local-only to centralised: 75% [75%, 75%]" in below([*joint, *alone])
+    assert "not yet, without local south" in below([*joint, alone[0]])
+    assert "75%" not in below([*joint, alone[0]])
+    assert "share of the gap" not in below(joint)
+
+
+def test_a_clinics_own_lexicon_is_that_of_the_seeds_it_is_paired_with() -> None:
+    federated = Result(
+        "federated",
+        {
+            seed: run("federated", (40, 40), lexicons={"clinic_lexicons": tp, "pooled_lexicon": 25})
+            for seed, tp in enumerate((20, 30))
+        },
+    )
+    local = Result("local north", {0: run("centralised", (30, 30), lexicons={"clinic_lexicons": 20})})
+    found = {(each["ours"], each["theirs"]): each for each in differences([local, federated])}
+    own = found["federated", "lexicons, each clinic's own"]
+    assert (own["f1"], own["seeds"]) == (pytest.approx(0.8 - 0.5), [0, 1])
+    assert found["local north", "lexicons, each clinic's own"]["f1"] == pytest.approx(0.6 - 0.4)
+    head, rows, _ = comparison_rows([local, federated])
+    shown = next(dict(zip(head, each, strict=True)) for each in rows if each[0] == "lexicons, each clinic's own")
+    assert (shown["seeds"], shown["test F1 [95% interval]"]) == ("2", ".500 [.500, .500]")
+    assert (shown["seeds' range"], shown["worst clinic"]) == (".400-.600", ".500")
+    assert ["lexicons, each clinic's own", "test", "worst clinic", ".500", "", "", ""] in score_rows([local, federated])
+
+
+def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:
+    results = [row("centralised", (40, 40)), row("another corpus", (40, 40), gold=60)]
+    assert differences(results) == []
+    assert "Judged on other notes than centralised, and not paired with it: another corpus" in below(results)
+    assert "not paired" not in below(results[:1])
+    assert pair_by_code(results) is None
+    with pytest.raises(UserError, match="judged on other notes"):
+        pair_by_code(results, ["centralised", "another corpus"])
+
+
+def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead() -> None:
+    federated = row("federated", (40, 40), (40, 40), lexicons={"pooled_lexicon": 40})
+    centralised = row("centralised", (45, 45), (43, 43), (10, 10))
+    text = said([centralised, federated])
+    assert text.startswith("The federated adapter reaches strict micro-F1 .800 [.800, .800] on test (2 seeds).")
+    assert ".080 below centralised [-.080, -.080]" in text
+    assert "not told apart from lexicon, pooled [.000, .000]" in text
+    assert ".120 above centralised [.120, .120]" in said([federated, row("centralised", (34, 34), (34, 34))])
+    fewer = said([row("federated", (40, 40), (40, 40)), row("centralised", (45, 45))])
+    assert ".100 below centralised [-.100, -.100, seeds 0]" in fewer
+
+
+def test_the_difference_of_many_rows_is_a_matter_of_seconds() -> None:
+    results = [row(f"row {number}", (number % 40, 40)) for number in range(72)]
+    assert len(difference_rows(differences(results))) == 72 * 71 // 2
