@@ -36,7 +36,7 @@ def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
 
 
 def test_links_to_files_outside_of_the_docs_lead_to_copies(site: Path) -> None:
-    copied, *_ = re.findall(r'href="([^"]*_downloads/[^"]*README\.md)"', (site / "results.html").read_text("utf-8"))
+    copied, *_ = re.findall(r'href="([^"]*_downloads/[^"]*README\.md)"', (site / "recipe.html").read_text("utf-8"))
     assert (site / copied).read_bytes() == (ROOT / "clinfed_tiny" / "README.md").read_bytes()
 
 
