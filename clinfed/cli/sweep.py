@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ SPACE = Path(configs.__file__).with_name("sweep") / "default.yaml"
 
 BUDGET = ("rounds", "training.local_epochs", "corpus", "only.", "seed")  # what all rows share, or they say nothing
 NEEDS = {"training.gamma": ("training.schedule", "exponential")}  # what a setting is of no use without
+DECIDING = {key for key, _ in NEEDS.values()}
 
 Space = Mapping[str, Mapping[str, Any]]  # key -> {low, high, log} or {choices}
 
@@ -129,11 +131,15 @@ def not_given(space: Space, overrides: Sequence[str]) -> dict[str, Mapping[str, 
 def draw(trial: "Trial", overrides: Sequence[str], searched: Space) -> list[str]:
     """Return a trial's overrides: of the settings searched those that the options drawn before them have."""
     chosen: list[str] = []
+    run = configs.resolved(configs.load(overrides))
     for key, each in searched.items():
-        run = configs.resolved(configs.load([*overrides, *chosen]))
         needed = NEEDS.get(key)
         if has(run, key) and (needed is None or configs.value_of(run, needed[0]) == needed[1]):
             chosen.append(f"{key}={_suggest(trial, key, each)}")
+            if (
+                "." not in key or key in DECIDING
+            ):  # composing is slow, and no other choice changes what is there to draw
+                run = configs.resolved(configs.load([*overrides, *chosen]))
     return chosen
 
 
@@ -145,10 +151,14 @@ def has(run: Mapping[str, Any], key: str) -> bool:
 def is_known(key: str) -> bool:
     """Return whether there is such an option, or a setting that any option of its group has."""
     group = key.split(".")[0]
-    runs: list[list[str]] = [[]]
-    if "." in key and has(configs.resolved(configs.load()), group):
-        runs = [[f"{group}={option}"] for option in configs.options(group)]
-    return any(has(configs.resolved(configs.load(overrides)), key) for overrides in runs)
+    if "." in key and has(_run_with(), group):
+        return any(has(_run_with(f"{group}={option}"), key) for option in configs.options(group))
+    return has(_run_with(), key)
+
+
+@cache  # composing is slow, and many keys ask for the same few runs
+def _run_with(*overrides: str) -> dict[str, Any]:
+    return configs.resolved(configs.load(overrides))
 
 
 def validation_f1(overrides: Sequence[str]) -> float:

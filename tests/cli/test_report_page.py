@@ -21,7 +21,7 @@ def test_in_a_browser_the_page_is_silent_and_its_tables_sort(browser: Any, page:
     assert first_column() == sorted(before, reverse=True)
     head.click()
     assert first_column() == sorted(before)
-    assert len(browser.find_elements("css selector", "figure svg")) == 6
+    assert len(browser.find_elements("css selector", "figure svg")) == 7
     assert browser.get_log("browser") == []
 
 

@@ -110,11 +110,12 @@ def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
 def test_what_comes_with_the_package_draws_of_what_there_is() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn: set[str] = set()
+    space = read_space(SHIPPED)
     for _ in range(40):
-        overrides = draw(study.ask(), [], not_given(read_space(SHIPPED), []))
+        overrides = draw(study.ask(), [], not_given(space, []))
         configs.load(overrides)
         drawn |= {override.split("=")[0] for override in overrides}
-    assert drawn == read_space(SHIPPED).keys()
+    assert drawn == space.keys()
 
 
 @pytest.mark.parametrize("key", ["rounds", "training.local_epochs", "corpus", "corpus.train_fraction", "seed"])
