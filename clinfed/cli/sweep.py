@@ -136,9 +136,8 @@ def draw(trial: "Trial", overrides: Sequence[str], searched: Space) -> list[str]
         needed = NEEDS.get(key)
         if has(run, key) and (needed is None or configs.value_of(run, needed[0]) == needed[1]):
             chosen.append(f"{key}={_suggest(trial, key, each)}")
-            if (
-                "." not in key or key in DECIDING
-            ):  # composing is slow, and no other choice changes what is there to draw
+            # Composing is slow, and no other choice changes what is there to draw.
+            if "." not in key or key in DECIDING:
                 run = configs.resolved(configs.load([*overrides, *chosen]))
     return chosen
 

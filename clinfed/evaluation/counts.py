@@ -147,14 +147,18 @@ class SpanCounts:
         return {language: self.micro(language) for language in self.languages}
 
     def bands(self) -> dict[str, Counts]:
-        """Return the counts summed over the codes of each frequency band; together they are micro().
+        """Return the counts summed over the codes of each frequency band; together they are micro()."""
+        return {band: _total(codes.values()) for band, codes in self.codes_by_band().items()}
+
+    def codes_by_band(self) -> dict[str, dict[str, Counts]]:
+        """Return the counts of each code by frequency band.
 
         OTHER is a band of its own, where sites do not name all codes: how frequent those are is not known.
         """
         codes = self.codes()
-        unnamed = {OTHER: codes.pop(OTHER)} if OTHER in codes else {}
+        unnamed = {OTHER: {OTHER: codes.pop(OTHER)}} if OTHER in codes else {}
         return {
-            band: _total(counts for counts in codes.values() if low <= counts.support <= high)
+            band: {code: counts for code, counts in codes.items() if low <= counts.support <= high}
             for band, (low, high) in BANDS.items()
         } | unnamed
 

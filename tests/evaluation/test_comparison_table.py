@@ -1,6 +1,7 @@
 """The table of a comparison and the verdict: which rows are paired, over which seeds, and what is said of the gap."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,26 @@ def test_a_clinics_own_lexicon_is_that_of_the_seeds_it_is_paired_with() -> None:
     shown = next(dict(zip(head, each, strict=True)) for each in rows if each[0] == "lexicons, each clinic's own")
     assert (shown["seeds"], shown["test F1 [95% interval]"]) == ("2", ".500 [.500, .500]")
     assert (shown["seeds' range"], shown["worst clinic"]) == (".400-.600", ".500")
-    assert ["lexicons, each clinic's own", "test", "worst clinic", ".500", "", "", ""] in score_rows([local, federated])
+    assert ["lexicons, each clinic's own", "test", "worst clinic", ".500", ".500", ".500", ".500"] in score_rows(
+        [local, federated]
+    )
+
+
+def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
+    def clinic(**found: Counts) -> SpanCounts:
+        total = sum(found.values(), Counts())
+        rows = np.array([[total.tp, total.fp, total.fn]] * 5)
+        return SpanCounts({("ca", code): counts for code, counts in found.items()}, {"ca": rows})
+
+    north, south = clinic(J00=Counts(1, 0, 0), I10=Counts(9, 0, 0)), clinic(E11=Counts(0, 0, 3), I10=Counts(1, 1, 1))
+    finished = run("federated", (0, 0))
+    judged = replace(finished, counts={("federated", "all"): {"north": north, "south": south}})
+    rows = {each[2]: each[3:] for each in score_rows([Result("federated", {0: judged})])}
+    # J00 of one mention 1, E11 of three 0: 2 * 1 / (1 + 4) and (1 + 0) / 2; I10 of eleven: 20 / 22.
+    assert rows["codes 1-4"] == [".400", "", "", ".500"]
+    assert rows["codes 5-19"] == [".909", "", "", ".909"]
+    # The south finds 1 of 5 and one wrong; by code 0 and 1 / 2.
+    assert rows["worst clinic"] == [".286", ".286", ".286", ".250"]
 
 
 def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:
@@ -100,7 +120,7 @@ def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead
     assert "not told apart from lexicon, pooled [.000, .000]" in text
     assert ".120 above centralised [.120, .120]" in said([federated, row("centralised", (34, 34), (34, 34))])
     fewer = said([row("federated", (40, 40), (40, 40)), row("centralised", (45, 45))])
-    assert ".100 below centralised [-.100, -.100, seeds 0]" in fewer
+    assert ".100 below centralised [-.100, -.100] (seeds 0)" in fewer
 
 
 def test_the_difference_of_many_rows_is_a_matter_of_seconds() -> None:

@@ -1,13 +1,12 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
-from clinfed.evaluation.counts import BANDS, SpanCounts
+from clinfed.evaluation.counts import BANDS, Counts
 from clinfed.evaluation.report.pairs import (
     common_seeds,
     difference_lines,
@@ -35,8 +34,8 @@ class Score:
     split: str  # test or validation
     of: str
     micro_f1: float
-    interval: Interval | None = None
-    macro_f1: float | None = None
+    interval: Interval | None  # of the micro-F1
+    macro_f1: float
 
 
 def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) -> Table:
@@ -101,7 +100,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         bracketed(system.f1(), system.interval()),
         f"{fraction(min(scores))}-{fraction(max(scores))}",
         *_language_cells(system, languages),
-        fraction(worst_clinic(system)),
+        _worst_cell(system),
         *_frequency_cells(system),
         fraction(_mean(macro)),
         fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
@@ -128,30 +127,33 @@ def _language_cells(system: System, languages: Sequence[str]) -> list[str]:
 
 
 def _frequency_cells(system: System) -> list[str]:
-    found = _by_frequency([_bands(run) for run in system.runs])
-    return [fraction(found[band]) if band in found else "-" for band in FREQUENCIES]
+    found = _by_frequency(system)
+    return [fraction(found[band][0]) if band in found else "-" for band in FREQUENCIES]
 
 
-def _bands(counts: SpanCounts) -> dict[str, records.Score]:
-    return {band: records.score(each) for band, each in counts.bands().items()}
+def _by_frequency(system: System) -> dict[str, tuple[float, float]]:
+    """Return the mean micro- and macro-F1 over the codes of those of FREQUENCIES that gold has codes of."""
+    by_band = [run.codes_by_band() for run in system.runs]
+    held = {band: [[*codes.values()] for run in by_band if (codes := run[band])] for band in FREQUENCIES}
+    return {
+        band: (
+            _mean(sum(codes, Counts()).f1 for codes in runs),
+            _mean(_mean(each.f1 for each in codes) for codes in runs),
+        )
+        for band, runs in held.items()
+        if runs
+    }
 
 
-def _by_frequency(runs: Sequence[Mapping[str, records.Score]]) -> dict[str, float]:
-    """Return the mean micro-F1 of those of FREQUENCIES that gold has codes of. runs: each one's scores by band."""
-    held = {band: [each[band]["f1"] for each in runs if _has_gold(each[band])] for band in FREQUENCIES}
-    return {band: _mean(found) for band, found in held.items() if found}
+def worst_clinic(system: System) -> System | None:
+    """Return each seed's clinic of the lowest F1, of those that have gold mentions; None where none has."""
+    judged = [[each for each in clinics.values() if each.micro().support] for clinics in system.clinics]
+    lowest = [min(found, key=lambda each: each.micro().f1) for found in judged if found]
+    return System("worst clinic", lowest) if lowest else None
 
 
-def _has_gold(judged: records.Score) -> bool:
-    return judged["tp"] + judged["fn"] > 0
-
-
-def worst_clinic(system: System) -> float:
-    """Return the lowest F1 of a clinic that has gold mentions, the mean over seeds."""
-    return _mean(
-        min((each.micro().f1 for each in clinics.values() if each.micro().support), default=0.0)
-        for clinics in system.clinics
-    )
+def _worst_cell(system: System) -> str:
+    return fraction(lowest.f1()) if (lowest := worst_clinic(system)) else "-"
 
 
 def all_systems(results: Sequence[Result]) -> list[System]:
@@ -174,7 +176,7 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
     scores = system.by_seed()
     cells = [system.name, str(len(scores)), "-", bracketed(system.f1(), system.interval())]
     cells.append(f"{fraction(min(scores))}-{fraction(max(scores))}")
-    cells += [*_language_cells(system, languages), fraction(worst_clinic(system))]
+    cells += [*_language_cells(system, languages), _worst_cell(system)]
     cells += _frequency_cells(system)
     cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
     return [*cells, *["-"] * (width - len(cells))]
@@ -217,13 +219,15 @@ def scores(result: Result) -> list[Score]:
 
 
 def _scores(split: str, system: System) -> list[Score]:
-    def score(of: str, language: str | None = None) -> Score:
-        macro = _mean(run.macro("gold_or_predicted", language) for run in system.having(language))
-        return Score(split, of, system.f1(language), system.interval(language), macro)
+    def score(of: str, judged: System, language: str | None = None) -> Score:
+        macro = _mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
+        return Score(split, of, judged.f1(language), judged.interval(language), macro)
 
-    found = [score("all"), *(score(language, language) for language in sorted(system.languages))]
-    found += [Score(split, f"codes {band}", f1) for band, f1 in _by_frequency([*map(_bands, system.runs)]).items()]
-    return [*found, Score(split, "worst clinic", worst_clinic(system))]
+    found = [score("all", system), *(score(language, system, language) for language in sorted(system.languages))]
+    for band, (micro, macro) in _by_frequency(system).items():
+        found.append(Score(split, f"codes {band}", micro, None, macro))  # replicates are not counted by code
+    lowest = worst_clinic(system)
+    return [*found, score("worst clinic", lowest)] if lowest else found
 
 
 def score_rows(results: Sequence[Result]) -> list[list[str]]:
@@ -234,8 +238,7 @@ def score_rows(results: Sequence[Result]) -> list[list[str]]:
     rows = []
     for name, each in found:
         spread = [fraction(bound) for bound in each.interval] if each.interval else ["", ""]
-        average = "" if each.macro_f1 is None else fraction(each.macro_f1)
-        rows.append([name, each.split, each.of, fraction(each.micro_f1), *spread, average])
+        rows.append([name, each.split, each.of, fraction(each.micro_f1), *spread, fraction(each.macro_f1)])
     return rows
 
 

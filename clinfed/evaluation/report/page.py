@@ -244,8 +244,8 @@ def verdict(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> st
         difference, (low, high) = sign * each["f1"], sorted(sign * bound for bound in each["interval"])
         side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
         gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
-        common = "" if each["seeds"] == seeds else f", seeds {', '.join(map(str, each['seeds']))}"
-        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}{common}]")
+        common = "" if each["seeds"] == seeds else f" (seeds {', '.join(map(str, each['seeds']))})"
+        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]{common}")
     return f"{first} It is {'; '.join(parts)}." if parts else first
 
 
