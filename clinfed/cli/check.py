@@ -27,7 +27,7 @@ KEY_FOUND = {
     enrolment.Enrolment.UNKNOWN: (
         "fail",
         "the coordinator does not know this key",
-        "send it the public half, site.pub (never site.key), to be registered: flwr supernode register site.pub",
+        "send it the public half, NAME.pub (never NAME.key), to be registered: flwr supernode register NAME.pub",
     ),
     enrolment.Enrolment.SIGNATURE_REFUSED: (
         "fail",
@@ -50,14 +50,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Look at this machine, its base, its notes and the way to the coordinator. Nothing is joined, "
         "trained or downloaded, and no word of a note is shown. Exit code 1 where something fails.",
         epilog="Example: clinfed check --settings /etc/clinfed/site.toml --superlink coordinator.example.org:8000 "
-        "--root-certificates ca.crt --key site.key base=mbert adapter=qlora. The overrides are those that the "
+        "--root-certificates ca.crt --key north.key base=mbert adapter=qlora. The overrides are those that the "
         "coordinator will use. Without --settings: the machine, the base and the code, as on the coordinator.",
     )
     add_overrides(parser)
     parser.add_argument("--settings", type=Path, metavar="FILE", help="the site's site.toml")
     parser.add_argument("--superlink", metavar="HOST:PORT", help="where the coordinator listens")
     parser.add_argument("--root-certificates", type=Path, metavar="FILE", help="ca.crt of the federation")
-    parser.add_argument("--key", type=Path, metavar="FILE", help="site.key, this site's private key")
+    parser.add_argument("--key", type=Path, metavar="FILE", help="this site's private key, such as north.key")
     parser.add_argument("--base-fingerprint", default="", metavar="HEX", help="what the coordinator's check prints")
     parser.add_argument("--port", type=int, default=9094, help="where the SuperNode will listen (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -144,7 +144,7 @@ def way(address: Address, authority: Path, key: Path | None) -> list[Finding]:
     findings = link(address, authority)
     if key is None:
         untold = "no --key was given, so whether the coordinator knows this site was not asked"
-        return [*findings, Finding("key", "warn", untold, "give --key site.key")]
+        return [*findings, Finding("key", "warn", untold, "give --key with this site's private key")]
     reached = all(each.level != "fail" for each in findings)
     return findings + attempted("key", lambda: known_key(address, authority, key, reached=reached))
 
