@@ -44,7 +44,6 @@ class PeftAdapter(Adapter):
         """Return the peft model around the encoder; only the method's own parameters require gradients."""
         quiet_bitsandbytes()  # peft imports it whether or not the base is quantised
         from peft import get_peft_model
-        from peft.tuners.tuners_utils import BaseTunerLayer
 
         rank = getattr(self, "r", 1)
         if rank < 1:
@@ -54,12 +53,7 @@ class PeftAdapter(Adapter):
         with warnings.catch_warnings():
             # peft 0.21 asks transformers 5 by the old name; nothing that a user could do about it.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            model = get_peft_model(encoder, config)
-        for layer in model.modules():
-            if isinstance(layer, BaseTunerLayer):
-                # Else each input is widened to the adapter's float32 and narrowed again by autocast: the same numbers.
-                layer.cast_input_dtype_enabled = False
-        return model
+            return get_peft_model(encoder, config)
 
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
         """Return peft's configuration for these layers of the encoder."""

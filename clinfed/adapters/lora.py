@@ -27,6 +27,20 @@ class Lora(PeftAdapter):
 
     decomposed: ClassVar[bool] = False
 
+    def attach(self, encoder: "nn.Module") -> "nn.Module":
+        """Return the peft model around the encoder; only A and B require gradients.
+
+        Its layers take their inputs as they come: else each is widened to A's float32, and narrowed again by autocast
+        to the same numbers. Dropout and DoRA's norms are computed in the input's own precision, and keep the wide one.
+        """
+        from peft.tuners.tuners_utils import BaseTunerLayer
+
+        model = super().attach(encoder)
+        for layer in model.modules():
+            if isinstance(layer, BaseTunerLayer):
+                layer.cast_input_dtype_enabled = bool(self.decomposed or self.dropout)
+        return model
+
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
         """Return peft's LoRA without biases."""
         from peft import LoraConfig, TaskType

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import configs
 from clinfed.cli import add_overrides, cores
 from clinfed.cli.launch import signals_as_exceptions
-from clinfed.cli.rows import ROWS, Row, begun, plan_rows, select, unfinished, with_settings
+from clinfed.cli.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
 from clinfed.cli.simulate import refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation.report.comparison import comparison_table
@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
     def show(line: str) -> None:
         print(line, file=out, flush=True)
 
-    every = list(plan_rows(chosen, range(seeds)))
-    plan = [with_settings(row, overrides) for row in select(every, wanted)]
     folder = comparison_folder(overrides)
+    every = list(plan_rows(chosen, range(max(seeds, seeds_begun(folder)))))
+    plan = [with_settings(row, overrides) for row in select(every, wanted)]
     failed: list[str] = []
     if not args.table:
         with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
@@ -70,8 +70,9 @@ def run(args: argparse.Namespace) -> int:
     pending = unfinished(plan, range(seeds), folder)
     table = tables([(row, range(seeds)) for row in plan], pending, folder)
     show(table.text)
-    for row in (each for each in plan if each.absent):
-        show(f"{row.name}: dealt no training note with seed {', '.join(map(str, sorted(row.absent)))}")
+    for row in plan:
+        if absent := sorted(row.absent & set(range(seeds))):
+            show(f"{row.name}: dealt no training note with seed {', '.join(map(str, absent))}")
     kept = tables([(row, row.seeds(folder)) for row in begun(every, plan, overrides, folder)], pending, folder)
     (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
     show(f"comparison: {folder / 'comparison.md'}")

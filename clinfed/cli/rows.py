@@ -168,6 +168,12 @@ def begun(every: Sequence[Row], plan: Sequence[Row], overrides: Sequence[str], f
     return rows
 
 
+def seeds_begun(folder: Path) -> int:
+    """Return how many seeds, from 0, a comparison's rows have been begun with."""
+    names = [path.name.removeprefix("seed-") for path in folder.glob("*/seed-*")]
+    return max((int(name) + 1 for name in names if name.isdecimal()), default=0)
+
+
 def unfinished(rows: Iterable[Row], seeds: Iterable[int], folder: Path) -> list[tuple[Row, int]]:
     """Return the rows and seeds that have no record yet, seed by seed."""
     return [

@@ -29,16 +29,6 @@ class System:
         """Return the system that each seed's clinics have judged."""
         return cls(name, [merged(each) for each in clinics], clinics)
 
-    @cached_property
-    def gold(self) -> frozenset[tuple[tuple[str, int], ...]]:
-        """Return the gold mentions by language of each run, once: two of them where runs were judged on other notes."""
-        supports = ({language: run.micro(language).support for language in run.languages} for run in self.runs)
-        return frozenset(tuple(sorted((of, count) for of, count in each.items() if count)) for each in supports)
-
-    def judged_as(self, other: "System") -> bool:
-        """Return whether both were judged on the same notes in all their runs, as far as counts can tell."""
-        return len(self.gold | other.gold) == 1
-
     def f1(self, language: str | None = None) -> float:
         """Return the mean micro-F1 over seeds. Raises: ZeroDivisionError for a language that no run has."""
         scores = self.by_seed(language)
@@ -80,7 +70,8 @@ class System:
 def gap_closed(federated: System, local: Sequence[System], centralised: System) -> tuple[float, Interval] | None:
     """Return which share of the gap from mean local-only to centralised training the federation closes.
 
-    None unless the gap's own 95% interval lies above 0: a share of nothing says nothing.
+    local: systems whose mean is where the gap begins, such as each seed's clinics. None unless the gap's own 95%
+    interval lies above 0: a share of nothing says nothing.
     """
     start = np.mean([system.f1_replicates() for system in local], axis=0)
     gap = centralised.f1_replicates() - start
@@ -88,7 +79,7 @@ def gap_closed(federated: System, local: Sequence[System], centralised: System) 
         return None
     mean = sum(system.f1() for system in local) / len(local)
     share = (federated.f1() - mean) / (centralised.f1() - mean)
-    stated = gap > 0  # of few patients a replicate may have none with a mention
+    stated = gap != 0  # of few patients a replicate may have none with a mention
     return share, percentiles((federated.f1_replicates() - start)[stated] / gap[stated])
 
 

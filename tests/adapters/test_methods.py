@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 
 from clinfed.adapters.base import Adapter
@@ -88,6 +89,33 @@ def test_round_zero_equals_the_base(adapter: Adapter, family: str, small_base: M
     plain = SimpleNamespace(encoder=load_encoder(small_base(family)), head=tagger.head)
     with torch.no_grad():
         assert torch.allclose(logits(tagger), logits(plain), atol=1e-6)
+
+
+@pytest.mark.parametrize("adapter", [Lora(r=4), Lora(r=4, dropout=0.1), Dora(r=4), Qlora(r=4)], ids=str)
+def test_inputs_as_they_come_are_bit_for_bit_those_that_peft_widens(adapter: Adapter, small_base: MakeBase) -> None:
+    tagger = tagger_of(small_base("bert"), adapter)
+    learnt = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
+    layers = [layer for layer in tagger.encoder.modules() if isinstance(layer, BaseTunerLayer)]
+    assert layers
+    with torch.no_grad():
+        for parameter in learnt:
+            parameter.add_(0.01)  # else B is 0
+
+    def gradients() -> list[torch.Tensor | None]:
+        for parameter in learnt:
+            parameter.grad = None
+        torch.manual_seed(0)  # of dropout
+        with torch.autocast("cpu", torch.bfloat16):
+            logits(tagger, training=True).square().mean().backward()
+        return [parameter.grad for parameter in learnt]
+
+    ours = gradients()
+    for layer in layers:
+        layer.cast_input_dtype_enabled = True
+    for one, other in zip(ours, gradients(), strict=True):
+        assert one is not None
+        assert other is not None
+        assert torch.equal(one, other)
 
 
 def test_lora_has_two_thin_matrices_a_layer(small_base: MakeBase) -> None:

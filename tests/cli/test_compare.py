@@ -18,7 +18,7 @@ import pytest
 from clinfed.cli import main
 from clinfed.cli.compare import side_by_side
 from clinfed.cli.report import gather_documents, report_of
-from clinfed.cli.rows import learners, plan_rows, record_of, unfinished
+from clinfed.cli.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.errors import UserError
 from clinfed.training.settings import Training
 from configs import load
@@ -214,6 +214,9 @@ def test_a_clinic_that_a_seed_deals_no_training_note_is_no_row_of_that_seed(worl
     for seed, names in dealt.items():
         assert {name for name, of in planned if of == seed and name in alone} == {f"local {name}" for name in names}
         assert ("federated", seed) in planned
+    assert seeds_begun(tmp_path) == 0
+    (tmp_path / "local one" / "seed-2").mkdir(parents=True)
+    assert seeds_begun(tmp_path) == 3  # a later call for one seed keeps the rows that only others have
 
 
 def test_one_place_takes_as_many_windows_a_step_as_its_clinics_together(world: Any) -> None:

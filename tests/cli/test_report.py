@@ -191,12 +191,16 @@ def test_a_table_that_was_changed_after_it_was_written_is_found(
     copy = tmp_path / "report" / page.name
     command = ["report", str(runs["public"]), "--verify", "-o", str(copy)]
     assert main(command) == 0
-    assert "verdict and all tables again" in capsys.readouterr().out
+    assert "all that it says again" in capsys.readouterr().out
     text, markdown = copy.read_text("utf-8"), copy.with_suffix(".md").read_text("utf-8")
     for changed in (
         text.replace("</td></tr>", "9</td></tr>", 1),
         text.replace("reaches strict micro-F1 .", "reaches strict micro-F1 .9", 1),
         text.replace("<tbody>", "<tbody><tr><td>one more</td></tr>", 1),
+        text.replace("<tr>", "", 1),
+        text.replace("Mean over seeds", "Best of seeds", 1),
+        text.replace("McNemar: none", "McNemar: all", 1),
+        text.replace("576 codes", "577 codes", 1),
     ):
         assert changed != text
         copy.write_text(changed, "utf-8")

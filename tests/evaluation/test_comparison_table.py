@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from clinfed.errors import UserError
+from clinfed.evaluation import comparison
+from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.comparison import comparison_rows, score_rows
 from clinfed.evaluation.report.page import verdict
@@ -56,10 +58,22 @@ def test_the_share_of_the_gap_is_stated_where_every_clinics_row_is_finished() ->
     joint = [row("federated", (30, 40)), row("centralised", (40, 40))]
     alone = [row("local north", (30, 10)), row("local south", (10, 30))]
     # From .4 alone to .8 in one place; .7 is three quarters of the way.
-    assert "share of the gap from mean local-only to centralised: 75% [75%, 75%]" in below([*joint, *alone])
-    assert "not yet, without local south" in below([*joint, alone[0]])
+    assert "share of the gap from mean local-only to centralised (seeds 0): 75% [75%, 75%]" in below([*joint, *alone])
+    assert "not yet, without local south (seed 0)" in below([*joint, alone[0]])
     assert "75%" not in below([*joint, alone[0]])
     assert "share of the gap" not in below(joint)
+    assert "federated minus centralised (seeds 0): -.100 [-.100, -.100] F1, paired" in below(joint)
+
+
+def test_the_gap_begins_at_the_clinics_that_each_seed_has() -> None:
+    federated = row("federated", (30, 40), (30, 40))
+    federated.runs[1].record["rounds"][0]["clinics"] = {"north": {}, "west": {}}
+    rows = [federated, row("centralised", (40, 40), (40, 40)), row("local north", (20, 20), (20, 20))]
+    rows += [Result("local south", {0: run("centralised", (20, 20))}), Result("local west", {1: run("c", (10, 10))})]
+    rows[-1] = Result("local west", {1: run("centralised", (10, 10))})
+    # Seed 0 begins at (.4 + .4) / 2 and seed 1 at (.4 + .2) / 2: .35 on the mean; .7 of .8 closes .35 of .45.
+    assert "centralised (seeds 0, 1): 78% [78%, 78%]" in below(rows)
+    assert "centralised (seeds 0): 75% [75%, 75%]" in below(rows[:-1])
 
 
 def test_a_clinics_own_lexicon_is_that_of_the_seeds_it_is_paired_with() -> None:
@@ -104,11 +118,24 @@ def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
 def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:
     results = [row("centralised", (40, 40)), row("another corpus", (40, 40), gold=60)]
     assert differences(results) == []
-    assert "Judged on other notes than centralised, and not paired with it: another corpus" in below(results)
-    assert "not paired" not in below(results[:1])
+    assert "another corpus was judged on other notes than centralised (seeds 0): no pair there" in below(results)
+    assert "other notes" not in below(results[:1])
     assert pair_by_code(results) is None
     with pytest.raises(UserError, match="judged on other notes"):
         pair_by_code(results, ["centralised", "another corpus"])
+
+
+def test_a_seed_in_which_a_clinic_was_left_out_is_not_paired_and_the_others_are() -> None:
+    federated, centralised = row("federated", (40, 40), (40, 40)), row("centralised", (30, 30), (40, 40))
+    for_all = federated.runs[1].counts["federated", "all"]
+    left_out = replace(federated.runs[1], counts={("federated", "all"): {"north": for_all["north"]}})
+    results = [Result("federated", {0: federated.runs[0], 1: left_out}), centralised]
+    [pair] = differences(results)
+    assert (pair["seeds"], pair["f1"]) == ([0], pytest.approx(0.2))
+    assert ".200 above centralised [.200, .200] (seeds 0)" in said(results)
+    assert "centralised was judged on other notes than federated (seeds 1)" in below(results)
+    assert "federated: its seeds were not all judged on the same notes" in below(results)
+    assert "centralised: its seeds" not in below(results)
 
 
 def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead() -> None:
@@ -123,6 +150,14 @@ def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead
     assert ".100 below centralised [-.100, -.100] (seeds 0)" in fewer
 
 
-def test_the_difference_of_many_rows_is_a_matter_of_seconds() -> None:
+def test_each_row_is_drawn_once_however_many_it_is_paired_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[int] = []
+
+    def counting(runs: Sequence[Replicates]) -> Any:
+        drawn.append(len(runs))
+        return mean_f1(runs)
+
+    monkeypatch.setattr(comparison, "mean_f1", counting)
     results = [row(f"row {number}", (number % 40, 40)) for number in range(72)]
     assert len(difference_rows(differences(results))) == 72 * 71 // 2
+    assert len(drawn) == 72

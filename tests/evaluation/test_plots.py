@@ -30,9 +30,10 @@ def test_each_system_is_drawn_with_its_interval_and_its_seeds() -> None:
     assert list(seeds) == pytest.approx([0.7, 0.9])
 
 
-def test_seventy_two_rows_can_be_told_apart_by_what_they_cost() -> None:
+@pytest.mark.parametrize("name", ["row", "federated (strategy=fedrows training.batch_notes=4)", "W" * 60])
+def test_seventy_two_rows_can_be_told_apart_by_what_they_cost(name: str) -> None:
     rows = [
-        {"name": f"row {number}", "f1": 0.5, "interval": (0.4, 0.6), "trainable": 10 + number, "bytes": 1e6 * number}
+        {"name": f"{name} {number}", "f1": 0.5, "interval": (0.4, 0.6), "trainable": 10 + number, "bytes": 1e6 * number}
         for number in range(72)
     ]
     figure = plots.costs(rows)
@@ -46,3 +47,5 @@ def test_seventy_two_rows_can_be_told_apart_by_what_they_cost() -> None:
     for axes in figure.axes:
         assert axes.get_window_extent().height > 200  # pixels
         assert not axes.get_window_extent().overlaps(legend.get_window_extent())
+    left, right = (getattr(legend.get_window_extent(), side) for side in ("x0", "x1"))
+    assert 0 <= left < right <= figure.get_size_inches()[0] * figure.dpi

@@ -15,7 +15,7 @@ from clinfed.evaluation.report.pairs import (
     pair_by_code,
     surplus_lines,
 )
-from clinfed.evaluation.report.results import LEXICONS, Result
+from clinfed.evaluation.report.results import LEXICONS, Finished, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
 
 MB = 1e6  # bytes
@@ -81,8 +81,7 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "macro: mean F1 over codes in gold or prediction.",
         *_gap(finished),
     ]
-    if apart := judged_apart(finished):
-        below.append(f"Judged on other notes than {finished[0].name}, and not paired with it: {', '.join(apart)}")
+    below += judged_apart(finished) if finished else []
     return head, rows, below
 
 
@@ -183,30 +182,47 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
 
 
 def _gap(finished: Sequence[Result]) -> list[str]:
-    """Return what the federation closes of the gap from local-only to centralised training, where all are finished."""
+    """Return federated minus centralised, and what the federation closes of the gap from local-only training to it.
+
+    The gap begins at the mean of the clinics that a seed's federation trained at, in the seeds with all their rows.
+    """
     by_name = {result.name: result for result in finished}
     if not {"federated", "centralised"} <= by_name.keys():
         return []
-    rounds = [entry for run in by_name["federated"].runs.values() for entry in run.record["rounds"]]
-    alone_needed = [f"local {clinic}" for clinic in sorted({clinic for entry in rounds for clinic in entry["clinics"]})]
-    if missing := [name for name in alone_needed if name not in by_name]:
-        found = len(missing) < len(alone_needed)
-        return [f"share of the gap: not yet, without {', '.join(missing)}"] if found else []
-    rows = [by_name[name] for name in ("federated", "centralised", *alone_needed)]
-    seeds = common_seeds(rows)
-    if not seeds or judged_apart(rows):
+    joint = [by_name["federated"], by_name["centralised"]]
+    seeds = common_seeds(joint)
+    if not seeds:
         return []
-    federated, centralised, *alone = [row.of_seeds(seeds).system for row in rows]
-    difference, (low, high) = federated.minus(centralised)
-    lines = [
-        f"Where all rows are finished (seeds {', '.join(map(str, seeds))}):",
-        f"federated minus centralised: {fraction(difference)} [{fraction(low)}, {fraction(high)}] F1, paired",
+    difference, interval = joint[0].of_seeds(seeds).system.minus(joint[1].of_seeds(seeds).system)
+    lines = [f"federated minus centralised (seeds {_listed(seeds)}): {bracketed(difference, interval)} F1, paired"]
+    clinics = {seed: [f"local {name}" for name in _trained_at(joint[0].runs[seed])] for seed in seeds}
+    missing = [
+        f"{name} (seed {seed})"
+        for seed, names in clinics.items()
+        for name in names
+        if name not in by_name or seed not in common_seeds([joint[0], by_name[name]])
     ]
+    whole = [seed for seed, names in clinics.items() if not {f"{name} (seed {seed})" for name in names} & set(missing)]
+    if not whole:
+        begun = any(name in by_name for names in clinics.values() for name in names)
+        return [*lines, f"share of the gap: not yet, without {', '.join(missing)}"] if begun else lines
+    federated, centralised = (row.of_seeds(whole).system for row in joint)
+    alone = [System(str(seed), [by_name[name].runs[seed].adapter for name in clinics[seed]]) for seed in whole]
     closed = gap_closed(federated, alone, centralised)
+    of = f"from mean local-only to centralised (seeds {_listed(whole)})"
     if closed is None:
-        return [*lines, "gap from mean local-only to centralised: its 95% interval is not above 0; no share is stated"]
+        return [*lines, f"gap {of}: its 95% interval is not above 0; no share is stated"]
     share, (low, high) = closed
-    return [*lines, f"share of the gap from mean local-only to centralised: {share:.0%} [{low:.0%}, {high:.0%}]"]
+    return [*lines, f"share of the gap {of}: {share:.0%} [{low:.0%}, {high:.0%}]"]
+
+
+def _trained_at(run: Finished) -> list[str]:
+    """Return the clinics that a federation trained at in any round."""
+    return sorted({clinic for entry in run.record["rounds"] for clinic in entry["clinics"]})
+
+
+def _listed(seeds: Sequence[int]) -> str:
+    return ", ".join(map(str, seeds))
 
 
 def scores(result: Result) -> list[Score]:

@@ -89,12 +89,13 @@ class Report:
         return wrong
 
     def _is_again(self, target: Path) -> bool:
-        """Return whether the page's verdict and tables are what the counts give again."""
+        """Return whether the page's tables and what stands above and below them are what the counts give again."""
         page = PageText(_read(target))
         wanted = [[*map(str, line)] for lines in self._tables_beside(target).values() for line in lines]
-        return page.verdict == verdict(self.results, self._differences) and sorted(page.rows) == sorted(
-            [*wanted, [*SOURCES_HEAD], *self._sources]
-        )
+        wanted += [[*SOURCES_HEAD], *self._sources]
+        below = self._below(comparison_rows(self.results)[2])
+        lines = [verdict(self.results, self._differences), self._judged(), *below, *filter(None, [self._mcnemar()])]
+        return sorted(page.rows) == sorted(wanted) and set(lines) <= set(page.lines)
 
     def _tables_beside(self, target: Path) -> dict[Path, list[list[str]]]:
         """Return the CSV files beside a page with their lines."""

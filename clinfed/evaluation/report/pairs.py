@@ -20,8 +20,11 @@ SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "su
 
 
 def common_seeds(results: Sequence[Result]) -> list[int]:
-    """Return the seeds that all of these rows have finished."""
-    return sorted(set.intersection(*(set(result.runs) for result in results))) if results else []
+    """Return the seeds that all of these rows have finished, and in which all were judged on the same notes."""
+    shared = set.intersection(*(set(result.runs) for result in results)) if results else set()
+    return sorted(
+        seed for seed in shared if all(each.runs[seed].gold == results[0].runs[seed].gold for each in results)
+    )
 
 
 def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
@@ -40,9 +43,8 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
         if seeds := common_seeds([ours, theirs]):
             mine, other = ours.of_seeds(seeds), theirs.of_seeds(seeds)
             one, another = _of(mine, joined=first), _of(other, joined=second)
-            if one.judged_as(another):
-                tested = None if first or second else _mcnemar(mine, other)
-                found.append(_difference(one, another, seeds) | {"mcnemar": tested})
+            tested = None if first or second else _mcnemar(mine, other)
+            found.append(_difference(one, another, seeds) | {"mcnemar": tested})
     for rows, with_join in ((finished, False), (joined, True)):
         for row in rows:
             system = _of(row, joined=with_join)
@@ -54,9 +56,21 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 
 def judged_apart(results: Sequence[Result]) -> list[str]:
-    """Return the finished rows that were not judged on the same notes as the first: they are not paired with it."""
-    finished = [result for result in results if result.runs]
-    return [result.name for result in finished[1:] if not result.system.judged_as(finished[0].system)]
+    """Return a line for each finished row and seed that was not judged on the same notes as the first row's."""
+    first, *others = [result for result in results if result.runs]
+    found = []
+    for result in others:
+        apart = sorted((result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])))
+        if apart:
+            seeds = ", ".join(map(str, apart))
+            found.append(f"{result.name} was judged on other notes than {first.name} (seeds {seeds}): no pair there")
+    for result in (first, *others):
+        golds = [run.gold for run in result.runs.values()]
+        if any(gold != golds[0] for gold in golds):
+            found.append(
+                f"{result.name}: its seeds were not all judged on the same notes, as where a clinic is left out"
+            )
+    return found
 
 
 def _of(row: Result, *, joined: bool) -> System:
@@ -128,8 +142,10 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
         raise UserError(f"{unknown[0]}: no such finished row; choose two of {', '.join(named)}")
     usual = BY_CODE if set(BY_CODE) <= named.keys() else tuple(named)[:2]
     chosen = [named[name] for name in names or usual]
-    if len(chosen) < 2 or chosen[0].system.judged_as(chosen[1].system):
-        return (chosen[0], chosen[1]) if len(chosen) > 1 else None
+    if len(chosen) < 2:
+        return None
+    if common_seeds(chosen) or not chosen[0].runs.keys() & chosen[1].runs.keys():
+        return chosen[0], chosen[1]
     if names:
         raise UserError(f"{names[0]} and {names[1]} were judged on other notes; choose two rows of one corpus")
     return None
@@ -137,7 +153,7 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
 
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:
     """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
-    seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
+    seed = min(common_seeds([ours, theirs]), default=None)
     if seed is None:
         return []
     mine, other = ours.runs[seed].adapter, theirs.runs[seed].adapter
@@ -159,7 +175,7 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
 
     Of the first seed that both have. The total of the last column is the difference of all true positives.
     """
-    seed = min(ours.runs.keys() & theirs.runs.keys(), default=None)
+    seed = min(common_seeds([ours, theirs]), default=None)
     if seed is None:
         return []
     mine, other = ours.runs[seed].adapter.codes(), theirs.runs[seed].adapter.codes()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 MB = 1e6  # bytes
 BIN, BINS = 4, 12  # of gold mentions of a code: the width of a bin, and how many there are, the last one open
 COLOURS, MARKERS = 10, "os^Dv*PX"  # matplotlib's own colours; together they tell 80 rows apart
-LEGEND_COLUMNS = 4
+LEGEND_LETTERS = 120  # that find room beside one another
 PHASES = ("start", "load", "train", "serialise", "aggregate", "evaluate")
 
 
@@ -58,8 +58,8 @@ def rounds(record: RunRecord) -> "Figure":
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> "Figure":
     """Return test F1 against trainable parameters and against bytes. rows: name, f1, interval, trainable, bytes."""
-    lines = -(-len(rows) // LEGEND_COLUMNS)
-    figure = new_figure(10, 4 + 0.2 * lines)
+    columns = max(1, LEGEND_LETTERS // max(len(row["name"]) + 6 for row in rows))  # 6: for the mark
+    figure = new_figure(10, 4 + 0.2 * -(-len(rows) // columns))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, key, title in zip(
         panels, ("trainable", "bytes"), ("trainable parameters", "MB sent in all"), strict=True
@@ -76,7 +76,7 @@ def costs(rows: Sequence[Mapping[str, Any]]) -> "Figure":
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("strict micro-F1 on test")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=LEGEND_COLUMNS, frameon=False, fontsize="small")
+    figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
     return figure
 
 

@@ -1,39 +1,39 @@
-"""Reading a page again: what its tables and its verdict say, to be held against the counts."""
+"""Reading a page again: what its tables and paragraphs say, to be held against the counts."""
 
 from html.parser import HTMLParser
 
 
 class PageText(HTMLParser):
-    """The rows of all tables of a page, and its verdict, as a reader sees them."""
+    """The rows of all tables of a page, and the lines of its paragraphs, as a reader sees them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.rows: list[list[str]] = []
-        self.verdict = ""
-        self._in_cell = self._in_verdict = False
+        self.lines: list[str] = []
+        self._open = ""  # the tag whose text is being read
         self.feed(page)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Begin a row, a cell or the verdict."""
+        """Begin a row, a cell, a paragraph or a line of one."""
         if tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
+            self.rows = self.rows or [[]]  # of a damaged page
             self.rows[-1].append("")
-            self._in_cell = True
-        elif ("class", "verdict") in attrs:
-            self._in_verdict = True
+            self._open = "cell"
+        elif tag in ("p", "br"):
+            self.lines.append("")
+            self._open = "line"
 
     def handle_endtag(self, tag: str) -> None:
-        """End a cell or the verdict."""
-        if tag in ("td", "th"):
-            self._in_cell = False
-        elif tag == "p":
-            self._in_verdict = False
+        """End a cell or a paragraph."""
+        if tag in ("td", "th", "p"):
+            self._open = ""
 
     def handle_data(self, data: str) -> None:
-        """Take what stands in a cell or in the verdict."""
-        if self._in_cell:
+        """Take what stands in a cell or in a paragraph."""
+        if self._open == "cell":
             self.rows[-1][-1] += data
-        elif self._in_verdict:
-            self.verdict += data
+        elif self._open == "line":
+            self.lines[-1] += data

@@ -42,6 +42,11 @@ class Finished:
         """Return the trained adapter's counts on test."""
         return merged(self.by_clinic("test"))
 
+    @cached_property
+    def gold(self) -> dict[str, int]:
+        """Return the gold mentions by language: others where other notes were judged, or a clinic was left out."""
+        return {of: gold for of in self.adapter.languages if (gold := self.adapter.micro(of).support)}
+
     def by_clinic(self, split: str) -> Mapping[str, SpanCounts]:
         """Return the trained adapter's counts on "test" or "validation" against all gold, by clinic; {} of none."""
         counts = self.counts if split == "test" else self.validated
