@@ -19,7 +19,7 @@ class PageText(HTMLParser):
         if tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
-            self.rows = self.rows or [[]]  # of a damaged page
+            self.rows = self.rows or [["a cell without a row"]]
             self.rows[-1].append("")
             self._open = "cell"
         elif tag in ("p", "br"):
