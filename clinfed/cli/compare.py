@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     folder = comparison_folder(overrides)
     every = list(plan_rows(chosen, range(max(seeds, seeds_begun(folder)))))
     plan = [with_settings(row, overrides) for row in select(every, wanted)]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "overrides.txt").write_text("\n".join(overrides) + "\n", encoding="utf-8")
     failed: list[str] = []
     if not args.table:
         with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
@@ -121,10 +123,7 @@ def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:
 def comparison_folder(overrides: Sequence[str]) -> Path:
     """Return the folder of the comparison with these overrides, whatever their order."""
     digest = hashlib.sha256("\n".join(sorted(overrides)).encode()).hexdigest()[:12]
-    folder = home() / "comparisons" / digest
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "overrides.txt").write_text("\n".join(overrides) + "\n", encoding="utf-8")
-    return folder
+    return home() / "comparisons" / digest
 
 
 def side_by_side(training: "Training") -> int:
