@@ -27,7 +27,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
-from clinfed.evaluation.report.tables import Table
+from clinfed.evaluation.report.tables import Table, listed
 from clinfed.home import home
 from server import checkpoints
 
@@ -73,8 +73,8 @@ def run(args: argparse.Namespace) -> int:
     table = tables([(row, range(seeds)) for row in plan], pending, folder)
     show(table.text)
     for row in plan:
-        if absent := sorted(row.absent & set(range(seeds))):
-            show(f"{row.name}: dealt no training note with seed {', '.join(map(str, absent))}")
+        if absent := row.absent & set(range(seeds)):
+            show(f"{row.name}: dealt no training note with seed {listed(absent)}")
     kept = tables([(row, row.seeds(folder)) for row in begun(every, plan, overrides, folder)], pending, folder)
     (folder / "comparison.md").write_text(kept.markdown + "\n", encoding="utf-8")
     show(f"comparison: {folder / 'comparison.md'}")

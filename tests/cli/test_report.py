@@ -22,29 +22,6 @@ from clinfed.evaluation.report.pairs import TOTALS, difference_lines, difference
 from clinfed.evaluation.report.results import Finished, Result
 
 
-def test_tables_and_pictures_stand_beside_the_page(page: Path) -> None:
-    names = {path.name for path in page.parent.iterdir()}
-    assert {"report.csv", "report.md", "report-systems.svg", "report-rounds.svg", "report-costs.png"} <= names
-    header, first, *_ = (page.parent / "report.csv").read_text("utf-8").splitlines()
-    assert header.startswith("system,seeds,validation")
-    assert first.startswith("centralised,1,")
-    text = (page.parent / "report.md").read_text("utf-8")
-    for table in page.parent.glob("report*.csv"):
-        with table.open(encoding="utf-8", newline="") as file:
-            for row in csv.reader(file):
-                assert "| " + " | ".join(row) + " |" in text, table
-
-
-def test_the_page_needs_no_network_and_says_what_came_out(page: Path, runs: dict[str, Path]) -> None:
-    text = page.read_text("utf-8")
-    assert "src=" not in text
-    assert 'href="http' not in text
-    score = json.loads((runs["public"] / "record.json").read_text("utf-8"))["test"]["centralised"]["all"]["micro"]["f1"]
-    assert f"The centralised adapter reaches strict micro-F1 {score:.3f}".replace("0.", ".") in text
-    assert runs["public"].name in text  # each number's record
-    assert text.count('<article class="note"') == 6
-
-
 def test_notes_of_a_site_are_shown_only_where_asked(runs: dict[str, Path], tmp_path: Path) -> None:
     hidden, shown = tmp_path / "hidden.html", tmp_path / "shown.html"
     assert main(["report", str(runs["site"]), "-o", str(hidden)]) == 0
@@ -182,41 +159,6 @@ def test_scores_are_verified_and_a_changed_one_is_found(
     (copy / "record.json").write_text(json.dumps(record), "utf-8")
     assert main(["report", str(copy), "--verify"]) == 0
     assert "all test scores again" in capsys.readouterr().out
-
-
-def test_a_table_that_was_changed_after_it_was_written_is_found(
-    runs: dict[str, Path], page: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    shutil.copytree(page.parent, tmp_path / "report")
-    copy = tmp_path / "report" / page.name
-    command = ["report", str(runs["public"]), "--verify", "-o", str(copy)]
-    assert main(command) == 0
-    assert "all that it says again" in capsys.readouterr().out
-    text, markdown = copy.read_text("utf-8"), copy.with_suffix(".md").read_text("utf-8")
-    for changed in (
-        text.replace("</td></tr>", "9</td></tr>", 1),
-        text.replace("reaches strict micro-F1 .", "reaches strict micro-F1 .9", 1),
-        text.replace("<tbody>", "<tbody><tr><td>one more</td></tr>", 1),
-        text.replace("<tr>", "", 1),
-        text.replace("Mean over seeds", "Best of seeds", 1),
-        text.replace("McNemar: none", "McNemar: all", 1),
-        text.replace("576 codes", "577 codes", 1),
-    ):
-        assert changed != text
-        copy.write_text(changed, "utf-8")
-        assert main(command) == 1
-        assert "differs: report.html" in capsys.readouterr().out
-    copy.unlink()
-    copy.with_suffix(".md").write_text(markdown.replace(".", ".9", 1), "utf-8")
-    assert main(command) == 1
-    assert "differs: report.html; report.md" in capsys.readouterr().out
-    copy.write_text(text, "utf-8")
-    copy.with_suffix(".md").write_text(markdown, "utf-8")
-    scores_table = copy.with_name("report-scores.csv")
-    lines = scores_table.read_text("utf-8").splitlines()
-    scores_table.write_text("\n".join([*lines[:-1], lines[-1].replace(".", ".9", 1)]) + "\n", "utf-8")
-    assert main(command) == 1
-    assert "differs: report-scores.csv" in capsys.readouterr().out
 
 
 def test_two_runs_of_other_settings_are_two_rows(runs: dict[str, Path], tmp_path: Path) -> None:

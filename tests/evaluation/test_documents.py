@@ -1,9 +1,15 @@
 """Document level: codes of notes, wherever they stand."""
 
+from typing import Any
+
 import numpy as np
+import pytest
 
 from clinfed.corpus.note import Note, Span
+from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.documents import THRESHOLDS, best_threshold, count_documents, tallies, targets
+from clinfed.evaluation.record import judgement
+from clinfed.evaluation.report.documents import FinishedDocuments, document_table
 
 NOTES = [
     # I10 stands there twice, and is one code of the note.
@@ -30,3 +36,26 @@ def test_the_threshold_with_the_best_f1_over_all_clinics_is_chosen() -> None:
     # From .35 to .40 all three codes are found and nothing else; at .30 the wrong one comes too.
     assert best_threshold(one + two) == (0.35, 1.0)
     assert best_threshold(two)[0] == THRESHOLDS[0]  # alone, the second clinic cannot know
+
+
+def finished(**systems: int) -> FinishedDocuments:
+    """Return a run whose systems, by clinic's name, have found so many of ten codes."""
+    rows = {name: np.array([[found, 10 - found, 10 - found]] * 5) for name, found in systems.items()}
+    counts = {name: SpanCounts({("ca", "I10"): Counts(*each[0].tolist())}, {"ca": each}) for name, each in rows.items()}
+    judged = {name: {"one": each} for name, each in counts.items()}
+    entry = {"validation": 0.5, "trainable_parameters": 0, "notes": 1, "passes": 1, "training_s": 1.0}
+    cost = {"training_peak_bytes": 0, "bytes_up": 0, "bytes_down": 0}
+    entries = {name: entry | cost | {"test": judgement(clinics)} for name, clinics in judged.items()}
+    record: Any = {"systems": entries, "encoder_notes": 1, "encoder_s": 1.0}
+    return FinishedDocuments(record, judged)
+
+
+def test_a_clinic_that_some_seeds_deal_no_note_stands_in_the_table_with_the_others() -> None:
+    runs = {0: finished(north=4, federated=8), 1: finished(south=6, federated=6)}
+    table = document_table(runs)
+    shown = {each["name"]: each["by_seed"] for each in table.rows["documents"]}
+    assert shown == {"north": [0.4], "federated": [0.8, 0.6], "south": [0.6]}
+    paired = {(each["ours"], each["theirs"]): each["f1"] for each in table.rows["document_differences"]}
+    # Each over the seeds that both have; north and south have none in common.
+    assert paired == {("north", "federated"): pytest.approx(-0.4), ("federated", "south"): pytest.approx(0.0)}
+    assert "| north | 1 |" in table.markdown

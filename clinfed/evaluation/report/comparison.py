@@ -16,7 +16,7 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
 )
 from clinfed.evaluation.report.results import LEXICONS, Finished, Result
-from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
+from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction, listed
 
 MB = 1e6  # bytes
 SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1")
@@ -194,22 +194,21 @@ def _gap(finished: Sequence[Result]) -> list[str]:
     if not seeds:
         return []
     difference, interval = joint[0].of_seeds(seeds).system.minus(joint[1].of_seeds(seeds).system)
-    lines = [f"federated minus centralised (seeds {_listed(seeds)}): {bracketed(difference, interval)} F1, paired"]
+    lines = [f"federated minus centralised (seeds {listed(seeds)}): {bracketed(difference, interval)} F1, paired"]
     clinics = {seed: [f"local {name}" for name in _trained_at(joint[0].runs[seed])] for seed in seeds}
-    missing = [
-        f"{name} (seed {seed})"
+    missing = {
+        seed: [name for name in names if name not in by_name or seed not in common_seeds([joint[0], by_name[name]])]
         for seed, names in clinics.items()
-        for name in names
-        if name not in by_name or seed not in common_seeds([joint[0], by_name[name]])
-    ]
-    whole = [seed for seed, names in clinics.items() if not {f"{name} (seed {seed})" for name in names} & set(missing)]
+    }
+    whole = [seed for seed in seeds if not missing[seed]]
     if not whole:
-        begun = any(name in by_name for names in clinics.values() for name in names)
-        return [*lines, f"share of the gap: not yet, without {', '.join(missing)}"] if begun else lines
+        begun = any(missing[seed] != clinics[seed] for seed in seeds)
+        without = ", ".join(f"{name} (seed {seed})" for seed in seeds for name in missing[seed])
+        return [*lines, f"share of the gap: not yet, without {without}"] if begun else lines
     federated, centralised = (row.of_seeds(whole).system for row in joint)
     alone = [System(str(seed), [by_name[name].runs[seed].adapter for name in clinics[seed]]) for seed in whole]
     closed = gap_closed(federated, alone, centralised)
-    of = f"from mean local-only to centralised (seeds {_listed(whole)})"
+    of = f"from mean local-only to centralised (seeds {listed(whole)})"
     if closed is None:
         return [*lines, f"gap {of}: its 95% interval is not above 0; no share is stated"]
     share, (low, high) = closed
@@ -219,10 +218,6 @@ def _gap(finished: Sequence[Result]) -> list[str]:
 def _trained_at(run: Finished) -> list[str]:
     """Return the clinics that a federation trained at in any round."""
     return sorted({clinic for entry in run.record["rounds"] for clinic in entry["clinics"]})
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
 
 
 def scores(result: Result) -> list[Score]:

@@ -26,7 +26,7 @@ from clinfed.evaluation.report.pairs import (
 )
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import ADAPTERS, ALL, Finished, Result
-from clinfed.evaluation.report.tables import bars, bracketed, fraction
+from clinfed.evaluation.report.tables import bars, bracketed, fraction, listed
 
 TEMPLATE = Path(__file__).with_name("page.html.jinja")
 DIFFERENCES = "differences"  # the name of their table
@@ -91,7 +91,7 @@ class Report:
     def _is_again(self, target: Path) -> bool:
         """Return whether the page's tables and what stands above and below them are what the counts give again."""
         page = PageText(_read(target))
-        wanted = [[*map(str, line)] for lines in self._tables_beside(target).values() for line in lines]
+        wanted = [line for lines in self._tables_beside(target).values() for line in lines]
         wanted += [[*SOURCES_HEAD], *self._sources]
         below = self._below(comparison_rows(self.results)[2])
         lines = [verdict(self.results, self._differences), self._judged(), *below, *filter(None, [self._mcnemar()])]
@@ -245,7 +245,7 @@ def verdict(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> st
         difference, (low, high) = sign * each["f1"], sorted(sign * bound for bound in each["interval"])
         side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
         gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
-        common = "" if each["seeds"] == seeds else f" (seeds {', '.join(map(str, each['seeds']))})"
+        common = "" if each["seeds"] == seeds else f" (seeds {listed(each['seeds'])})"
         parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]{common}")
     return f"{first} It is {'; '.join(parts)}." if parts else first
 

@@ -8,7 +8,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.comparison import System, surplus_statistics, surpluses
 from clinfed.evaluation.hits import paired
 from clinfed.evaluation.report.results import Result
-from clinfed.evaluation.report.tables import bracketed
+from clinfed.evaluation.report.tables import bracketed, listed
 
 DIFFERENCES_HEAD = (
     *("ours", "theirs", "ours minus theirs [95% interval]", "seeds"),
@@ -60,10 +60,9 @@ def judged_apart(results: Sequence[Result]) -> list[str]:
     first, *others = [result for result in results if result.runs]
     found = []
     for result in others:
-        apart = sorted((result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])))
-        if apart:
-            seeds = ", ".join(map(str, apart))
-            found.append(f"{result.name} was judged on other notes than {first.name} (seeds {seeds}): no pair there")
+        if apart := (result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])):
+            where = f"(seeds {listed(apart)}): no pair there"
+            found.append(f"{result.name} was judged on other notes than {first.name} {where}")
     for result in (first, *others):
         golds = [run.gold for run in result.runs.values()]
         if any(gold != golds[0] for gold in golds):
@@ -88,9 +87,8 @@ def difference_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         tested = (
             [str(test["seed"]), str(test["ours_only"]), str(test["theirs_only"]), p_value(test["p"])] if test else []
         )
-        seeds = ", ".join(map(str, each["seeds"]))
         difference = bracketed(each["f1"], each["interval"])
-        rows.append([each["ours"], each["theirs"], difference, seeds, *(tested or ["-"] * 4)])
+        rows.append([each["ours"], each["theirs"], difference, listed(each["seeds"]), *(tested or ["-"] * 4)])
     return rows
 
 
@@ -99,7 +97,7 @@ def difference_lines(results: Sequence[Result], found: Sequence[Mapping[str, Any
     lines = []
     for each in found:
         line = f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
-        line += f" (seeds {', '.join(map(str, each['seeds']))})"
+        line += f" (seeds {listed(each['seeds'])})"
         if test := each["mcnemar"]:
             line += (
                 f"; {test['ours_only']} mentions found by the first only, {test['theirs_only']} by the second only, "
@@ -116,8 +114,9 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
             "McNemar: exact, two-sided, on gold mentions of the first seed. It takes mentions as independent and does "
             "not count false positives: where it and the interval disagree, trust the interval."
         )
-    if sum(bool(result.runs) for result in results) < 2:
-        return "McNemar: none. It compares two trained rows mention by mention, and here is one."
+    trained = {result.name for result in results}
+    if not any({each["ours"], each["theirs"]} <= trained for each in found):
+        return "McNemar: none. It compares two trained rows mention by mention, and here is no such pair."
     run = next(run for result in results for run in result.runs.values())
     corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
     return (

@@ -78,6 +78,11 @@ def fraction(value: float) -> str:
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.3f}"
 
 
+def listed(numbers: Iterable[int]) -> str:
+    """Return numbers, such as seeds, in their order with commas between them."""
+    return ", ".join(map(str, sorted(numbers)))
+
+
 def bracketed(value: float, interval: Iterable[float]) -> str:
     """Return a fraction with its interval: .621 [.600, .640]."""
     low, high = interval
