@@ -150,6 +150,12 @@ def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead
     assert ".100 below centralised [-.100, -.100] (seeds 0)" in fewer
 
 
+def test_a_difference_that_stands_the_other_way_round_is_turned_with_its_interval() -> None:
+    results = [row("centralised", (45, 45)), row("federated", (40, 40))]
+    found = {"ours": "centralised", "theirs": "federated", "f1": 0.1, "interval": [0.02, 0.18], "seeds": [0]}
+    assert verdict(results, [found]).endswith("It is .100 below centralised [-.180, -.020].")
+
+
 def test_each_row_is_drawn_once_however_many_it_is_paired_with(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[int] = []
 
