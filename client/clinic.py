@@ -83,7 +83,11 @@ class Simulation:
                 f"clinics={run.clinics}: the federation has {num_nodes} SuperNodes; "
                 f"start it with --federation-config num-supernodes={run.clinics}"
             )
-        notes = list(with_languages(run.corpus.notes()))
+        return cls.of_notes(list(with_languages(run.corpus.notes())), run, num_nodes)
+
+    @classmethod
+    def of_notes(cls, notes: Sequence[Note], run: Run, num_nodes: int) -> "Simulation":
+        """Deal notes that have been read: those of one corpus are dealt with several seeds, and reading takes seconds."""
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped = dict(getattr(run.corpus, "skipped", {}))

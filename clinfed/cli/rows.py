@@ -13,11 +13,9 @@ import configs
 from clinfed import fingerprints
 from clinfed.cli.simulate import DEFAULT_CLINICS
 from clinfed.corpus.language import with_languages
-from clinfed.corpus.splits import split_of, training_slice
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from configs.former import completed
-from partitions.base import deal
 from server import checkpoints
 
 if TYPE_CHECKING:
@@ -121,15 +119,14 @@ def plan_rows(run: configs.Run, seeds: Iterable[int] = (0,)) -> Iterator[Row]:
 
 def learners(run: configs.Run, seeds: Iterable[int]) -> dict[int, dict[str, set[str]]]:
     """Return for each seed the clinics that are dealt training notes, and the languages of those."""
+    from client.clinic import Simulation
+
     notes = list(with_languages(run.corpus.notes()))
     found = {}
     for seed in seeds:
-        dealt = deal(notes, run.partition, run.clinics or DEFAULT_CLINICS, seed)
-        train = {
-            name: training_slice((note for note in own if split_of(note) == "train"), run.corpus.train_fraction)
-            for name, own in dealt.items()
-        }
-        found[seed] = {name: {note.language for note in own} for name, own in train.items() if own}
+        simulation = Simulation.of_notes(notes, replace(run, seed=seed), run.clinics or DEFAULT_CLINICS)
+        clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
+        found[seed] = {each.name: {note.language for note in own} for each in clinics if (own := each.split("train"))}
     return found
 
 
