@@ -87,7 +87,7 @@ class Simulation:
 
     @classmethod
     def of_notes(cls, notes: Sequence[Note], run: Run, num_nodes: int) -> "Simulation":
-        """Deal notes that have been read: those of one corpus are dealt with several seeds, and reading takes seconds."""
+        """Deal notes that have been read, which takes seconds: one corpus may be dealt with several seeds."""
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped = dict(getattr(run.corpus, "skipped", {}))
