@@ -8,12 +8,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from clinfed.bases import Base
 from clinfed.evaluation import record as records
+
+if TYPE_CHECKING:
+    from tests.local_grid import LocalGrid, Tamper, Watch
 
 DATA = Path(os.environ.get("CLINFED_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -227,3 +230,40 @@ def finish() -> Callable[..., Finished]:
 def simulated(world: World, short: Path, foreign: Path, finish: Callable[..., Finished]) -> Finished:
     """Return `clinfed simulate --json`, started inside another project's folder."""
     return finish("clinfed", "simulate", "--json", *world.overrides, home=short / "a", cwd=foreign, environment={})
+
+
+@pytest.fixture
+def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..., tuple[dict[str, Any], LocalGrid]]":
+    """Return a function that runs the server's app to its end in this process; it gives run record and grid."""
+    from flwr.app import Context, RecordDict
+    from flwr.supercore.task_identity import TaskIdentity
+
+    import client.warm
+    from server.app import coordinate
+    from tests.local_grid import LocalGrid
+
+    for name in ("task_id", "run_id", "node_id"):
+        monkeypatch.setattr(TaskIdentity, f"_{name}", 1)
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+    def run(
+        overrides: Sequence[str],
+        *,
+        nodes: int = 2,
+        tamper: "Tamper | None" = None,
+        watch: "Watch | None" = None,
+        first: Sequence[int] = (),
+        output: Path | None = None,
+    ) -> tuple[dict[str, Any], LocalGrid]:
+        monkeypatch.setattr(client.warm, "_warm", None)
+        output = output or tmp_path / "output"
+        config = {"overrides": " ".join([*overrides, f"output={output}"])}
+        grid = LocalGrid(nodes, config, tamper, watch)
+        grid.nodes = list(first) or grid.nodes
+        before = set(output.glob("*/record.json"))
+        coordinate(grid, Context(1, 1, {}, RecordDict(), config))
+        [path] = set(output.glob("*/record.json")) - before
+        return records.read(path) | {"folder": path.parent}, grid
+
+    return run

@@ -31,6 +31,8 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; return its exit code, 2 for a user's mistake (one line), while a bug keeps its traceback."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    # Nothing is compiled by torch here; else bitsandbytes would import its compiler, a sixth of a short run's time.
+    os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None

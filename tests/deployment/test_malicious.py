@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,13 +78,12 @@ def attacked(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
 
 
 def test_the_honest_sites_end_with_the_adapter_they_would_have_alone(
-    attacked: Any, world: Any, short: Path, finish: Callable[..., Any]
+    attacked: Any, world: Any, run_locally: Any
 ) -> None:
     record, *_ = attacked
-    home = short / "honest"
-    alone = finish("clinfed", "simulate", "--json", *world.overrides, *OVERRIDES, home=home, cwd=short, environment={})
-    assert record["adapter_sha256"] == alone.json["adapter_sha256"]
-    assert record["test"]["federated"]["all"]["micro"] == alone.record["test"]["federated"]["all"]["micro"]
+    alone, _ = run_locally([*world.overrides, *OVERRIDES])
+    assert record["adapter_sha256"] == alone["adapter_sha256"]
+    assert record["test"]["federated"]["all"]["micro"] == alone["test"]["federated"]["all"]["micro"]
     assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [["ca", "es"]] * ROUNDS
 
 

@@ -144,7 +144,7 @@ def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
     overrides = [*overrides, "rounds=16"]  # a round takes a fifth of a second
     whole, _ = run_locally(overrides)
     rng, output = random.Random(3), tmp_path / "killed"
-    command = [sys.executable, "-c", SERVER, str(Path(__file__).with_name("conftest.py"))]
+    command = [sys.executable, "-c", SERVER, str(Path(__file__).parents[1] / "local_grid.py")]
     command += [*overrides, f"output={output}"]
     for _ in range(2):  # killed after a round, resumed and killed after another
         number = max((int(path.name.removeprefix("round-")) for path in rounds_in(output, 0)), default=0) + 1
