@@ -1,5 +1,6 @@
 """The command itself: exit codes, one-line errors, and what is imported for it."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,20 @@ def test_light_commands_load_neither_torch_nor_flower() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_a_command_that_trains_does_not_load_torchs_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE", raising=False)
+    program = "import sys; from clinfed.cli import main; main(['config']); import peft; "
+    program += "print('bitsandbytes' in sys.modules, 'torch._inductor.compile_fx' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True False"
+
+
+def test_what_a_user_says_of_torchs_compiler_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "0")
+    assert main(["config"]) == 0
+    assert os.environ["TORCHDYNAMO_DISABLE"] == "0"
 
 
 def test_a_simulated_clinics_own_line_replaces_what_the_server_may_know(tmp_path: Path) -> None:
