@@ -11,10 +11,10 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation import hits, small_cells
+from clinfed.evaluation import hits, kept, small_cells, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
-from clinfed.home import hits_file
+from clinfed.home import kept_file
 from clinfed.probes.memory import peak_memory
 
 if TYPE_CHECKING:
@@ -103,11 +103,13 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing, replicates=replicates)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
+    beside: dict[str, Mapping[str, Collection[Span]]] = {}
     if closing:
-        counts |= _lexicons(warm, clinic, notes, replicates=replicates)
-        _keep_hits(warm, clinic, state, notes, predicted)
-        joined = _joined(warm, clinic, state, notes, predicted)
-        counts |= against_both(warm, clinic, protocol.JOINED, notes, joined, closing=True, replicates=replicates)
+        beside = {**_lexicons(warm, clinic, notes), protocol.JOINED: _joined(warm, clinic, state, notes, predicted)}
+    for system, spans in beside.items():
+        counts |= against_both(warm, clinic, system, notes, spans, closing=True, replicates=replicates)
+    if replicates and clinic.simulated and warm.run.corpus.is_public(notes):
+        _keep(clinic, state, split, notes, {hits.ADAPTER: predicted, **beside})
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
@@ -132,25 +134,30 @@ def _joined(
     return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
-def _keep_hits(
-    warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Mapping[str, Collection[Span]]
+def _keep(
+    clinic: Clinic,
+    state: AdapterState,
+    split: str,
+    notes: Sequence[Note],
+    systems: Mapping[str, Mapping[str, Collection[Span]]],
 ) -> None:
-    """Keep which gold mentions the adapter has found, here and of public notes only; a real site never does."""
-    if clinic.simulated and warm.run.corpus.is_public(notes):
-        path = hits_file(state.sha256(), clinic.name)
-        hits.write(path, hits.mentions_of(notes), {hits.ADAPTER: hits.found(notes, predicted)})
+    """Keep here what intervals by code and tests by mention need; of public notes only, and never at a real site."""
+    units = {system: unit_counts.count_units(judged(notes, spans)) for system, spans in systems.items()}
+    trees = {kept.UNITS if split == "test" else kept.VALIDATION_UNITS: unit_counts.to_json(units)}
+    if split == "test":
+        found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
+        trees[kept.HITS] = hits.to_json(hits.mentions_of(notes), found)
+    for file, tree in trees.items():
+        kept.keep(kept_file(state.sha256(), clinic.name, file), tree)
 
 
-def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note], *, replicates: bool) -> protocol.Judged:
+def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> dict[str, dict[str, list[Span]]]:
+    """Return the spans that lexicons find, by system and note id."""
     lexicons = {protocol.CLINIC_LEXICONS: warm.lexicon(clinic.name, clinic.split("train"))}
     if clinic.pooled_train is not None:
         # No clinic has the empty name: it stands for all of them.
         lexicons[protocol.POOLED_LEXICON] = warm.lexicon("", clinic.pooled_train)
-    counts: protocol.Judged = {}
-    for system, lexicon in lexicons.items():
-        predicted = {note.id: lexicon.predict(note.text) for note in notes}
-        counts |= against_both(warm, clinic, system, notes, predicted, closing=True, replicates=replicates)
-    return counts
+    return {system: {note.id: lexicon.predict(note.text) for note in notes} for system, lexicon in lexicons.items()}
 
 
 def against_both(

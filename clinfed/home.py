@@ -61,6 +61,6 @@ def clinic_secret() -> str:
     return path.read_text("utf-8")
 
 
-def hits_file(adapter_sha256: str, clinic: str) -> Path:
-    """Return where a simulated clinic keeps which mentions an adapter has found, until the run's command takes it."""
-    return clinic_folder("hits") / f"{adapter_sha256[:32]}-{hashlib.sha256(clinic.encode()).hexdigest()[:16]}.json"
+def kept_file(adapter_sha256: str, clinic: str, file: str) -> Path:
+    """Return where a simulated clinic keeps what judging an adapter gave, until the run's command takes it."""
+    return clinic_folder("kept") / f"{adapter_sha256[:32]}-{hashlib.sha256(clinic.encode()).hexdigest()[:16]}-{file}"

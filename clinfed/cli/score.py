@@ -5,7 +5,8 @@
 The kind is seen from the path: *.jsonl; *.conll; *.tsv or a folder with text_files/ (CodiEsp; as prediction the table
 alone will do); *.ann, *.txt or a folder with *.ann (BRAT). Every gold note is judged; one that the prediction lacks
 counts as predicted empty; a predicted note that gold lacks is a mistake. With --json: micro {tp, fp, fn, precision,
-recall, f1}, macro, by_language, interval (95% of micro-F1), and by_clinic and bands as in a run record.
+recall, f1}, macro, by_language, by_clinic and bands as in a run record; 95% intervals of micro-F1 (interval), also in
+by_language and bands, and of macro-F1 over the codes of gold or prediction (macro_interval).
 """
 
 import argparse
@@ -21,9 +22,10 @@ from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.record import Judgement, judgement
+from clinfed.evaluation.record import Judgement, judgement, merged
 from clinfed.evaluation.report.tables import scores_table
 from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.unit_counts import ALL, GroupIntervals, count_units, groups
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -60,7 +62,13 @@ def _judge(gold: list[Note], predicted: dict[str, tuple[Span, ...]], *, replicat
     for note, each in zip(gold, judged(gold, predicted), strict=True):
         notes[note.clinic].append(each)
     counts = {clinic: count_spans(each, replicates=replicates, seed=seed) for clinic, each in notes.items()}
-    return judgement(counts or {"": SpanCounts()})
+    scores = judgement(counts or {"": SpanCounts()})
+    drawn = groups(map(count_units, notes.values()), merged(counts), replicates=replicates, seed=seed)
+    intervals = {group: GroupIntervals.of_mean([each]) for group, each in drawn.items()}
+    scores["macro_interval"] = intervals.get(ALL, GroupIntervals()).macro
+    for band, score in scores["bands"].items():
+        score["interval"] = intervals.get(f"codes {band}", GroupIntervals()).micro
+    return scores
 
 
 def _read(path: Path, *, skip_bad: bool) -> list[Note]:

@@ -9,9 +9,9 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import FOLDER, Resources, simulate
 from clinfed.errors import UserError
-from clinfed.evaluation import hits, tracking
+from clinfed.evaluation import kept, tracking
 from clinfed.evaluation import record as records
-from clinfed.home import clinic_folder, hits_file, runs_folder
+from clinfed.home import clinic_folder, kept_file, runs_folder
 from configs import Run, absolute_paths, load, resolved, to_overrides
 from configs.overrides import parse
 from server import checkpoints
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if folder := interrupted(shown):
             print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
-    collect_hits(path)
+    collect_kept(path)
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
@@ -74,11 +74,12 @@ def as_resumed(overrides: Sequence[str]) -> list[str]:
     return [f"{key}={value}" for key, value in parse(merged).items()]
 
 
-def collect_hits(path: Path) -> None:
-    """Put what this machine's simulated clinics have kept of a run's hits beside its record."""
+def collect_kept(path: Path) -> None:
+    """Put what this machine's simulated clinics have kept of judging a run's adapter beside its record."""
     record = records.read(path)
-    files = {clinic: hits_file(record["adapter_sha256"], clinic) for clinic in record["manifest"]}
-    hits.collect(path.parent, files)
+    for file in kept.FILES:
+        clinics = {clinic: kept_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
+        kept.collect(path.with_name(file), clinics)
 
 
 def interrupted(shown: Sequence[str]) -> Path | None:

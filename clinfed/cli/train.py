@@ -20,7 +20,7 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, collect_hits, refuse_missing_paths
+from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_missing_paths
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
@@ -96,7 +96,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     records.write_counts(folder / records.COUNTS, recorder.counts)
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
     records.write(folder / "record.json", record)
-    collect_hits(folder / "record.json")
+    collect_kept(folder / "record.json")
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
 

@@ -14,6 +14,7 @@ Source: Hanley and MacGibbon 2006, Creating non-parametric bootstrap samples usi
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -31,13 +32,15 @@ class Interval(NamedTuple):
     high: float
 
 
+@lru_cache(maxsize=4096)  # every system and gold asks again for the same units
 def unit_weights(unit: str, *, replicates: int, seed: int, clinic: str = "") -> NDArray[np.int64]:
     """Return how often a unit is drawn in each replicate.
 
-    Shapes: (B,) int64.
+    Shapes: (B,) int64, read-only.
     """
     key = hashlib.sha256(f"bootstrap\0{seed}\0{clinic}\0{unit}".encode()).digest()
     weights: NDArray[np.int64] = np.random.default_rng(int.from_bytes(key[:16], "little")).poisson(1.0, replicates)
+    weights.flags.writeable = False
     return weights
 
 
@@ -62,7 +65,7 @@ def f1_interval(replicates: Replicates, level: float = 0.95) -> Interval:
 
     Shapes: replicates (B, 3).
     """
-    return percentiles(_f1(replicates), level)
+    return percentiles(f1s(replicates), level)
 
 
 def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.95) -> Interval:
@@ -72,7 +75,7 @@ def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.9
     """
     if len(ours) != len(theirs):
         raise ValueError(f"{len(ours)} and {len(theirs)} replicates cannot be paired: judge with the same number")
-    return percentiles(_f1(ours) - _f1(theirs), level)
+    return percentiles(f1s(ours) - f1s(theirs), level)
 
 
 def mean_f1(runs: Sequence[Replicates]) -> NDArray[np.float64]:
@@ -80,15 +83,16 @@ def mean_f1(runs: Sequence[Replicates]) -> NDArray[np.float64]:
 
     Shapes: R runs of (B, 3); returns (B,).
     """
-    averaged: NDArray[np.float64] = np.mean([_f1(rows) for rows in runs], axis=0)
+    averaged: NDArray[np.float64] = np.mean([f1s(rows) for rows in runs], axis=0)
     return averaged
 
 
-def _f1(replicates: Replicates) -> NDArray[np.float64]:
+def f1s(replicates: Replicates) -> NDArray[np.float64]:
+    """Return each replicate's F1, 0 where nothing was drawn. Shapes: replicates (B, 3); returns (B,)."""
     tp, fp, fn = replicates.T
     whole = 2 * tp + fp + fn
-    f1: NDArray[np.float64] = np.divide(2 * tp, whole, out=np.zeros(len(replicates)), where=whole > 0)
-    return f1
+    found: NDArray[np.float64] = np.divide(2 * tp, whole, out=np.zeros(len(replicates)), where=whole > 0)
+    return found
 
 
 def percentiles(values: NDArray[np.float64], level: float = 0.95) -> Interval:

@@ -4,6 +4,7 @@ A system's F1 is the mean over its seeds, each from its own merged counts. Its i
 bootstrap replicates of the patients; the seeds' own spread stands beside it as smallest and largest.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,20 +15,28 @@ from numpy.typing import NDArray
 from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import merged
+from clinfed.evaluation.unit_counts import GroupIntervals, GroupReplicates, UnitCounts, groups
 
 
 @dataclass(frozen=True)
 class System:
-    """One system's merged counts on the same notes, a judgement for each seed; clinics: the same by clinic."""
+    """One system's merged counts on the same notes, a judgement for each seed; clinics: the same by clinic.
+
+    units: each seed's counts by clinic and unit, or none at all: only of invented and public notes are any kept.
+    """
 
     name: str
     runs: Sequence[SpanCounts]
     clinics: Sequence[Mapping[str, SpanCounts]] = ()
+    units: Sequence[Mapping[str, UnitCounts]] = ()
 
     @classmethod
-    def of_clinics(cls, name: str, clinics: Sequence[Mapping[str, SpanCounts]]) -> "System":
-        """Return the system that each seed's clinics have judged."""
-        return cls(name, [merged(each) for each in clinics], clinics)
+    def of_clinics(
+        cls, name: str, clinics: Sequence[Mapping[str, SpanCounts]], units: Sequence[Mapping[str, UnitCounts]] = ()
+    ) -> "System":
+        """Return the system that each seed's clinics have judged; with units only where all of them have kept some."""
+        whole = len(units) == len(clinics) and all(u.keys() >= c.keys() for u, c in zip(units, clinics, strict=True))
+        return cls(name, [merged(each) for each in clinics], clinics, units if whole else ())
 
     def f1(self, language: str | None = None) -> float:
         """Return the mean micro-F1 over seeds. Raises: ZeroDivisionError for a language that no run has."""
@@ -46,6 +55,18 @@ class System:
     def interval(self, language: str | None = None) -> Interval:
         """Return the 95% interval of the mean over seeds."""
         return percentiles(self.f1_replicates(language))
+
+    def group_intervals(self, group: str) -> GroupIntervals:
+        """Return the 95% intervals of a group of codes, named as in unit_counts.groups: of micro- and of macro-F1."""
+        return self._group_intervals.get(group, GroupIntervals())
+
+    @cached_property
+    def _group_intervals(self) -> Mapping[str, GroupIntervals]:
+        drawn: defaultdict[str, list[GroupReplicates]] = defaultdict(list)
+        for whole, clinics, units in zip(self.runs, self.clinics, self.units, strict=False):
+            for group, scores in groups((units[name] for name in clinics), whole).items():
+                drawn[group].append(scores)
+        return {group: GroupIntervals.of_mean(runs) for group, runs in drawn.items()}
 
     def minus(self, other: "System") -> tuple[float, Interval]:
         """Return this F1 minus the other's with its paired interval; both judged on the same notes."""

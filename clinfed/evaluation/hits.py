@@ -1,25 +1,23 @@
 """Hits: which gold mentions a system has found, one bit a mention, for McNemar's test of two systems.
 
-A bit a mention is more than a real clinic may let go: hits are kept for invented and public corpora only, and never
-travel. A simulated clinic writes its bits beside its other private files, under the adapter's hash; the command that
-started the run puts them into the run's folder.
+A bit a mention is more than a real clinic may let go: hits are kept for invented and public corpora only (kept.py).
 
 Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages; the
 exact two-sided form is the binomial test of the discordant mentions against one half.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clinfed.corpus.note import Note, Span
+from clinfed.evaluation import kept
 
-FILE = "hits.json"
 ADAPTER = "adapter"  # what the run's own system is called here, wherever it was trained
 
 Bits = NDArray[np.bool_]
@@ -80,29 +78,17 @@ def mentions_of(notes: Iterable[Note]) -> str:
     return digest.hexdigest()
 
 
-def write(path: Path, mentions: str, bits: Mapping[str, Bits]) -> None:
-    """Write one clinic's hits: eight mentions a byte, in hexadecimal digits."""
+def to_json(mentions: str, bits: Mapping[str, Bits]) -> dict[str, Any]:
+    """Return one clinic's hits as they are kept: eight mentions a byte, in hexadecimal digits."""
     systems = {system: np.packbits(each).tobytes().hex() for system, each in bits.items()}
-    path.write_text(json.dumps({"mentions": mentions, "count": len(next(iter(bits.values()))), "systems": systems}))
-
-
-def collect(folder: Path, clinics: Mapping[str, Path]) -> bool:
-    """Move clinics' hits into a run's folder; return whether any clinic had some."""
-    there = {clinic: path for clinic, path in clinics.items() if path.is_file()}
-    if there:
-        tree = {clinic: json.loads(path.read_text()) for clinic, path in sorted(there.items())}
-        (folder / FILE).write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
-    for path in there.values():
-        path.unlink()
-    return bool(there)
+    return {"mentions": mentions, "count": len(next(iter(bits.values()))), "systems": systems}
 
 
 def read(folder: Path) -> Hits | None:
     """Return a run's hits, None where none were kept."""
-    path = folder / FILE
-    if not path.is_file():
+    tree = kept.read(folder / kept.HITS)
+    if not tree:
         return None
-    tree = json.loads(path.read_text(encoding="utf-8"))
     return Hits(
         {clinic: each["mentions"] for clinic, each in tree.items()},
         {clinic: _unpacked(each["systems"], each["count"]) for clinic, each in tree.items()},

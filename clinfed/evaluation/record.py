@@ -7,7 +7,7 @@ patient's. A later reader may rely on `schema`, which grows by one whenever a ke
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
@@ -30,7 +30,7 @@ class Score(TypedDict):
     precision: float
     recall: float
     f1: float
-    interval: NotRequired[list[float] | None]
+    interval: NotRequired[Sequence[float] | None]
 
 
 class Judgement(TypedDict):
@@ -38,6 +38,7 @@ class Judgement(TypedDict):
 
     micro: Score
     macro: dict[str, float]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
+    macro_interval: NotRequired[Sequence[float] | None]  # of the first; only where notes and not counts are at hand
     by_language: dict[str, Score]  # language of the note
     by_clinic: dict[str, Score]
     # Codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"; sites do not name "other".

@@ -56,8 +56,14 @@ def test_any_two_kinds_give_the_same_scores(files: Path, capsys: pytest.CaptureF
     assert found["macro"] == {"gold_or_predicted": pytest.approx(1.5 / 4), "gold": pytest.approx(1.5 / 3)}
     assert found["by_language"]["ca"]["fn"] == 1
     assert found["by_clinic"]["north"]["f1"] == pytest.approx(1 / 2)
-    low, high = found["interval"]
-    assert low < 0.5 < high
+    for f1, (low, high) in ((0.5, found["interval"]), (0.375, found["macro_interval"])):
+        assert low < f1 < high
+    # The band of gold's three codes: 2 of 5, none wrong.
+    band = found["bands"]["1-4"]
+    assert band["f1"] == pytest.approx(4 / 7)
+    right = [replace(note, spans=tuple(span for span in note.spans if span.code != "J46")) for note in PREDICTED]
+    write_jsonl(right, files / "without_j46.jsonl")
+    assert band["interval"] == scored(capsys, files / gold, files / "without_j46.jsonl")["interval"]
 
 
 def test_codiesp_is_judged_from_its_table_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -105,6 +111,7 @@ def test_without_json_a_table_is_printed(files: Path, capsys: pytest.CaptureFixt
     head, row = capsys.readouterr().out.splitlines()
     assert head.split()[:4] == ["system", "P", "R", "F1"]
     assert ".667  .400  .500 [" in row
+    assert " .375 [" in row
 
 
 def refused(capsys: pytest.CaptureFixture[str], gold: Path, pred: Path) -> str:

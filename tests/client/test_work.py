@@ -11,7 +11,7 @@ import pytest
 from client.clinic import Clinic, read_site
 from client.site import Site
 from client.warm import Warm
-from client.work import against_both, train_round
+from client.work import against_both, judge, train_round
 from clinfed import protocol
 from clinfed.adapters.weights import read_state
 from clinfed.corpus.note import Note, Span
@@ -105,6 +105,21 @@ def test_a_sites_secret_is_drawn_once_and_stays_private(monkeypatch: pytest.Monk
         assert (home / "clinic" / "secret").stat().st_mode & 0o077 == 0
     assert drawn[0] != drawn[1]
     assert min(map(len, drawn)) == 32
+
+
+def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_see(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    warm = Warm(["corpus.patients=8", "adapter.r=4"])
+    simulated = warm.simulation(2).clinic(0, 1.0)
+    site = replace(simulated, pooled_train=None, bootstrap_key="secret", _splits={})
+    state = read_state(warm.tagger(len(site.codes)))
+    for clinic, files in ((site, 0), (simulated, 2)):  # hits and counts by patient
+        judged = judge(warm, clinic, state, "test", closing=True, replicates=True)
+        assert (protocol.JOINED, protocol.ALL_GOLD) in judged.counts
+        assert len([*(tmp_path / "clinic").glob("kept/*")]) == files
+    assert (tmp_path / "clinic" / "kept").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedrows"])

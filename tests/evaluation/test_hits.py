@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation import hits
+from clinfed.evaluation import hits, kept
 from clinfed.evaluation.hits import ADAPTER, McNemar, mcnemar
 
 A, B = Span(((0, 3),), "I10"), Span(((5, 8),), "E11.9")
@@ -54,17 +54,13 @@ def test_a_mention_is_found_where_place_and_code_are_right() -> None:
     assert hits.found(reversed(NOTES), {"n1": [B]}).tolist() == [False, True, False]
 
 
-def test_what_is_written_is_read_and_the_clinics_own_files_are_gone(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
+def test_what_is_kept_is_read(tmp_path: Path) -> None:
     found = {"ca": bits(*[1, 0, 1] * 5), "es": bits(0, 1)}
-    files = {clinic: tmp_path / f"{clinic}.json" for clinic in found}
     for clinic, each in found.items():
-        hits.write(files[clinic], f"digest-{clinic}", {ADAPTER: each})
-    assert hits.read(run) is None
-    assert hits.collect(run, files | {"without": tmp_path / "none.json"})
-    assert not any(path.exists() for path in files.values())
-    read = hits.read(run)
+        kept.keep(tmp_path / clinic, hits.to_json(f"digest-{clinic}", {ADAPTER: each}))
+    assert hits.read(tmp_path) is None
+    kept.collect(tmp_path / kept.HITS, {clinic: tmp_path / clinic for clinic in found})
+    read = hits.read(tmp_path)
     assert read is not None
     assert read.of(ADAPTER).tolist() == [*found["ca"], *found["es"]]
     assert read.mentions == {"ca": "digest-ca", "es": "digest-es"}

@@ -77,11 +77,11 @@ def kill_after_a_round(home: Path, arguments: list[str], victim: str, rng: rando
 
 
 def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
-    world: Any, short: Path, finish: Callable[..., Any]
+    world: Any, short: Path, finish: Callable[..., Any], run_locally: Any
 ) -> None:
     rng = random.Random(20260101)
     overrides = [*world.overrides, f"rounds={ROUNDS}"]
-    whole = finish("clinfed", "simulate", "--json", *overrides, home=short / "whole", cwd=short, environment={})
+    whole, _ = run_locally(overrides)
     home = short / "killed"
     arguments = overrides
     for victim in VICTIMS:
@@ -92,11 +92,11 @@ def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
         arguments = [f"resume={folder.name}"]
     resumed = finish("clinfed", "simulate", "--json", *arguments, home=home, cwd=short, environment={})
     assert resumed.code == 0, resumed.err
-    for each in (whole, resumed):  # else another adapter is no wonder
-        assert [entry["refused"] for entry in each.record["rounds"]] == [[]] * ROUNDS
-        assert [entry["loss"] for entry in each.record["rounds"]] == [entry["loss"] for entry in whole.record["rounds"]]
-    assert resumed.json["adapter_sha256"] == whole.json["adapter_sha256"]
-    assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(e) for e in whole.record["rounds"]]
+    for each in (whole, resumed.record):  # else another adapter is no wonder
+        assert [entry["refused"] for entry in each["rounds"]] == [[]] * ROUNDS
+        assert [entry["loss"] for entry in each["rounds"]] == [entry["loss"] for entry in whole["rounds"]]
+    assert resumed.json["adapter_sha256"] == whole["adapter_sha256"]
+    assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(entry) for entry in whole["rounds"]]
     assert len(resumed.record["resumed_after"]) == len(VICTIMS)
 
 

@@ -17,9 +17,10 @@ from clinfed.evaluation.report.pairs import (
 )
 from clinfed.evaluation.report.results import LEXICONS, Finished, Result
 from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction, listed
+from clinfed.evaluation.unit_counts import ALL
 
 MB = 1e6  # bytes
-SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1")
+SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1", "macro low", "macro high")
 COSTS = (
     *("trainable_parameters", "training_s", "documents_per_s", "inference_documents_per_s"),
     *("training_peak_bytes", "inference_peak_bytes"),
@@ -36,6 +37,7 @@ class Score:
     micro_f1: float
     interval: Interval | None  # of the micro-F1
     macro_f1: float
+    macro_interval: Interval | None
 
 
 def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) -> Table:
@@ -89,7 +91,6 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     system, runs = result.system, list(result.runs.values())
     scores = system.by_seed()
     validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
-    macro = [run.adapter.macro("gold_or_predicted") for run in runs]
     probes = [run.record["probes"] for run in runs]
     inferred = [speed for each in probes if (speed := each.get("inference_documents_per_s"))]  # older versions: none
     return [
@@ -101,7 +102,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         *_language_cells(system, languages),
         _worst_cell(system),
         *_frequency_cells(system),
-        fraction(_mean(macro)),
+        _macro_cell(system),
         fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
         f"{probes[0]['trainable_parameters']:,.0f}",
         f"{_mean(each['training_s'] for each in probes):.0f}",
@@ -130,6 +131,12 @@ def _frequency_cells(system: System) -> list[str]:
     return [fraction(found[band][0]) if band in found else "-" for band in FREQUENCIES]
 
 
+def _macro_cell(system: System) -> str:
+    macro = _mean(run.macro("gold_or_predicted") for run in system.runs)
+    spread = system.group_intervals(ALL).macro
+    return bracketed(macro, spread) if spread else fraction(macro)
+
+
 def _by_frequency(system: System) -> dict[str, tuple[float, float]]:
     """Return the mean micro- and macro-F1 over the codes of those of FREQUENCIES that gold has codes of."""
     by_band = [run.codes_by_band() for run in system.runs]
@@ -146,9 +153,14 @@ def _by_frequency(system: System) -> dict[str, tuple[float, float]]:
 
 def worst_clinic(system: System) -> System | None:
     """Return each seed's clinic of the lowest F1, of those that have gold mentions; None where none has."""
-    judged = [[each for each in clinics.values() if each.micro().support] for clinics in system.clinics]
-    lowest = [min(found, key=lambda each: each.micro().f1) for found in judged if found]
-    return System("worst clinic", lowest) if lowest else None
+    lowest, units = [], []
+    for number, clinics in enumerate(system.clinics):
+        judged = [name for name in clinics if clinics[name].micro().support]
+        if judged:
+            worst = min(judged, key=lambda name: clinics[name].micro().f1)
+            lowest.append({worst: clinics[worst]})
+            units += [{worst: each[worst]} for each in system.units[number : number + 1]]
+    return System.of_clinics("worst clinic", lowest, units) if lowest else None
 
 
 def _worst_cell(system: System) -> str:
@@ -177,8 +189,7 @@ def _counted(system: System, languages: Sequence[str], *, width: int) -> list[st
     cells.append(f"{fraction(min(scores))}-{fraction(max(scores))}")
     cells += [*_language_cells(system, languages), _worst_cell(system)]
     cells += _frequency_cells(system)
-    cells.append(fraction(sum(run.macro("gold_or_predicted") for run in system.runs) / len(system.runs)))
-    return [*cells, *["-"] * (width - len(cells))]
+    return [*cells, _macro_cell(system), *["-"] * (width - len(cells) - 1)]
 
 
 def _gap(finished: Sequence[Result]) -> list[str]:
@@ -232,11 +243,13 @@ def scores(result: Result) -> list[Score]:
 def _scores(split: str, system: System) -> list[Score]:
     def score(of: str, judged: System, language: str | None = None) -> Score:
         macro = _mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
-        return Score(split, of, judged.f1(language), judged.interval(language), macro)
+        spread = judged.group_intervals(language or ALL).macro
+        return Score(split, of, judged.f1(language), judged.interval(language), macro, spread)
 
     found = [score("all", system), *(score(language, system, language) for language in sorted(system.languages))]
     for band, (micro, macro) in _by_frequency(system).items():
-        found.append(Score(split, f"codes {band}", micro, None, macro))  # replicates are not counted by code
+        spread = system.group_intervals(f"codes {band}")
+        found.append(Score(split, f"codes {band}", micro, spread.micro, macro, spread.macro))
     lowest = worst_clinic(system)
     return [*found, score("worst clinic", lowest)] if lowest else found
 
@@ -248,8 +261,9 @@ def score_rows(results: Sequence[Result]) -> list[list[str]]:
     found += [(system.name, each) for system in _without_training(finished) for each in _scores("test", system)]
     rows = []
     for name, each in found:
-        spread = [fraction(bound) for bound in each.interval] if each.interval else ["", ""]
-        rows.append([name, each.split, each.of, fraction(each.micro_f1), *spread, fraction(each.macro_f1)])
+        rows.append([name, each.split, each.of])
+        for f1, interval in ((each.micro_f1, each.interval), (each.macro_f1, each.macro_interval)):
+            rows[-1] += [fraction(f1), *map(fraction, interval or ())] if interval else [fraction(f1), "", ""]
     return rows
 
 

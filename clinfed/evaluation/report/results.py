@@ -6,11 +6,14 @@ from functools import cached_property
 from pathlib import Path
 
 from clinfed.errors import UserError
+from clinfed.evaluation import unit_counts
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.hits import Hits
+from clinfed.evaluation.hits import ADAPTER, Hits
 from clinfed.evaluation.hits import read as read_hits
+from clinfed.evaluation.kept import UNITS, VALIDATION_UNITS
 from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, RunRecord, merged, read, read_counts
+from clinfed.evaluation.unit_counts import UnitCounts
 
 ALL = "all"  # gold
 ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
@@ -26,6 +29,8 @@ class Finished:
     counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
     hits: Hits | None = None  # of invented and public corpora only
     validated: Mapping[tuple[str, str], Mapping[str, SpanCounts]] = field(default_factory=dict)
+    # Split -> system -> clinic; of invented and public corpora only.
+    units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
@@ -35,7 +40,9 @@ class Finished:
             raise UserError(f"{path}: the run had no test note to be judged on, expected some; take more patients")
         validation = path.with_name(VALIDATION_COUNTS)  # older versions kept none
         validated = read_counts(validation) if validation.is_file() else {}
-        return cls(read(path), counts, read_hits(path.parent), validated)
+        files = {"test": UNITS, "validation": VALIDATION_UNITS}
+        units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
+        return cls(read(path), counts, read_hits(path.parent), validated, units)
 
     @cached_property
     def adapter(self) -> SpanCounts:
@@ -51,6 +58,10 @@ class Finished:
         """Return the trained adapter's counts on "test" or "validation" against all gold, by clinic; {} of none."""
         counts = self.counts if split == "test" else self.validated
         return next((counts[name, ALL] for name in ADAPTERS if (name, ALL) in counts), {})
+
+    def by_unit(self, split: str, system: str = ADAPTER) -> Mapping[str, UnitCounts]:
+        """Return a system's counts by clinic and unit, {} where none were kept."""
+        return self.units.get(split, {}).get(system, {})
 
 
 @dataclass(frozen=True)
@@ -69,13 +80,13 @@ class Result:
     @cached_property
     def system(self) -> System:
         """Return the counts of the seeds that are finished."""
-        return System.of_clinics(self.name, [run.by_clinic("test") for run in self.runs.values()])
+        return self._adapter("test")
 
     @cached_property
     def validation(self) -> System | None:
         """Return the same on validation notes after the last round, None unless all runs have kept those counts."""
-        clinics = [run.by_clinic("validation") for run in self.runs.values()]
-        return System.of_clinics(self.name, clinics) if clinics and all(clinics) else None
+        system = self._adapter("validation")
+        return system if system.clinics and all(system.clinics) else None
 
     @cached_property
     def joined(self) -> System | None:
@@ -88,6 +99,14 @@ class Result:
         found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
         return {name: system for name, system in found.items() if system is not None}
 
+    def _adapter(self, split: str) -> System:
+        runs = self.runs.values()
+        return System.of_clinics(
+            self.name, [run.by_clinic(split) for run in runs], [run.by_unit(split) for run in runs]
+        )
+
     def _beside(self, key: str, name: str) -> System | None:
-        clinics = [run.counts[key, ALL] for run in self.runs.values() if (key, ALL) in run.counts]
-        return System.of_clinics(name, clinics) if clinics and len(clinics) == len(self.runs) else None
+        runs = self.runs.values()
+        clinics = [run.counts[key, ALL] for run in runs if (key, ALL) in run.counts]
+        units = [run.by_unit("test", key) for run in runs]
+        return System.of_clinics(name, clinics, units) if clinics and len(clinics) == len(self.runs) else None

@@ -136,14 +136,16 @@ def _counted(reasons: Mapping[str, int]) -> str:
 
 
 def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
-    micro, interval = scores["micro"], scores["interval"]
-    spread = f" [{fraction(interval[0])}, {fraction(interval[1])}]" if interval else ""
+    def cell(f1: float, interval: Sequence[float] | None) -> str:
+        return bracketed(f1, interval) if interval else fraction(f1)
+
+    micro = scores["micro"]
     by_language = scores["by_language"]
     return [
         fraction(micro["precision"]),
         fraction(micro["recall"]),
-        fraction(micro["f1"]) + spread,
-        fraction(scores["macro"]["gold_or_predicted"]),
+        cell(micro["f1"], scores["interval"]),
+        cell(scores["macro"]["gold_or_predicted"], scores.get("macro_interval")),
         fraction(scores["macro"]["gold"]),
         *(fraction(by_language[each]["f1"]) if each in by_language else "-" for each in languages),
         worst_clinic(scores["by_clinic"]),

@@ -1,0 +1,158 @@
+"""Intervals by code: replicates are what judging the drawn patients' notes gives; kept where anyone may see them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clinfed.corpus.note import Span
+from clinfed.evaluation import kept, unit_counts
+from clinfed.evaluation.bootstrap import unit_weights
+from clinfed.evaluation.comparison import System
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.report.comparison import worst_clinic
+from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.unit_counts import ALL, GroupIntervals, UnitCounts, count_units, groups, total
+
+CODES = ("I10", "J00", "E11", "R05", "K29")
+B = 200
+
+
+def judged_notes(patients: int, seed: int) -> list[JudgedNote]:
+    """Return two notes of each patient, one of each language, some of whose mentions are missed or invented."""
+    rng = np.random.default_rng(seed)
+    frequency = np.array([20, 8, 4, 2, 1]) / 35
+
+    def spans() -> frozenset[Span]:
+        return frozenset(Span(((place, place + 1),), str(rng.choice(CODES, p=frequency))) for place in range(6))
+
+    def note(patient: int, language: str) -> JudgedNote:
+        gold, other = sorted(spans()), sorted(spans())
+        predicted = [span if rng.random() < 0.6 else wrong for span, wrong in zip(gold, other, strict=True)]
+        return JudgedNote(f"p{seed}-{patient}", language, frozenset(gold), frozenset(predicted[rng.integers(3) :]))
+
+    return [note(patient, language) for patient in range(patients) for language in ("ca", "es")]
+
+
+def drawn(notes: list[JudgedNote], replicate: int) -> list[JudgedNote]:
+    """Return each note as often as its patient is drawn in a replicate, as another patient's each time."""
+    found = []
+    for note in notes:
+        times = unit_weights(note.unit, replicates=B, seed=0)[replicate]
+        found += [replace(note, unit=f"{note.unit}, drawn {number}") for number in range(times)]
+    return found
+
+
+def test_together_the_units_are_what_counting_the_spans_gives() -> None:
+    notes = judged_notes(12, seed=1)
+    assert total(count_units(notes)) == count_spans(notes, replicates=0).by_code
+    assert count_units(notes).keys() == {note.unit for note in notes}
+
+
+def test_a_replicate_is_the_judgement_of_the_notes_that_it_draws() -> None:
+    notes = judged_notes(12, seed=2)
+    whole = count_spans(notes, replicates=0)
+    bands = whole.codes_by_band()
+    found = groups([count_units(notes)], whole, replicates=B)
+    assert found.keys() == {ALL, "ca", "es", *(f"codes {band}" for band, codes in bands.items() if codes)}
+    assert sum(name.startswith("codes") for name in found) >= 3
+    for replicate in range(0, B, 10):
+        again = count_spans(drawn(notes, replicate), replicates=0)
+        assert found[ALL].macro[replicate] == pytest.approx(again.macro())
+        assert found[ALL].micro[replicate] == pytest.approx(again.micro().f1)
+        for language in ("ca", "es"):
+            assert found[language].macro[replicate] == pytest.approx(again.macro(language=language))
+        for band, codes in bands.items():
+            if codes:  # by their support in all notes, not in those drawn
+                there = [counts for code, counts in again.codes().items() if code in codes]
+                mean = sum(each.f1 for each in there) / max(1, len(there))
+                assert found[f"codes {band}"].macro[replicate] == pytest.approx(mean)
+                assert found[f"codes {band}"].micro[replicate] == pytest.approx(sum(there, Counts()).f1)
+
+
+def test_micro_f1_has_the_replicates_that_travel() -> None:
+    notes = judged_notes(12, seed=3)
+    whole = count_spans(notes, replicates=B)
+    found = groups([count_units(notes)], whole, replicates=B)
+    for group, language in ((ALL, None), ("ca", "ca"), ("es", "es")):
+        rows = whole.summed(language)
+        assert found[group].micro == pytest.approx([Counts(*row).f1 for row in rows.tolist()])
+
+
+def test_clinics_add_up_to_their_pooled_notes() -> None:
+    north, south = judged_notes(9, seed=4), judged_notes(5, seed=5)
+    whole = count_spans(north + south, replicates=0)
+    apart = groups([count_units(north), count_units(south)], whole, replicates=B)
+    for group, pooled in groups([count_units(north + south)], whole, replicates=B).items():
+        assert np.array_equal(apart[group].micro, pooled.micro)
+        assert np.array_equal(apart[group].macro, pooled.macro)
+
+
+def test_a_replicate_without_any_patient_of_a_band_scores_nothing_in_it() -> None:
+    [one] = [note for note in judged_notes(1, seed=6) if note.language == "ca"]
+    found = groups([count_units([one])], count_spans([one], replicates=0), replicates=B)
+    without = unit_weights(one.unit, replicates=B, seed=0) == 0
+    assert 0 < without.sum() < B
+    assert (found[ALL].macro[without] == 0).all()
+    assert np.unique(found[ALL].macro[~without]).size == 1
+
+
+def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path: Path) -> None:
+    tables = {name: count_units(judged_notes(3, seed)) for seed, name in enumerate(("north", "south"))}
+    for name, table in tables.items():
+        kept.keep(tmp_path / name, unit_counts.to_json({"adapter": table}))
+    target = tmp_path / kept.UNITS
+    assert unit_counts.read(target) == {}
+    clinics = {name: tmp_path / name for name in ("south", "north", "without")}
+    kept.collect(target, clinics)
+    assert unit_counts.read(target) == {"adapter": tables}
+    assert [*tmp_path.iterdir()] == [target]
+    kept.collect(target, clinics)  # nothing new: what was taken before stays
+    assert unit_counts.read(target) == {"adapter": tables}
+
+
+def system(*runs: Mapping[str, list[JudgedNote]], keep: bool = True) -> System:
+    counts = [{name: count_spans(notes, replicates=B) for name, notes in run.items()} for run in runs]
+    units: list[Mapping[str, UnitCounts]] = [{name: count_units(notes) for name, notes in run.items()} for run in runs]
+    return System.of_clinics("federated", counts, units if keep else [])
+
+
+def test_the_interval_of_a_mean_over_seeds_is_narrower_than_those_of_its_seeds() -> None:
+    runs = [{"north": judged_notes(20, seed)} for seed in (7, 8)]  # other patients: independent
+    widths = []
+    for each in (system(runs[0]), system(runs[1]), system(*runs)):
+        low, high = each.group_intervals(ALL).macro or (0, 0)
+        widths.append(high - low)
+    assert 0 < widths[2] < 0.9 * min(widths[:2])
+
+
+def test_without_every_clinics_units_in_every_seed_there_is_no_interval() -> None:
+    run = {"north": judged_notes(4, 9), "south": judged_notes(4, 10)}
+    assert system(run).group_intervals("ca").macro is not None
+    assert system(run).group_intervals("codes 100+") == GroupIntervals()  # no such code
+    assert system(run, keep=False).group_intervals("ca") == GroupIntervals()
+    counts = [{name: count_spans(notes, replicates=B) for name, notes in run.items()}] * 2
+    both = {name: count_units(notes) for name, notes in run.items()}
+    for units in ([both], [both, {"north": both["north"]}], [both, {}]):
+        assert System.of_clinics("federated", counts, units).group_intervals("ca") == GroupIntervals()
+    # A clinic whose answer was left out may have kept its own all the same.
+    left_out = System.of_clinics("federated", [{"north": counts[0]["north"]}], [both])
+    alone = System.of_clinics("alone", [{"north": counts[0]["north"]}], [{"north": both["north"]}])
+    assert left_out.group_intervals("ca") == alone.group_intervals("ca") != GroupIntervals()
+
+
+def test_the_worst_clinic_of_each_seed_has_an_interval_of_its_own() -> None:
+    runs = [{"north": judged_notes(6, seed), "south": judged_notes(6, seed + 10)} for seed in (11, 12)]
+    worst = worst_clinic(system(*runs))
+    assert worst is not None
+    names = [next(iter(clinics)) for clinics in worst.clinics]
+    again = system(*({name: run[name]} for name, run in zip(names, runs, strict=True)))
+    assert worst.group_intervals(ALL) == again.group_intervals(ALL) != GroupIntervals()
+
+
+def test_counts_alone_have_no_intervals_by_code() -> None:
+    assert System("document classifier", [SpanCounts({("ca", "I10"): Counts(1, 0, 0)})]).group_intervals(ALL) == (
+        GroupIntervals()
+    )
