@@ -103,13 +103,13 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
     counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing, replicates=replicates)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    beside: dict[str, Mapping[str, Collection[Span]]] = {}
     if closing:
-        beside = {**_lexicons(warm, clinic, notes), protocol.JOINED: _joined(warm, clinic, state, notes, predicted)}
-    for system, spans in beside.items():
-        counts |= against_both(warm, clinic, system, notes, spans, closing=True, replicates=replicates)
-    if replicates and clinic.simulated and warm.run.corpus.is_public(notes):
-        _keep(clinic, state, split, notes, {hits.ADAPTER: predicted, **beside})
+        unseen = _unseen(warm, clinic, state)
+        beside = {**_lexicons(warm, clinic, notes), protocol.JOINED: _joined(warm, clinic, unseen, notes, predicted)}
+        for system, spans in beside.items():
+            counts |= against_both(warm, clinic, system, notes, spans, closing=True, replicates=replicates)
+        if clinic.simulated and warm.run.corpus.is_public(clinic.notes):
+            _keep(clinic, state, {hits.ADAPTER: predicted, **beside}, unseen)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
@@ -121,32 +121,40 @@ def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> Predicted:
     return predict(tagger, warm.run.task, encoded, clinic.codes, warm.run.training, pad_id=pad_id)
 
 
+def _unseen(warm: Warm, clinic: Clinic, state: AdapterState) -> Predicted:
+    """Return the spans that the model, which holds the state, finds in the clinic's validation notes."""
+    of, found = warm.validated.get(clinic.name, ("", {}))
+    if of == state.sha256() or not clinic.split("validation"):
+        return found
+    return _predicted(warm, clinic, warm.encoded(clinic, "validation"))
+
+
 def _joined(
-    warm: Warm, clinic: Clinic, state: AdapterState, notes: Sequence[Note], predicted: Predicted
+    warm: Warm, clinic: Clinic, unseen: Predicted, notes: Sequence[Note], predicted: Predicted
 ) -> dict[str, frozenset[Span]]:
     """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
     lexicon = warm.own_lexicon(clinic)
-    unseen = clinic.split("validation")
-    of, found = warm.validated.get(clinic.name, ("", {}))
-    if unseen and of != state.sha256():
-        found = _predicted(warm, clinic, warm.encoded(clinic, "validation"))
-    join = Join.fit((note.spans, found[note.id], lexicon.scored(note.text)) for note in unseen)
+    known = clinic.split("validation")
+    join = Join.fit((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
     return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
 def _keep(
-    clinic: Clinic,
-    state: AdapterState,
-    split: str,
-    notes: Sequence[Note],
-    systems: Mapping[str, Mapping[str, Collection[Span]]],
+    clinic: Clinic, state: AdapterState, systems: Mapping[str, Mapping[str, Collection[Span]]], unseen: Predicted
 ) -> None:
-    """Keep here what intervals by code and tests by mention need; of public notes only, and never at a real site."""
+    """Keep here what intervals by code and tests by mention need; of public notes only, and never at a real site.
+
+    systems: what each has found in the test notes; unseen: what the adapter has found in the validation notes.
+    """
+    notes, known = clinic.split("test"), clinic.split("validation")
+    found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
     units = {system: unit_counts.count_units(judged(notes, spans)) for system, spans in systems.items()}
-    trees = {kept.UNITS if split == "test" else kept.VALIDATION_UNITS: unit_counts.to_json(units)}
-    if split == "test":
-        found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
-        trees[kept.HITS] = hits.to_json(hits.mentions_of(notes), found)
+    validated = {hits.ADAPTER: unit_counts.count_units(judged(known, unseen))}
+    trees = {
+        kept.HITS: hits.to_json(hits.mentions_of(notes), found),
+        kept.UNITS: unit_counts.to_json(units),
+        kept.VALIDATION_UNITS: unit_counts.to_json(validated),
+    }
     for file, tree in trees.items():
         kept.keep(kept_file(state.sha256(), clinic.name, file), tree)
 

@@ -63,8 +63,8 @@ def _judge(gold: list[Note], predicted: dict[str, tuple[Span, ...]], *, replicat
         notes[note.clinic].append(each)
     counts = {clinic: count_spans(each, replicates=replicates, seed=seed) for clinic, each in notes.items()}
     scores = judgement(counts or {"": SpanCounts()})
-    drawn = groups(map(count_units, notes.values()), merged(counts), replicates=replicates, seed=seed)
-    intervals = {group: GroupIntervals.of_mean([each]) for group, each in drawn.items()}
+    found = groups(map(count_units, notes.values()), merged(counts), replicates=replicates, seed=seed)
+    intervals = {name: GroupIntervals.of_mean([group]) for name, group in found.items()}
     scores["macro_interval"] = intervals.get(ALL, GroupIntervals()).macro
     for band, score in scores["bands"].items():
         score["interval"] = intervals.get(f"codes {band}", GroupIntervals()).micro

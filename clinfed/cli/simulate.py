@@ -80,6 +80,8 @@ def collect_kept(path: Path) -> None:
     for file in kept.FILES:
         clinics = {clinic: kept_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
         kept.collect(path.with_name(file), clinics)
+    if record["chosen_round"] != record["rounds"][-1]["round"]:  # of which the record has the validation scores
+        path.with_name(kept.VALIDATION_UNITS).unlink(missing_ok=True)
 
 
 def interrupted(shown: Sequence[str]) -> Path | None:

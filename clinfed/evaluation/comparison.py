@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import merged
-from clinfed.evaluation.unit_counts import GroupIntervals, GroupReplicates, UnitCounts, groups
+from clinfed.evaluation.unit_counts import Group, GroupIntervals, UnitCounts, groups
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ class System:
 
     @cached_property
     def _group_intervals(self) -> Mapping[str, GroupIntervals]:
-        drawn: defaultdict[str, list[GroupReplicates]] = defaultdict(list)
+        found: defaultdict[str, list[Group]] = defaultdict(list)
         for whole, clinics, units in zip(self.runs, self.clinics, self.units, strict=False):
-            for group, scores in groups((units[name] for name in clinics), whole).items():
-                drawn[group].append(scores)
-        return {group: GroupIntervals.of_mean(runs) for group, runs in drawn.items()}
+            for name, group in groups((units[name] for name in clinics), whole).items():
+                found[name].append(group)
+        return {name: GroupIntervals.of_mean(runs) for name, runs in found.items()}
 
     def minus(self, other: "System") -> tuple[float, Interval]:
         """Return this F1 minus the other's with its paired interval; both judged on the same notes."""

@@ -1,4 +1,4 @@
-"""What `clinfed simulate resume=` makes of a checkpoint, before anything is started."""
+"""`clinfed simulate`: what `resume=` makes of a checkpoint before anything starts; what a finished run takes along."""
 
 from pathlib import Path
 
@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from clinfed.adapters.state import AdapterState
-from clinfed.cli.simulate import as_resumed, interrupted
+from clinfed.cli.simulate import as_resumed, collect_kept, interrupted
 from clinfed.errors import UserError
+from clinfed.evaluation import kept, record
+from clinfed.home import kept_file
 from configs import load, resolved
 from server import checkpoints
 from server.checkpoints import Checkpoint
@@ -58,3 +60,20 @@ def test_an_interrupted_run_is_one_with_a_checkpoint_and_no_record(run_folder: P
     assert interrupted(["run folder: /nowhere"]) is None
     (run_folder / "record.json").write_text("{}", "utf-8")
     assert interrupted(lines) is None
+
+
+@pytest.mark.parametrize("chosen", [2, 1])
+def test_what_clinics_kept_comes_to_the_run_but_no_validation_of_another_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: int
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    run = {"adapter_sha256": "a" * 64, "manifest": {"ca": {}, "es": {}}, "rounds": [{"round": 1}, {"round": 2}]}
+    record.write(tmp_path / "record.json", {**run, "schema": record.SCHEMA, "chosen_round": chosen})
+    for file in kept.FILES:
+        kept.keep(kept_file("a" * 64, "ca", file), {"of": file})
+    collect_kept(tmp_path / "record.json")
+    validation = {} if chosen == 1 else {"ca": {"of": kept.VALIDATION_UNITS}}
+    assert kept.read(tmp_path / kept.VALIDATION_UNITS) == validation
+    for file in (kept.HITS, kept.UNITS):
+        assert kept.read(tmp_path / file) == {"ca": {"of": file}}
+    assert not [*(tmp_path / "home" / "clinic" / "kept").iterdir()]

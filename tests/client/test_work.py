@@ -111,12 +111,13 @@ def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_se
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
-    warm = Warm(["corpus.patients=8", "adapter.r=4"])
+    warm = Warm(["corpus.patients=22", "adapter.r=4"])
     simulated = warm.simulation(2).clinic(0, 1.0)
     site = replace(simulated, pooled_train=None, bootstrap_key="secret", _splits={})
     state = read_state(warm.tagger(len(site.codes)))
-    for clinic, files in ((site, 0), (simulated, 2)):  # hits and counts by patient
-        judged = judge(warm, clinic, state, "test", closing=True, replicates=True)
+    for clinic, files in ((site, 0), (simulated, 3)):  # hits; counts by patient on test and on validation
+        for split in ("validation", "test"):
+            judged = judge(warm, clinic, state, split, closing=split == "test", replicates=True)
         assert (protocol.JOINED, protocol.ALL_GOLD) in judged.counts
         assert len([*(tmp_path / "clinic").glob("kept/*")]) == files
     assert (tmp_path / "clinic" / "kept").stat().st_mode & 0o077 == 0

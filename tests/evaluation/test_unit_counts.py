@@ -54,22 +54,65 @@ def test_together_the_units_are_what_counting_the_spans_gives() -> None:
 def test_a_replicate_is_the_judgement_of_the_notes_that_it_draws() -> None:
     notes = judged_notes(12, seed=2)
     whole = count_spans(notes, replicates=0)
-    bands = whole.codes_by_band()
+    bands = {band: codes for band, codes in whole.codes_by_band().items() if codes}
     found = groups([count_units(notes)], whole, replicates=B)
-    assert found.keys() == {ALL, "ca", "es", *(f"codes {band}" for band, codes in bands.items() if codes)}
-    assert sum(name.startswith("codes") for name in found) >= 3
+    assert found.keys() == {ALL, "ca", "es", *(f"codes {band}" for band in bands)}
+    assert len(bands) >= 3
     for replicate in range(0, B, 10):
         again = count_spans(drawn(notes, replicate), replicates=0)
-        assert found[ALL].macro[replicate] == pytest.approx(again.macro())
         assert found[ALL].micro[replicate] == pytest.approx(again.micro().f1)
+        for band, codes in bands.items():  # by their support in all notes, not in those drawn
+            there = sum((counts for code, counts in again.codes().items() if code in codes), Counts())
+            assert found[f"codes {band}"].micro[replicate] == pytest.approx(there.f1)
+
+
+def test_without_a_unit_the_score_is_that_of_the_other_units_notes() -> None:
+    notes = judged_notes(12, seed=2)
+    whole = count_spans(notes, replicates=0)
+    bands = {band: codes for band, codes in whole.codes_by_band().items() if codes}
+    found = groups([count_units(notes)], whole, replicates=B)
+    assert found[ALL].macro == pytest.approx(whole.macro())
+    for unit in {note.unit for note in notes}:
+        others = count_spans([note for note in notes if note.unit != unit], replicates=0)
+        assert found[ALL].without[unit] == pytest.approx(others.macro())
         for language in ("ca", "es"):
-            assert found[language].macro[replicate] == pytest.approx(again.macro(language=language))
+            assert found[language].without[unit] == pytest.approx(others.macro(language=language))
         for band, codes in bands.items():
-            if codes:  # by their support in all notes, not in those drawn
-                there = [counts for code, counts in again.codes().items() if code in codes]
-                mean = sum(each.f1 for each in there) / max(1, len(there))
-                assert found[f"codes {band}"].macro[replicate] == pytest.approx(mean)
-                assert found[f"codes {band}"].micro[replicate] == pytest.approx(sum(there, Counts()).f1)
+            there = [counts.f1 for code, counts in others.codes().items() if code in codes]
+            expected = sum(there) / max(1, len(there))
+            assert found[f"codes {band}"].without.get(unit, found[f"codes {band}"].macro) == pytest.approx(expected)
+
+
+def test_of_codes_that_one_patient_each_has_the_macro_interval_is_that_of_a_share() -> None:
+    # Twelve patients with a code of their own each, found in eight: 2/3, with the standard error of a mean.
+    right, place = Counts(1, 0, 0), Counts(0, 0, 1)
+    units = {f"p{number}": {("ca", f"C{number}"): right if number < 8 else place} for number in range(12)}
+    whole = SpanCounts({key: counts for cells in units.values() for key, counts in cells.items()})
+    interval = GroupIntervals.of_mean([groups([units], whole, replicates=B)[ALL]]).macro
+    error = np.std([1] * 8 + [0] * 4, ddof=1) / np.sqrt(12)
+    assert interval == pytest.approx((2 / 3 - 1.96 * error, 2 / 3 + 1.96 * error), abs=1e-3)
+
+
+def test_macro_intervals_hold_the_expected_score_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(0)
+    frequency = 1 / np.arange(1, 61) ** 1.3
+    skill = np.clip(0.85 - np.arange(60) / 120 + rng.normal(0, 0.15, 60), 0, 1)
+
+    def patients() -> dict[str, dict[tuple[str, str], Counts]]:
+        def cell(code: int) -> Counts:
+            found = rng.random() < skill[code]
+            return Counts(int(found), int(rng.random() < 0.2), int(not found))
+
+        mentioned = [rng.choice(60, size=4, p=frequency / frequency.sum()) for _ in range(60)]
+        return {f"p{i}": {("ca", str(code)): cell(code) for code in codes} for i, codes in enumerate(mentioned)}
+
+    samples = [patients() for _ in range(200)]
+    scores = [groups([units], SpanCounts(total(units)), replicates=2)[ALL] for units in samples]
+    expected = np.mean([score.macro for score in scores])
+    held = [
+        low <= expected <= high for score in scores for low, high in [GroupIntervals.of_mean([score]).macro or (1, 0)]
+    ]
+    assert 0.92 <= np.mean(held) <= 0.99
 
 
 def test_micro_f1_has_the_replicates_that_travel() -> None:
@@ -87,16 +130,7 @@ def test_clinics_add_up_to_their_pooled_notes() -> None:
     apart = groups([count_units(north), count_units(south)], whole, replicates=B)
     for group, pooled in groups([count_units(north + south)], whole, replicates=B).items():
         assert np.array_equal(apart[group].micro, pooled.micro)
-        assert np.array_equal(apart[group].macro, pooled.macro)
-
-
-def test_a_replicate_without_any_patient_of_a_band_scores_nothing_in_it() -> None:
-    [one] = [note for note in judged_notes(1, seed=6) if note.language == "ca"]
-    found = groups([count_units([one])], count_spans([one], replicates=0), replicates=B)
-    without = unit_weights(one.unit, replicates=B, seed=0) == 0
-    assert 0 < without.sum() < B
-    assert (found[ALL].macro[without] == 0).all()
-    assert np.unique(found[ALL].macro[~without]).size == 1
+        assert apart[group].without == pytest.approx(pooled.without)
 
 
 def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path: Path) -> None:

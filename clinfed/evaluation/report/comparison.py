@@ -80,7 +80,7 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
     below = [
         "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: bootstrap over "
         "patients of that mean; validation: last round; codes 1-4: micro-F1 over codes with so many gold mentions; "
-        "macro: mean F1 over codes in gold or prediction.",
+        "macro: mean F1 over codes in gold or prediction, its interval by the jackknife.",
         *_gap(finished),
     ]
     below += judged_apart(finished) if finished else []
