@@ -18,7 +18,8 @@ from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
-from clinfed.evaluation.report.page import Report, ShownNote, verify
+from clinfed.evaluation.report.page import Report, ShownNote
+from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
 from configs.discovery import plugin_class
 from configs.former import completed

@@ -85,18 +85,17 @@ def groups(
 ) -> dict[str, Group]:
     """Return the groups that have any code: all, each language's, each frequency band's ("codes 1-4").
 
-    clinics: the tables that add up to `whole`, whose support decides a code's band, whoever is drawn or left out.
-    Macro-F1 is over the codes of gold or prediction, of those units that are not left out.
+    clinics: the tables that add up to `whole`, whose support decides a code's band, whoever is drawn or left out; equal
+    ids at two clinics are one unit. Macro-F1 is over the codes of gold or prediction, of units that are not left out.
     """
-    units = {unit: cells for clinic in clinics for unit, cells in clinic.items()}
+    cells = [(unit, *cell) for clinic in clinics for unit, held in clinic.items() for cell in held.items()]
 
     def group(of: str | None = None, among: Collection[str] | None = None) -> Group | None:
         chosen: dict[str, dict[str, Counts]] = {}
-        for unit, cells in units.items():
-            for (language, code), counts in cells.items():
-                if of in (None, language) and (among is None or code in among):
-                    of_unit = chosen.setdefault(unit, {})
-                    of_unit[code] = of_unit.get(code, Counts()) + counts
+        for unit, (language, code), counts in cells:
+            if of in (None, language) and (among is None or code in among):
+                of_unit = chosen.setdefault(unit, {})
+                of_unit[code] = of_unit.get(code, Counts()) + counts
         return _group(chosen, replicates, seed) if chosen else None
 
     found = {ALL: group(), **{language: group(language) for language in whole.languages}}

@@ -133,6 +133,16 @@ def test_clinics_add_up_to_their_pooled_notes() -> None:
         assert apart[group].without == pytest.approx(pooled.without)
 
 
+def test_equal_ids_at_two_clinics_are_one_unit_and_none_of_its_counts_is_lost() -> None:
+    north = judged_notes(5, seed=4)
+    south = [replace(note, unit=north[number].unit) for number, note in enumerate(judged_notes(5, seed=5))]
+    whole = count_spans(north + south, replicates=B)
+    found = groups([count_units(north), count_units(south)], whole, replicates=B)[ALL]
+    assert found.macro == pytest.approx(whole.macro())
+    assert found.micro == pytest.approx([Counts(*row).f1 for row in whole.summed().tolist()])
+    assert found.without.keys() == {note.unit for note in north}
+
+
 def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path: Path) -> None:
     tables = {name: count_units(judged_notes(3, seed)) for seed, name in enumerate(("north", "south"))}
     for name, table in tables.items():
