@@ -2,6 +2,9 @@
 
 import shutil
 import statistics
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,7 @@ pytestmark = [pytest.mark.deployment, pytest.mark.timed]
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3
-OVERHEAD_S = 10.0  # 5 on two idle cores: Flower's SuperNode looks for a message every 3 s and starts a process for it
-SLACK_S = 2.0  # 1 s on an idle machine; loading torch and a base alone takes several
+POLL_S = 3.0  # how often Flower's SuperNode looks for a message; it then starts a process for it
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,13 @@ def overheads(record: Any) -> list[float]:
     return [entry["overhead_s"] for entry in record["rounds"][:-1]]
 
 
+def imports_s() -> float:
+    """Return the seconds that imports alone take here and now: a clinic that is not warm adds more to every round."""
+    started = time.perf_counter()
+    subprocess.run([sys.executable, "-c", "import client.work, clinfed.training.model, peft"], cwd=ROOT, check=True)
+    return time.perf_counter() - started
+
+
 def test_a_warm_round_costs_little_more_than_one_that_trains_nothing(
     deployment: Any, world: Any, instant: Path
 ) -> None:
@@ -43,7 +52,8 @@ def test_a_warm_round_costs_little_more_than_one_that_trains_nothing(
     warm = deployment.record(deployment.run(config))
     at_once = deployment.record(deployment.run(config, app=instant))
     assert at_once["adapter_sha256"] != warm["adapter_sha256"]
-    print("seconds a round beyond training:", overheads(warm), "answering at once:", overheads(at_once))
+    cold = min(imports_s(), imports_s())
+    print("seconds a round beyond training:", overheads(warm), "answering at once:", overheads(at_once), "cold:", cold)
     assert (warm["base_loads"], warm["workers"]) == (2, 2)
-    assert statistics.median(overheads(warm)) <= statistics.median(overheads(at_once)) + SLACK_S
-    assert statistics.median(overheads(warm)) <= OVERHEAD_S
+    assert statistics.median(overheads(warm)) <= statistics.median(overheads(at_once)) + cold / 2
+    assert statistics.median(overheads(warm)) <= POLL_S + 2 * cold
