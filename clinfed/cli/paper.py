@@ -1,6 +1,6 @@
 """The trainable-parameter column of the reference paper, counted anew.
 
-Source: Parameter-efficient fine-tuning for joint recognition and ICD-10 linking, JAMIA Open 2025, ooaf120. Rank 256 on
+Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120. Rank 256 on
 all six linear layers of every encoder layer, no biases, and a head with one row for each of 28,999 to 29,018 BIO tags.
 """
 
