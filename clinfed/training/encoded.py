@@ -21,14 +21,14 @@ from clinfed.tasks.bio import IGNORED, OUTSIDE, tags_of, words_of
 if TYPE_CHECKING:
     from datasets import Dataset
 
-FORMAT = 2  # of the cache; another number makes old caches unreadable, never wrong
+FORMAT = 3  # of the cache; another number makes old caches unreadable, never wrong
 
 
 @dataclass(frozen=True)
 class Encoded:
     """Notes as rows of `notes` and their windows as rows of `windows`.
 
-    notes: id, unit, language, starts and ends (of words), gold and held (spans as JSON).
+    notes: id, starts and ends (of words).
     windows: note (row number), input_ids, tags (-100 where not judged), words (of the judged positions), hints (tags of
     what a lexicon found, 0 where nothing).
     lost: gold spans that tags cannot hold, counted by reason.
@@ -86,15 +86,6 @@ def encode_notes(
     return _read(folder)
 
 
-def spans_from_json(text: str) -> frozenset[Span]:
-    """Return spans from their JSON in a note's row."""
-    return frozenset(Span(tuple((s, e) for s, e in fragments), code) for fragments, code in json.loads(text))
-
-
-def _spans_to_json(spans: Sequence[Span]) -> str:
-    return json.dumps([[span.fragments, span.code] for span in sorted(spans)])
-
-
 def _key(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int, hint_key: str) -> str:
     digest = hashlib.sha256()
     parts = [FORMAT, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride, hint_key]
@@ -149,7 +140,7 @@ def rows_of(
     rows = Rows([], [], Counter())
     for note in notes:
         words = words_of(note.text)
-        tags, held, missing = tags_of(words, note.spans, code_index)
+        tags, _, missing = tags_of(words, note.spans, code_index)
         hints, _, _ = tags_of(words, hint(note), code_index)
         rows.lost.update(missing)
         for each in windows_of(
@@ -165,20 +156,9 @@ def rows_of(
                 window_tags[position], window_hints[position] = tags[word], hints[word]
             row = {"note": len(rows.notes), "input_ids": each.input_ids, "tags": window_tags, "hints": window_hints}
             rows.windows.append(row | {"words": each.words})
-        rows.notes.append(_note_row(note, words, held))
+        starts, ends = [start for start, _ in words], [end for _, end in words]
+        rows.notes.append({"id": note.id, "starts": starts, "ends": ends})
     return rows
-
-
-def _note_row(note: Note, words: Sequence[tuple[int, int]], held: Sequence[Span]) -> dict[str, Any]:
-    return {
-        "id": note.id,
-        "unit": note.unit,
-        "language": note.language,
-        "starts": [start for start, _ in words],
-        "ends": [end for _, end in words],
-        "gold": _spans_to_json(note.spans),
-        "held": _spans_to_json(held),
-    }
 
 
 def _read(folder: Path) -> Encoded:
