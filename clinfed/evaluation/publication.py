@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
+from clinfed.evaluation.record import ADAPTERS, Judgement, RoundRecord, RunRecord, Score
 from clinfed.evaluation.report.tables import SYSTEMS, fraction
 
 AUDIT_SCHEMA = 1
 SETTINGS = ("adapter", "task", "strategy", "partition")  # groups of the configuration that hold no path
 BASE = ("name", "revision", "license", "random_init", "random_seed")
-OWN = ("federated", "centralised")  # what a record calls the adapter itself
 NO_PRIVACY = (
     "None: no noise was added and no update was encrypted against the coordinator. Only adapters and counts left a "
     "clinic, which by itself does not keep traces of notes out of an adapter."
@@ -61,7 +60,8 @@ def audit(record: RunRecord) -> dict[str, Any]:
         "chosen_by": record["chosen_by"],
         "settings": {group: config[group] for group in SETTINGS}
         | {"options": config["options"], "training": config["training"], "seed": config["seed"]}
-        | {"rounds_per_epoch": config.get("rounds_per_epoch", 1)}
+        | {"rounds": config["rounds"], "rounds_per_epoch": config.get("rounds_per_epoch", 1)}
+        | {"only": config.get("only", {})}
         | {"base": {key: config["base"][key] for key in BASE}},
         "privacy": config.get("privacy") or "none",
         "labels": dict(record["labels"]),
@@ -104,7 +104,7 @@ def _data(record: RunRecord) -> str:
 
 
 def _results(record: RunRecord) -> str:
-    system = next(name for name in OWN if name in record["test"])
+    system = next(name for name in ADAPTERS if name in record["test"])
     labels = record["labels"]
     lines = [
         "Strict micro scores on the test notes, which no training or choice has seen: a mention counts when its exact "
@@ -123,7 +123,7 @@ def _results(record: RunRecord) -> str:
     for gold, scores in record["test"][system].items():
         rows = {"all": {**scores["micro"], "interval": scores["interval"]}, **scores["by_language"]}
         lines += [_row(SYSTEMS[system], gold, language or "none named", score) for language, score in rows.items()]
-    others = {name: each["all"] for name, each in record["test"].items() if name not in OWN and "all" in each}
+    others = {name: each["all"] for name, each in record["test"].items() if name not in ADAPTERS and "all" in each}
     lines += [_other(SYSTEMS.get(name, name), scores) for name, scores in others.items()]
     return "\n".join(lines)
 
@@ -143,7 +143,6 @@ def training(record: RunRecord) -> str:
     """Return how the adapter was trained: rounds, choices, settings, seeds."""
     config, seeds = record["config"], record["seeds"]
     options = config["options"]
-    chosen = f"the adapter is that of round {record['chosen_round']} ({record['chosen_by']})"
     settings = {**config["adapter"], **config["task"], **config["training"]}
     shown = (
         "r",
@@ -157,16 +156,26 @@ def training(record: RunRecord) -> str:
         "lexicon",
     )
     how = ", ".join(f"{name} {settings[name]}" for name in shown if name in settings)
-    parts = config.get("rounds_per_epoch", 1)
-    spread = f", {parts} to one pass over the notes" if parts > 1 else ""
-    ways = "in one place" if "centralised" in record["test"] else f"strategy {options['strategy']}"
     return "\n".join(
         [
-            f"- {len(record['rounds']):,} rounds{spread}, {ways}; {chosen}",
+            f"- {_course(record)}",
             f"- {options['adapter']}, head {options['task']}: {how}",
             f"- Seeds: {', '.join(f'{name} {seed}' for name, seed in seeds.items())}",
         ]
     )
+
+
+def _course(record: RunRecord) -> str:
+    """Return how often the notes were passed over, and where."""
+    config = record["config"]
+    rounds, parts = config["rounds"], config.get("rounds_per_epoch", 1)
+    if "centralised" in record["test"]:
+        only = ", ".join(f"{name} {each}" for name, each in config.get("only", {}).items() if each not in ("", 1.0))
+        passes = rounds * config["training"]["local_epochs"] // parts
+        return f"{passes:,} passes over the notes, in one place" + (f"; of these only: {only}" if only else "")
+    spread = f", {parts} to one pass over the notes" if parts > 1 else ""
+    chosen = f"the adapter is that of round {record['chosen_round']} ({record['chosen_by']})"
+    return f"{len(record['rounds']):,} rounds{spread}, strategy {config['options']['strategy']}; {chosen}"
 
 
 def _sum(record: RunRecord, key: str) -> Counter[str]:

@@ -17,6 +17,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
 SCHEMA = 1
+ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
 # Beside a run's record: what its scores on test, and on validation after its last round, were computed from.
 COUNTS, VALIDATION_COUNTS = "counts.json", "validation_counts.json"
 
@@ -192,7 +193,7 @@ def paired_differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
     """Return the JSON object of `clinfed simulate --json`; scores are strict F1 on test, all gold; null: not judged."""
     # The adapter's own scores, also where it was trained in one place.
-    federated = record["test"]["federated" if "federated" in record["test"] else "centralised"]["all"]
+    federated = next(record["test"][name] for name in ADAPTERS if name in record["test"])["all"]
     return {
         "micro_f1": federated["micro"]["f1"],
         "macro_f1": federated["macro"]["gold_or_predicted"],

@@ -43,10 +43,22 @@ def test_rounds_of_parts_of_an_epoch_are_told(finished_run: Path) -> None:
     record = records.read(finished_run / "record.json")
     record["config"].pop("rounds_per_epoch")  # as in a record of an older version
     assert audit(record)["settings"]["rounds_per_epoch"] == 1
-    assert "1 rounds, in one place" in training(record)
+    record["config"]["rounds"], record["config"]["training"]["local_epochs"] = 8, 1
+    assert "- 8 passes over the notes, in one place\n" in training(record)
     record["config"]["rounds_per_epoch"] = 4
     assert audit(record)["settings"]["rounds_per_epoch"] == 4
-    assert "1 rounds, 4 to one pass over the notes, in one place" in training(record)
+    assert audit(record)["settings"]["rounds"] == 8
+    assert "- 2 passes over the notes, in one place\n" in training(record)
+
+
+def test_what_was_trained_on_part_of_the_notes_says_so(finished_run: Path) -> None:
+    record = records.read(finished_run / "record.json")
+    record["config"]["only"] = {"language": "", "clinic": "north", "share": 0.5}
+    assert "in one place; of these only: clinic north, share 0.5\n" in training(record)
+    assert audit(record)["settings"]["only"]["clinic"] == "north"
+    record["test"]["federated"] = record["test"].pop("centralised")
+    record["config"]["rounds_per_epoch"] = 4
+    assert "- 1 rounds, 4 to one pass over the notes, strategy fedavg; the adapter is that of" in training(record)
 
 
 def run_alone(script: Path, tmp_path: Path, *arguments: str) -> tuple[dict[str, torch.Tensor], str]:

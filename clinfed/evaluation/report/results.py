@@ -12,12 +12,11 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER, Hits
 from clinfed.evaluation.hits import read as read_hits
 from clinfed.evaluation.kept import UNITS, VALIDATION_UNITS
-from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, RunRecord, merged, read, read_counts
+from clinfed.evaluation.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, merged, read, read_counts
 from clinfed.evaluation.unit_counts import UnitCounts
 
 ALL = "all"  # gold
-ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
-JOINED = "joined"  # what a record calls the adapter's spans joined with each clinic's own lexicon
+JOINED = "joined"  # what a record calls the adapter's spans joined with a lexicon of the notes that it was trained on
 LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
 
 
@@ -90,7 +89,7 @@ class Result:
 
     @cached_property
     def joined(self) -> System | None:
-        """Return the adapter joined with each clinic's own lexicon, None unless all runs have judged that."""
+        """Return the adapter joined with the lexicons of the trained notes, None unless all runs have judged that."""
         return self._beside(JOINED, f"{self.name} + lexicon")
 
     @cached_property
