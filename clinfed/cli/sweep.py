@@ -75,11 +75,13 @@ def read_space(path: Path) -> Space:
     expected = "key: {low: 1.0e-4, high: 1.0e-2, log: true} or key: {choices: [8, 16]}"
     try:
         space = yaml.safe_load(path.read_text(encoding="utf-8"))
-        right = all({"low", "high"} <= each.keys() or "choices" in each for each in space.values())
-    except (OSError, AttributeError, yaml.YAMLError) as error:
+        wrong = [key for key, each in space.items() if not (isinstance(key, str) and _can_be_drawn(each))]
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
         raise UserError(f"{path}: no search space ({type(error).__name__}); expected {expected}") from None
-    if not right:
-        raise UserError(f"{path}: a key has neither low and high nor choices; expected {expected}")
+    if wrong:
+        raise UserError(
+            f"{path}: {wrong[0]}: neither choices nor numbers low <= high, with log above 0; expected {expected}"
+        )
     if budget := [key for key in space if key.startswith(BUDGET)]:
         raise UserError(f"{path}: {budget[0]} is part of the budget, which all trials share; give it as an override")
     if unknown := [key for key in space if not is_known(key)]:
@@ -201,6 +203,16 @@ def refuse_other_budget(row: str, own: Mapping[str, Any], shared: Mapping[str, A
                 f'--row "{row}": has {key}={configs.value_of(own, key)} where the other rows have '
                 f"{configs.value_of(shared, key)}; give it for all rows, outside of --row"
             )
+
+
+def _can_be_drawn(each: Any) -> bool:
+    try:
+        if "choices" in each:
+            return isinstance(each["choices"], list) and bool(each["choices"])
+        low, high = float(each["low"]), float(each["high"])
+    except (KeyError, TypeError, ValueError):
+        return False
+    return low <= high and (low > 0 or not each.get("log", False))
 
 
 def _suggest(trial: "Trial", key: str, each: Mapping[str, Any]) -> Any:

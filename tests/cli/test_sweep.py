@@ -79,10 +79,32 @@ def test_without_a_validation_note_nothing_is_chosen(
     assert "no clinic holds a validation note" in capsys.readouterr().err
 
 
-def test_a_space_that_says_nothing_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "space.yaml").write_text("adapter.r: {lowest: 1}\n", "utf-8")
+@pytest.mark.parametrize(
+    "space",
+    [
+        "adapter.r: {lowest: 1}",
+        "adapter.r: 8",
+        "adapter.r: {choices: []}",
+        "adapter.r: {choices: 8}",
+        "training.gamma: {low: 1.0, high: 0.5}",
+        "training.gamma: {low: a, high: b}",
+        "training.learning_rate: {low: 0, high: 1.0, log: true}",
+        "1: {choices: [8]}",
+    ],
+)
+def test_a_space_that_nothing_can_be_drawn_from_is_refused(
+    space: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "space.yaml").write_text(f"{space}\n", "utf-8")
     assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
-    assert "neither low and high nor choices" in capsys.readouterr().err
+    assert f"{space.split(':')[0]}: neither choices nor numbers low <= high" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"\xe4: {choices: [8]}\n", b"- adapter.r\n"])
+def test_a_file_that_is_no_space_is_refused(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "space.yaml").write_bytes(content)
+    assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
+    assert "space.yaml: no search space (" in capsys.readouterr().err
 
 
 def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
