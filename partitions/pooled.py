@@ -7,6 +7,8 @@ import numpy as np
 
 from partitions.base import Holding, Partition
 
+NAME = "pooled"
+
 
 @dataclass
 class Pooled(Partition):
@@ -14,4 +16,4 @@ class Pooled(Partition):
 
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return the one clinic for each unit."""
-        return {holding.unit: "pooled" for holding in holdings}
+        return {holding.unit: NAME for holding in holdings}

@@ -79,6 +79,8 @@ class Coordinator:
         self.refused = self.door.take_refused()
         say_refused("start", self.refused)
         say(describe(federation))
+        if not federation.with_notes("test"):
+            raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
         if run.stop.patience and not federation.with_notes("validation"):
             raise UserError(f"stop.patience={run.stop.patience}: no clinic holds a validation note; leave it out")
         return federation

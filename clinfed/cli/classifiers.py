@@ -22,9 +22,9 @@ from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report.documents import SYSTEMS
 from clinfed.probes.memory import peak_memory
 from configs import Run
+from partitions.pooled import NAME as POOLED
 from strategies.fedavg import FedAvg
 
-POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes follows
 LEAST_SURE = 0.5  # the threshold of a system without validation notes
 
 

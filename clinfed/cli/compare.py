@@ -9,21 +9,24 @@ comparison can be stopped and resumed, and the table says what is pending.
 import argparse
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import configs
 from clinfed.cli import add_overrides, cores
 from clinfed.cli.launch import signals_as_exceptions
 from clinfed.cli.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
-from clinfed.cli.simulate import refuse_missing_paths
+from clinfed.cli.simulate import collect_kept, refuse_missing_paths
 from clinfed.errors import UserError
+from clinfed.evaluation.record import read as read_record
 from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
@@ -146,19 +149,19 @@ def run_pending(
     """
     pending = unfinished(rows, seeds, folder)
     done, failed = 0, []
-    running: set[subprocess.Popen[bytes]] = set()
+    children = Children()
 
     def run_one(job: tuple[Row, int]) -> tuple[Row, int, float, str]:
         row, seed = job
         started = time.monotonic()
-        error = run_row(row, seed, overrides, folder, running)
+        error = run_row(row, seed, overrides, folder, children)
         return row, seed, time.monotonic() - started, error
 
     show(f"{len(pending)} runs to do, {folder}")
     for seed in sorted({seed for _, seed in pending}):
         for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
-            with ThreadPoolExecutor(jobs) as pool, ended_early(pool, running):
+            with ThreadPoolExecutor(jobs) as pool, ended_early(pool, children):
                 for row, of, seconds, error in pool.map(run_one, chosen):
                     done += 1
                     show(f"[{done}/{len(pending)}] {row.name}, seed {of}: {error or 'done'}, {seconds:.0f} s")
@@ -167,21 +170,46 @@ def run_pending(
     return failed
 
 
+class Children:
+    """The processes of a comparison, started by several threads. Once they are ended, no other starts."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def run(self, command: Sequence[str], log: IO[str]) -> int:
+        """Return the exit code of a command, whose output goes to the log."""
+        with self._lock:
+            if self._ended:
+                return -signal.SIGTERM
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self._running.add(process)
+        code = process.wait()
+        with self._lock:
+            self._running.discard(process)
+        return code
+
+    def end(self) -> None:
+        """Ask all to end."""
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                process.terminate()
+
+
 @contextmanager
-def ended_early(pool: ThreadPoolExecutor, running: Collection["subprocess.Popen[bytes]"]) -> Iterator[None]:
+def ended_early(pool: ThreadPoolExecutor, children: Children) -> Iterator[None]:
     """End the pool's processes where the block ends by an exception; else they would go on alone."""
     try:
         yield
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
-        for process in list(running):
-            process.terminate()
+        children.end()
         raise
 
 
-def run_row(
-    row: Row, seed: int, overrides: Sequence[str], folder: Path, running: "set[subprocess.Popen[bytes]]"
-) -> str:
+def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path, children: Children) -> str:
     """Run one row with one seed; return "" or the last line of its error."""
     target = row.folder(folder, seed)
     target.mkdir(parents=True, exist_ok=True)
@@ -189,20 +217,17 @@ def run_row(
     if begun := row.interrupted(folder, seed):
         settings = [f"resume={begun}"]
     command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
-    with (
-        (target / "run.log").open("w", encoding="utf-8") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL) as process,
-    ):
-        running.add(process)
-        code = process.wait()
-        running.discard(process)
+    with (target / "run.log").open("w", encoding="utf-8") as log:
+        code = children.run(command, log)
     if code == 0:
         return ""
-    lines = (target / "run.log").read_text(encoding="utf-8").rstrip().splitlines()
+    lines = (target / "run.log").read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     return f"failed ({code}): {lines[-1] if lines else 'no output'}"
 
 
 def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:
     """Return what is finished of a row."""
-    paths = {seed: row.finished(folder, seed) for seed in seeds}
-    return Result(row.name, {seed: Finished.of(path) for seed, path in paths.items() if path is not None})
+    paths = {seed: path for seed in seeds if (path := row.finished(folder, seed)) is not None}
+    for path in paths.values():  # of a run that was stopped when its record was written, and nothing else left to do
+        collect_kept(path.parent, read_record(path))
+    return Result(row.name, {seed: Finished.of(path) for seed, path in paths.items()})

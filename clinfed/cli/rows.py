@@ -101,7 +101,8 @@ def plan_rows(run: configs.Run, seeds: Iterable[int] = (0,)) -> Iterator[Row]:
     by_seed = learners(run, seeds)
     spoken = next(iter(by_seed.values()))
     languages = sorted(set().union(*spoken.values()) - {""})
-    for name in sorted(set().union(*by_seed.values())):
+    names = sorted(set().union(*by_seed.values()))
+    for name in names if len(names) > 1 else ():  # one clinic alone is the one place
         absent = frozenset(seed for seed, found in by_seed.items() if name not in found)
         yield Row(f"local {name}", "train", (f"only.clinic={name}",), absent=absent)
     if len(languages) > 1:

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         if folder := interrupted(shown):
             print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
-    collect_kept(path)
+    collect_kept(path.parent, records.read(path))
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
@@ -74,14 +74,16 @@ def as_resumed(overrides: Sequence[str]) -> list[str]:
     return [f"{key}={value}" for key, value in parse(merged).items()]
 
 
-def collect_kept(path: Path) -> None:
-    """Put what this machine's simulated clinics have kept of judging a run's adapter beside its record."""
-    record = records.read(path)
+def collect_kept(folder: Path, record: records.RunRecord) -> None:
+    """Put what this machine's simulated clinics have kept of judging a run's adapter beside its record.
+
+    Where that was done, nothing is left to do; where a command was stopped before it, it is done later.
+    """
     for file in kept.FILES:
         clinics = {clinic: kept_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
-        kept.collect(path.with_name(file), clinics)
+        kept.collect(folder / file, clinics)
     if record["chosen_round"] != record["rounds"][-1]["round"]:  # of which the record has the validation scores
-        path.with_name(kept.VALIDATION_UNITS).unlink(missing_ok=True)
+        (folder / kept.VALIDATION_UNITS).unlink(missing_ok=True)
 
 
 def interrupted(shown: Sequence[str]) -> Path | None:
@@ -103,6 +105,12 @@ def with_detail(error: UserError, details: Collection[Path]) -> UserError:
     if name.startswith("clinfed.") and text:  # a user's mistake, in one line that quotes no note
         return UserError(text)
     return UserError(f"{error}: {newest}")
+
+
+def refuse_resume(run: Run) -> None:
+    """Raise UserError where a command that trains in one go is told to go on with a run."""
+    if run.resume:
+        raise UserError(f"resume={run.resume}: only `clinfed simulate` goes on with a run; leave it out")
 
 
 def refuse_missing_paths(run: Run) -> None:

@@ -20,7 +20,7 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_missing_paths
+from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_missing_paths, refuse_resume
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
@@ -28,14 +28,13 @@ from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer
 from configs import absolute_paths
+from partitions.pooled import NAME as POOLED
 from server.model import Model, run_folder
 from server.recording import Recorder
 from server.rounds import Round, busiest
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
-
-POOLED = "pooled"  # the name of partition=pooled's one clinic, from which the order of notes and dropout follow
 
 
 @dataclass(frozen=True)
@@ -67,6 +66,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     """Train on all notes, judge on validation and test; return the run record's path."""
     started = time.perf_counter()
     cache = Warm(overrides)
+    refuse_resume(cache.run)
     refuse_missing_paths(cache.run)
     tracking.check(cache.run.tracking)
     show("loading base and notes")
@@ -95,8 +95,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     model.save(folder / "adapter", state, f"```\n{table}\n```")
     records.write_counts(folder / records.COUNTS, recorder.counts)
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
-    records.write(folder / "record.json", record)
-    collect_kept(folder / "record.json")
+    collect_kept(folder, record)
+    records.write(folder / "record.json", record)  # last: with it the run is complete
     show(f"{table}\nrun record: {folder / 'record.json'}")
     return folder / "record.json"
 
@@ -121,6 +121,7 @@ def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
             raise UserError(f"only.clinic={only.clinic}: no such clinic; the partition deals to {', '.join(names)}")
         chosen = [clinic for clinic in clinics if only.clinic in ("", clinic.name)]
         notes = [note for clinic in chosen for note in clinic.notes if only.language in ("", note.language)]
+        # From the learner's name follow the order of notes and dropout: the same as in a federation of one clinic.
         learner = Clinic(
             only.clinic or POOLED,
             sorted(notes, key=lambda note: note.id),
@@ -130,6 +131,8 @@ def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
         )
         if not learner.split("train"):
             raise UserError("no training note is left; look at only.* and corpus.train_fraction")
+        if not any(clinic.split("test") for clinic in clinics):
+            raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
         return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
 
 

@@ -41,7 +41,7 @@ class Group:
 
 @dataclass(frozen=True)
 class GroupIntervals:
-    """The 95% intervals of a group's means over runs; None where no unit's counts were kept."""
+    """The 95% intervals of a group's means over runs; None where no unit's counts were kept, or macro has one unit."""
 
     micro: Interval | None = None
     macro: Interval | None = None
@@ -52,9 +52,14 @@ class GroupIntervals:
         return cls(percentiles(np.mean([run.micro for run in runs], axis=0)), _jackknife(runs))
 
 
-def _jackknife(runs: Sequence[Group], level: float = 0.95) -> Interval:
-    """Return the interval of the mean macro-F1; a unit that a run has no counts of does not move its score."""
+def _jackknife(runs: Sequence[Group], level: float = 0.95) -> Interval | None:
+    """Return the interval of the mean macro-F1, None of one unit, whose spread nothing shows.
+
+    A unit that a run has no counts of does not move its score.
+    """
     units = sorted(set().union(*(run.without for run in runs)))
+    if len(units) < 2:
+        return None
     without = np.mean([[run.without.get(unit, run.macro) for unit in units] for run in runs], axis=0)
     error = np.sqrt((len(units) - 1) * np.var(without))
     macro, times = np.mean([run.macro for run in runs]), NormalDist().inv_cdf((1 + level) / 2)

@@ -89,6 +89,15 @@ def test_a_choice_of_notes_is_refused(world: Any, capsys: pytest.CaptureFixture[
     assert "only.*" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", ["classify", "train"])
+def test_what_trains_in_one_go_does_not_take_the_folder_of_an_interrupted_federation(
+    command: str, world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, *world.overrides, f"resume={tmp_path}"]) == 2
+    assert f"resume={tmp_path}: only `clinfed simulate` goes on with a run" in capsys.readouterr().err
+    assert not [*tmp_path.iterdir()]
+
+
 def test_the_rule_for_a_taggers_rows_is_fedavg_here(classified: Any) -> None:
     (_, plain, _), (_, rows, _) = classified(), classified("strategy=fedrows")
     assert rows["systems"]["federated"]["state_sha256"] == plain["systems"]["federated"]["state_sha256"]

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from argparse import Namespace
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,12 @@ import psutil
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import side_by_side
+from clinfed.cli.compare import Children, side_by_side
 from clinfed.cli.report import gather_documents, report_of
 from clinfed.cli.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.errors import UserError
+from clinfed.evaluation import kept
+from clinfed.home import kept_file
 from clinfed.training.settings import Training
 from configs import load
 
@@ -148,6 +151,7 @@ def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     folder = Path(found["folder"])
     assert main(["report", str(folder), "--verify"]) == 0
     assert main(["report", str(folder)]) == 2  # no run of spans to report on
+    assert main(["report", str(folder), "--verify", "-o", str(folder / "page.html")]) == 2
 
 
 @pytest.fixture
@@ -176,11 +180,33 @@ def test_memory_and_speed_are_measured_on_random_weights(
         assert probes["trainable_parameters"] == trained
         measured = ("documents_per_s", "inference_documents_per_s", "training_peak_bytes", "inference_peak_bytes")
         assert min(probes[key] for key in measured) > 0
+    # A comparison that is stopped when a run has ended takes what its clinics have kept when it is called again.
+    path = record_of(Path(found["folder"], "full", "seed-0"))
+    bits, sha256 = path.with_name(kept.HITS), json.loads(path.read_text())["adapter_sha256"]
+    held = kept.read(bits)
+    bits.unlink()
+    for clinic, each in held.items():
+        kept.keep(kept_file(sha256, clinic, kept.HITS), each)
+    assert main([*footprint, "--table"]) == 0
+    assert kept.read(bits) == held
+
+
+def test_once_a_comparison_is_stopped_it_starts_no_other_run(tmp_path: Path) -> None:
+    children, log = Children(), tmp_path / "run.log"
+    sleeping = [sys.executable, "-c", "import time; print(0, flush=True); time.sleep(60)"]
+    with ThreadPoolExecutor(1) as pool, log.open("w", encoding="utf-8") as output:
+        code = pool.submit(children.run, sleeping, output)
+        while not log.read_text("utf-8"):
+            time.sleep(0.05)
+        children.end()
+        assert code.result(30) == -signal.SIGTERM
+        assert children.run([sys.executable, "-c", "print(1)"], output) == -signal.SIGTERM
+    assert log.read_text("utf-8") == "0\n"
 
 
 def test_a_run_without_a_test_note_is_no_row(footprint: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*footprint, "compare.rows=full", "corpus.patients=1"]) == 2
-    assert "the run had no test note to be judged on" in capsys.readouterr().err
+    assert main([*footprint, "compare.rows=full", "corpus.patients=1"]) == 1
+    assert "no clinic holds a test note, on which the result is judged" in capsys.readouterr().err
 
 
 def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,6 +227,8 @@ def test_the_rows_are_every_clinic_every_language_and_the_joint_ones(world: Any)
     assert names[:4] == ["local ca", "local es", "language ca", "language es"]
     joint = {"centralised", "centralised half", "federated", "centralised lexicon", "federated lexicon"}
     assert set(names[4:]) == joint | {"document classifier"}
+    one = [row.name for row in plan_rows(load([*world.overrides, "partition=pooled"]))]
+    assert one == names[2:]  # the one clinic alone is the centralised row
 
 
 def test_a_clinic_that_a_seed_deals_no_training_note_is_no_row_of_that_seed(world: Any, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`clinfed simulate`: what `resume=` makes of a checkpoint before anything starts; what a finished run takes along."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from clinfed.adapters.state import AdapterState
 from clinfed.cli.simulate import as_resumed, collect_kept, interrupted
 from clinfed.errors import UserError
-from clinfed.evaluation import kept, record
+from clinfed.evaluation import kept
 from clinfed.home import kept_file
 from configs import load, resolved
 from server import checkpoints
@@ -67,11 +68,10 @@ def test_what_clinics_kept_comes_to_the_run_but_no_validation_of_another_round(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chosen: int
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
-    run = {"adapter_sha256": "a" * 64, "manifest": {"ca": {}, "es": {}}, "rounds": [{"round": 1}, {"round": 2}]}
-    record.write(tmp_path / "record.json", {**run, "schema": record.SCHEMA, "chosen_round": chosen})
+    run: Any = {"adapter_sha256": "a" * 64, "manifest": {"ca": {}, "es": {}}, "rounds": [{"round": 1}, {"round": 2}]}
     for file in kept.FILES:
         kept.keep(kept_file("a" * 64, "ca", file), {"of": file})
-    collect_kept(tmp_path / "record.json")
+    collect_kept(tmp_path, run | {"chosen_round": chosen})
     validation = {} if chosen == 1 else {"ca": {"of": kept.VALIDATION_UNITS}}
     assert kept.read(tmp_path / kept.VALIDATION_UNITS) == validation
     for file in (kept.HITS, kept.UNITS):

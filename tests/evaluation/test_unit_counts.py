@@ -93,6 +93,12 @@ def test_of_codes_that_one_patient_each_has_the_macro_interval_is_that_of_a_shar
     assert interval == pytest.approx((2 / 3 - 1.96 * error, 2 / 3 + 1.96 * error), abs=1e-3)
 
 
+def test_of_one_patient_there_is_no_macro_interval() -> None:
+    units = {"p": {("ca", "I10"): Counts(1, 0, 0), ("ca", "J00"): Counts(0, 0, 1)}}
+    found = groups([units], SpanCounts(units["p"]), replicates=B)[ALL]
+    assert (found.macro, GroupIntervals.of_mean([found]).macro) == (0.5, None)
+
+
 def test_macro_intervals_hold_the_expected_score_as_often_as_they_say() -> None:
     rng = np.random.default_rng(0)
     frequency = 1 / np.arange(1, 61) ** 1.3
@@ -155,6 +161,9 @@ def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path
     assert [*tmp_path.iterdir()] == [target]
     kept.collect(target, clinics)  # nothing new: what was taken before stays
     assert unit_counts.read(target) == {"adapter": tables}
+    kept.keep(tmp_path / "west", unit_counts.to_json({"adapter": tables["north"]}))
+    kept.collect(target, {"west": tmp_path / "west"})
+    assert unit_counts.read(target) == {"adapter": tables | {"west": tables["north"]}}
 
 
 def system(*runs: Mapping[str, list[JudgedNote]], keep: bool = True) -> System:

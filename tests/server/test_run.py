@@ -208,6 +208,14 @@ def test_a_clinic_that_only_validates_is_judged_each_round(run_locally: Any, wor
         assert [*entry["validation"]["by_clinic"]] == ["ca", "es"]
 
 
+def test_nothing_is_trained_where_nobody_holds_a_test_note(run_locally: Any, world: Any, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in world.site_notes("ca").read_text("utf-8").splitlines()]
+    kept = [row for row in rows if split_of(Note(row["id"], "", patient=row["patient"])) != "test"]
+    (tmp_path / "ca.jsonl").write_text("\n".join(map(json.dumps, kept)), "utf-8")
+    with pytest.raises(UserError, match="no clinic holds a test note, on which the result is judged"):
+        run_locally([*world.overrides, f"corpus.path={tmp_path}"])
+
+
 def test_clinics_without_notes_sit_out(run_locally: Any, world: Any) -> None:
     record, grid = run_locally([*world.overrides, "partition=pooled", "rounds=1"], nodes=3)
     assert list(record["rounds"][0]["clinics"]) == ["pooled"]
