@@ -1,8 +1,9 @@
 """Lexicon: the built-in opponent that learns nothing but which words were annotated, and with which code.
 
 Forms of at least 3 characters are taken from the contiguous training spans, in lower case; a form is kept where its
-annotated occurrences are at least 30% of all its whole-word occurrences `(?<!\\w)form(?!\\w)` in the training text, and
-carries its most frequent code. Prediction is the leftmost-longest match of whole words.
+annotations are at least 30% of all its whole-word occurrences `(?<!\\w)form(?!\\w)` in the training text, and carries
+its most frequent code. A span with two codes is two annotations. Prediction is the leftmost-longest match of whole
+words.
 
     spans = Lexicon.fit(training_notes).predict(text)
 """

@@ -16,11 +16,12 @@ import configs
 from clinfed.cli.rows import NO_DIFFERENCE, record_of
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
+from clinfed.evaluation.record import ADAPTERS
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.recomputed import verify
-from clinfed.evaluation.report.results import ADAPTERS, Finished, Result
+from clinfed.evaluation.report.results import Finished, Result
 from configs.discovery import plugin_class
 from configs.former import completed
 
@@ -57,9 +58,13 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
+    if args.notes < 0:
+        raise UserError(f"--notes {args.notes}: expected how many notes are shown, from 0")
     found, of_documents = gather(args.runs), gather_documents(args.runs)
     if args.verify:
         wrong = max(verify_all(found), verify_documents(of_documents))
+        if args.output and not found:
+            raise UserError(f"-o {args.output}: a page tells of strict spans, and these runs have none; leave -o out")
         return max(wrong, verify_tables(report_of(found, of_documents, args), args.output) if args.output else 0)
     if not found:
         raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
@@ -219,6 +224,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     from client.warm import Warm
     from clinfed.adapters.folder import load_state
     from clinfed.adapters.weights import write_state
+    from clinfed.cli import train
     from clinfed.cli.simulate import DEFAULT_CLINICS
     from clinfed.training.device import has_gpu
     from clinfed.training.predict import predict
@@ -232,17 +238,20 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     here = device if device == "cpu" or has_gpu(device) else "cpu"  # the run may have had a machine of another kind
     cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
     corpus = cache.run.corpus
-    simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
+    if "centralised" in finished.record["test"]:
+        _, clinics = train.gather(cache)
+    else:
+        simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
+        clinics = [simulation.clinic(number, corpus.train_fraction) for number in range(len(simulation.dealt))]
     shown: list[ShownNote] = []
-    for number in range(len(simulation.dealt)):
-        clinic = simulation.clinic(number, cache.run.corpus.train_fraction)
-        share = count // len(simulation.dealt) + (number < count % len(simulation.dealt))
+    for number, clinic in enumerate(clinics):
+        share = count // len(clinics) + (number < count % len(clinics))
         notes = [note for note in clinic.split("test") if note.spans][:share]
         if not notes or not (private or corpus.is_public(notes)):
             continue
         tagger = cache.tagger(len(clinic.codes))
         write_state(tagger, load_state(folder / "adapter"))
-        few = replace(clinic, notes=notes, lexicon_from=clinic.split("train"), _splits={})
+        few = replace(clinic, notes=notes, lexicon_from=clinic.lexicon_from or clinic.split("train"), _splits={})
         encoded = cache.encoded(few, "test")
         pad_id = cache.tokenizer.pad_token_id
         predicted = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)

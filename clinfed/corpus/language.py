@@ -10,13 +10,8 @@ from clinfed.corpus.note import Note
 EXPECTED = ("ca", "es")
 
 
-def of(note: Note) -> str:
-    """Return the note's ISO 639-1 language: from its metadata, else identified."""
-    return note.language or identify(note.text)
-
-
 def with_language(note: Note) -> Note:
-    """Return the note with its language known."""
+    """Return the note with its ISO 639-1 language: from its metadata, else identified."""
     return note if note.language else replace(note, language=identify(note.text))
 
 

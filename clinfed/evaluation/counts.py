@@ -145,10 +145,6 @@ class SpanCounts:
         kept = [counts.f1 for counts in named if over == "gold_or_predicted" or counts.support]
         return sum(kept) / len(kept) if kept else 0.0
 
-    def by_language(self) -> dict[str, Counts]:
-        """Return the summed counts of each language."""
-        return {language: self.micro(language) for language in self.languages}
-
     def bands(self) -> dict[str, Counts]:
         """Return the counts summed over the codes of each frequency band; together they are micro()."""
         return {band: _total(codes.values()) for band, codes in self.codes_by_band().items()}

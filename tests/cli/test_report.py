@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -12,13 +13,16 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.report import gather
+from clinfed.cli.report import gather, shown_notes
 from clinfed.cli.rows import Row, record_of
+from clinfed.errors import UserError
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import merged, read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
+from clinfed.evaluation.report.highlights import RIGHT
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
+from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished, Result
 
 
@@ -103,7 +107,7 @@ def test_all_scores_of_a_public_corpus_have_intervals_and_of_a_sites_some(runs: 
     public, site = (Result("centralised", {0: Finished.of(runs[name] / "record.json")}) for name in ("public", "site"))
     for each in scores(public):
         assert each.interval is not None
-        assert each.macro_interval is not None
+        assert (each.macro_interval is None) == (each.split == "validation")  # of one patient
         assert each.interval.low <= each.micro_f1 <= each.interval.high
     assert {(each.split, each.of) for each in scores(public)} >= {
         *((split, of) for split in ("test", "validation") for of in ("all", "ca", "es", "codes 1-4", "worst clinic"))
@@ -125,6 +129,17 @@ def test_changed_counts_by_patient_are_found(runs: dict[str, Path], tmp_path: Pa
         assert f"differs: {said}centralised, counts by patient" in capsys.readouterr().out
 
 
+def test_a_clinic_that_keeps_no_counts_by_patient_takes_nothing_from_what_is_verified(runs: dict[str, Path]) -> None:
+    finished = Finished.of(runs["public"] / "record.json")
+    units = {split: {system: dict(of) for system, of in each.items()} for split, each in finished.units.items()}
+    del units["test"]["adapter"]["ca"]  # as of validation notes, where a clinic has no test note
+    fewer = replace(finished, units=units)
+    assert verify(fewer) == []
+    assert Result("centralised", {0: fewer}).system.group_intervals("all").macro is None
+    units["test"]["adapter"]["es"] = {}
+    assert verify(fewer) == ["test, centralised, counts by patient"]
+
+
 def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str, Path]) -> None:
     public, site = (Finished.of(runs[name] / "record.json") for name in ("public", "site"))
     one, same = Result("one", {0: public}), Result("same", {0: public})
@@ -134,6 +149,9 @@ def test_two_runs_are_tested_by_mention_where_anyone_may_see_them(runs: dict[str
     refused = difference_lines(hidden, differences(hidden))[-1]
     assert refused.startswith("McNemar refused")
     assert refused.endswith("corpus=jsonl.")
+    elsewhere = replace(public, hits=replace(public.hits, mentions={"ca": "of other notes"}))
+    dealt = [one, Result("dealt otherwise", {0: elsewhere})]
+    assert "on the same mentions at the same clinics" in difference_lines(dealt, differences(dealt))[-1]
     assert difference_lines([one], differences([one]))[-1].startswith(
         "McNemar: none."
     )  # a lexicon's mentions are not kept
@@ -292,6 +310,39 @@ def test_the_same_run_twice_is_refused(
     shutil.copytree(runs["public"], copy)
     assert main(["report", str(runs["public"]), str(copy)]) == 2
     assert f"{copy}: has the settings and the seed of {runs['public']}" in capsys.readouterr().err
+
+
+def test_the_notes_of_a_run_in_one_place_are_shown_as_they_were_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    small = ["rounds=2", "adapter.r=4", "corpus.patients=22", "task.lexicon=true", "training.learning_rate=4e-3"]
+    assert main(["train", *small, f"output={tmp_path / 'run'}"]) == 0
+    path = record_of(tmp_path / "run")
+    assert path is not None
+    shown = shown_notes(path.parent, Finished.of(path), 10_000, private=False)
+    found = Counter(piece.kind for note in shown for piece in note.pieces)
+    judged = json.loads(path.read_text("utf-8"))["test"]["centralised"]["all"]["micro"]
+    assert found[RIGHT] == judged["tp"] > 0
+
+
+def test_less_than_no_note_cannot_be_shown(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(runs["public"]), "--notes", "-1"]) == 2
+    assert "--notes -1: expected how many notes are shown, from 0" in capsys.readouterr().err
+
+
+def test_a_record_without_a_judgement_on_test_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(runs["public"], tmp_path / "copy"))
+    (copy / "counts.json").write_text("{}", "utf-8")
+    with pytest.raises(UserError, match="the run had no test note to be judged on"):
+        Finished.of(copy / "record.json")
+
+
+def test_a_file_of_what_was_kept_that_is_cut_off_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(runs["public"], tmp_path / "copy"))
+    (copy / "hits.json").write_text('{"ca": {', "utf-8")
+    with pytest.raises(UserError, match=r"hits\.json: no JSON, as a run keeps it"):
+        Finished.of(copy / "record.json")
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

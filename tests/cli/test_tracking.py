@@ -83,5 +83,8 @@ def test_a_missing_package_is_named_before_anything_starts(
 
 
 def test_without_the_switch_nothing_is_tracked(tmp_path: Path) -> None:
-    tracking.start("off", tmp_path, tmp_path, {})
+    tracker = tracking.start("off", tmp_path, tmp_path, {})
+    nothing: Any = {}
+    tracker.add_round(nothing)
+    tracker.finish(nothing)
     assert list(tmp_path.iterdir()) == []

@@ -19,8 +19,8 @@ def test_sentences_are_told_apart(text: str, expected: str) -> None:
 
 def test_metadata_come_first() -> None:
     spanish = "Paciente con tos y fiebre desde hace tres días."
-    assert language.of(Note("a", spanish, language="ca")) == "ca"
-    assert language.of(Note("a", spanish)) == "es"
+    assert language.with_language(Note("a", spanish, language="ca")).language == "ca"
+    assert language.with_language(Note("a", spanish)).language == "es"
 
 
 def test_with_language_fills_in_only_what_is_missing() -> None:

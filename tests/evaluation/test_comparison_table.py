@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clinfed.corpus.note import Span
 from clinfed.errors import UserError
 from clinfed.evaluation import comparison
 from clinfed.evaluation.bootstrap import Replicates, mean_f1
@@ -15,6 +16,8 @@ from clinfed.evaluation.report.comparison import comparison_rows, score_rows
 from clinfed.evaluation.report.page import verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.unit_counts import count_units
 
 CLINICS = ("north", "south")
 
@@ -69,8 +72,8 @@ def test_the_gap_begins_at_the_clinics_that_each_seed_has() -> None:
     federated = row("federated", (30, 40), (30, 40))
     federated.runs[1].record["rounds"][0]["clinics"] = {"north": {}, "west": {}}
     rows = [federated, row("centralised", (40, 40), (40, 40)), row("local north", (20, 20), (20, 20))]
-    rows += [Result("local south", {0: run("centralised", (20, 20))}), Result("local west", {1: run("c", (10, 10))})]
-    rows[-1] = Result("local west", {1: run("centralised", (10, 10))})
+    rows += [Result("local south", {0: run("centralised", (20, 20))})]
+    rows += [Result("local west", {1: run("centralised", (10, 10))})]
     # Seed 0 begins at (.4 + .4) / 2 and seed 1 at (.4 + .2) / 2: .35 on the mean; .7 of .8 closes .35 of .45.
     assert "centralised (seeds 0, 1): 78% [78%, 78%]" in below(rows)
     assert "centralised (seeds 0): 75% [75%, 75%]" in below(rows[:-1])
@@ -112,6 +115,18 @@ def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
     assert rows["codes 5-19"] == [".909", "", "", ".909", "", ""]
     # The south finds 1 of 5 and one wrong; by code 0 and 1 / 2.
     assert rows["worst clinic"] == [".286", ".286", ".286", ".250", "", ""]
+
+
+def test_notes_whose_language_is_not_known_are_a_group_of_their_own() -> None:
+    gold = frozenset({Span(((0, 4),), "J00")})
+    known = [JudgedNote(f"p{number}", "ca", gold, gold) for number in range(4)]
+    notes = [*known, *(JudgedNote(f"q{number}", "", gold, frozenset()) for number in range(4))]
+    judged = {("federated", "all"): {"north": count_spans(notes, replicates=5)}}
+    units = {"test": {"adapter": {"north": count_units(notes)}}}
+    result = Result("federated", {0: replace(run("federated", (0, 0)), counts=judged, units=units)})
+    rows = {each[2]: each[3:] for each in score_rows([result])}
+    assert rows["no language"] == [".000"] * 6  # and not the interval of all notes
+    assert comparison_rows([result])[0][5:7] == ["no language", "ca"]
 
 
 def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:

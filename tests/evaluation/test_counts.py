@@ -53,7 +53,7 @@ def test_a_code_of_two_languages_is_one_code_in_the_macro():
 
 def test_languages_are_those_of_the_notes():
     counts = count_spans([note("u", "ca", "a", "a"), note("u", "es", "a", "b")])
-    assert counts.by_language() == {"ca": Counts(1, 0, 0), "es": Counts(0, 1, 1)}
+    assert {of: counts.micro(of) for of in counts.languages} == {"ca": Counts(1, 0, 0), "es": Counts(0, 1, 1)}
 
 
 def test_bands_follow_the_merged_support_and_add_up():

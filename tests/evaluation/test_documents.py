@@ -9,7 +9,7 @@ from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.documents import THRESHOLDS, best_threshold, count_documents, tallies, targets
 from clinfed.evaluation.record import judgement
-from clinfed.evaluation.report.documents import FinishedDocuments, document_table
+from clinfed.evaluation.report.documents import FinishedDocuments, document_rows, document_table
 
 NOTES = [
     # I10 stands there twice, and is one code of the note.
@@ -59,3 +59,13 @@ def test_a_clinic_that_some_seeds_deal_no_note_stands_in_the_table_with_the_othe
     # Each over the seeds that both have; north and south have none in common.
     assert paired == {("north", "federated"): pytest.approx(-0.4), ("federated", "south"): pytest.approx(0.0)}
     assert "| north | 1 |" in table.markdown
+
+
+def test_what_differs_from_seed_to_seed_is_a_mean() -> None:
+    runs = {seed: finished(federated=8) for seed in (0, 1)}
+    figures = {"trainable_parameters": 10, "notes": 100, "passes": 4, "bytes_up": 4_000_000}
+    runs[0].record["systems"]["federated"].update(figures)
+    runs[1].record["systems"]["federated"].update({name: each // 2 for name, each in figures.items()})
+    header, [shown], _ = document_rows(runs)
+    cells = dict(zip(header, shown, strict=True))
+    assert [cells[name] for name in ("trainable", "notes", "passes", "MB up")] == ["8", "75", "3", "3.0"]

@@ -14,7 +14,6 @@ from clinfed.corpus.synthetic.spelling import canonical
 
 TOKEN = re.compile(r"[^\W_]+(?:·[^\W_]+)*")
 INSIDE = (" ", "'", "-", ". ", "/")  # what may stand between two words of a form
-LIST_GAPS = (", ", " ")  # what stands around the words that join a list
 JOINERS = ("y", "i", "e", "ni")
 CASE_BOUND = 2  # abbreviations up to this length count in capitals only
 

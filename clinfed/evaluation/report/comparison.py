@@ -16,10 +16,9 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
 )
 from clinfed.evaluation.report.results import LEXICONS, Finished, Result
-from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction, listed
+from clinfed.evaluation.report.tables import MB, NO_LANGUAGE, Table, aligned, bars, bracketed, fraction, listed
 from clinfed.evaluation.unit_counts import ALL
 
-MB = 1e6  # bytes
 SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1", "macro low", "macro high")
 COSTS = (
     *("trainable_parameters", "training_s", "documents_per_s", "inference_documents_per_s"),
@@ -61,8 +60,10 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
     """Return header, a row for each system that has a finished run, and the lines below."""
     finished = [result for result in results if result.runs]
     languages = _languages(finished)
-    head = ["system", "seeds", "validation", "test F1 [95% interval]", "seeds' range", *languages, "worst clinic"]
+    head = ["system", "seeds", "validation", "test F1 [95% interval]", "seeds' range"]
     head += [
+        *(language or NO_LANGUAGE for language in languages),
+        "worst clinic",
         *(f"codes {band}" for band in FREQUENCIES),
         "macro",
         "validation macro",
@@ -243,7 +244,7 @@ def scores(result: Result) -> list[Score]:
 def _scores(split: str, system: System) -> list[Score]:
     def score(of: str, judged: System, language: str | None = None) -> Score:
         macro = _mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
-        spread = judged.group_intervals(language or ALL).macro
+        spread = judged.group_intervals(ALL if language is None else language).macro
         return Score(split, of, judged.f1(language), judged.interval(language), macro, spread)
 
     found = [score("all", system), *(score(language, system, language) for language in sorted(system.languages))]
@@ -261,7 +262,7 @@ def score_rows(results: Sequence[Result]) -> list[list[str]]:
     found += [(system.name, each) for system in _without_training(finished) for each in _scores("test", system)]
     rows = []
     for name, each in found:
-        rows.append([name, each.split, each.of])
+        rows.append([name, each.split, each.of or NO_LANGUAGE])
         for f1, interval in ((each.micro_f1, each.interval), (each.macro_f1, each.macro_interval)):
             rows[-1] += [fraction(f1), *map(fraction, interval or ())] if interval else [fraction(f1), "", ""]
     return rows

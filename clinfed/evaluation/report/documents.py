@@ -9,11 +9,10 @@ from typing import Any
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
-from clinfed.evaluation.record import read_counts
-from clinfed.evaluation.report.tables import Table, aligned, bars, bracketed, fraction
+from clinfed.evaluation.record import merged, read_counts
+from clinfed.evaluation.report.tables import MB, NO_LANGUAGE, Table, aligned, bars, bracketed, fraction
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
-MB = 1e6  # bytes
 HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")
 COST = ("document macro-F1", "worst clinic", "trainable", "notes", "passes", "train s", "peak MB", "MB up", "MB down")
 
@@ -27,8 +26,7 @@ class FinishedDocuments:
 
     def merged(self, system: str) -> SpanCounts:
         """Return a system's counts over all clinics."""
-        clinics = self.counts[system]
-        return sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+        return merged(self.counts[system])
 
 
 def read_finished(paths: Iterable[Path]) -> dict[int, FinishedDocuments]:
@@ -90,22 +88,21 @@ def document_rows(runs: Mapping[int, FinishedDocuments]) -> tuple[list[str], lis
         f"The encoder read {sum(each['encoder_notes'] for each in records)} notes in "
         f"{sum(each['encoder_s'] for each in records):.0f} s; all others were in the cache.",
     ]
-    return [*HEAD, *languages, *COST], rows, below
+    return [*HEAD, *(language or NO_LANGUAGE for language in languages), *COST], rows, below
 
 
 def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[str]) -> list[str]:
     scores = system.by_seed()
     validation = [each["validation"] for each in entries if each["validation"] is not None]
     macro = [run.macro("gold_or_predicted") for run in system.runs]
-    first = entries[0]
     learnt = [
-        f"{first['trainable_parameters']:,}",
-        f"{first['notes']:,}",
-        str(first["passes"]),
+        f"{_mean([each['trainable_parameters'] for each in entries]):,.0f}",
+        f"{_mean([each['notes'] for each in entries]):,.0f}",
+        f"{_mean([each['passes'] for each in entries]):.0f}",
         f"{_mean([each['training_s'] for each in entries]):.1f}",
         f"{max(each['training_peak_bytes'] for each in entries) / MB:.0f}",
-        f"{first['bytes_up'] / MB:.1f}",
-        f"{first['bytes_down'] / MB:.1f}",
+        f"{_mean([each['bytes_up'] for each in entries]) / MB:.1f}",
+        f"{_mean([each['bytes_down'] for each in entries]) / MB:.1f}",
     ]
     return [
         system.name,
@@ -116,7 +113,7 @@ def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[
         *(fraction(system.f1(language)) if language in system.languages else "-" for language in languages),
         fraction(_mean(macro)),
         fraction(_mean([_worst(each) for each in entries])),
-        *(learnt if first["trainable_parameters"] else ["-"] * len(learnt)),
+        *(learnt if entries[0]["trainable_parameters"] else ["-"] * len(learnt)),
     ]
 
 

@@ -117,6 +117,11 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
     trained = {result.name for result in results}
     if not any({each["ours"], each["theirs"]} <= trained for each in found):
         return "McNemar: none. It compares two trained rows mention by mention, and here is no such pair."
+    if any(run.hits for result in results for run in result.runs.values()):
+        return (
+            "McNemar: none. Of no pair have both rows kept, for the first seed that both have finished, each mention's "
+            "outcome on the same mentions at the same clinics."
+        )
     run = next(run for result in results for run in result.runs.values())
     corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
     return (

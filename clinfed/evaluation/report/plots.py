@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.record import RunRecord
 from clinfed.evaluation.report.figures import new_figure
+from clinfed.evaluation.report.tables import MB
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MB = 1e6  # bytes
 BIN, BINS = 4, 12  # of gold mentions of a code: the width of a bin, and how many there are, the last one open
 COLOURS, MARKERS = 10, "os^Dv*PX"  # matplotlib's own colours; together they tell 80 rows apart
 LEGEND_LETTERS = 120  # that find room beside one another

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER
-from clinfed.evaluation.record import judgement, paired_differences
-from clinfed.evaluation.report.results import ADAPTERS, ALL, Finished
+from clinfed.evaluation.record import ADAPTERS, judgement, paired_differences
+from clinfed.evaluation.report.results import ALL, Finished
 from clinfed.evaluation.unit_counts import total
 
 
@@ -32,8 +32,12 @@ def verify(run: Finished) -> list[str]:
 def _differing_units(
     run: Finished, split: str, judged: Mapping[tuple[str, str], Mapping[str, SpanCounts]]
 ) -> Iterator[str]:
-    """Yield the systems whose counts by patient, where they were kept, do not add up to the clinics' counts."""
+    """Yield the systems whose counts by patient, where they were kept, do not add up to the clinics' counts.
+
+    A clinic without test notes keeps none, of its validation notes neither.
+    """
     for (system, gold), clinics in judged.items():
         units = run.by_unit(split, ADAPTER if system in ADAPTERS else system)
-        if gold == ALL and units and any(total(units[name]) != clinics[name].by_code for name in clinics):
+        held = clinics.keys() & units.keys()
+        if gold == ALL and any(total(units[name]) != clinics[name].by_code for name in held):
             yield system
