@@ -87,11 +87,17 @@ def write_site_keys(private: Path, public: Path) -> None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Write a file that no other account can read at any moment; it replaces an older one in one step."""
+    """Write a file that no other account can read at any moment; it replaces an older one in one step.
+
+    Written by root, it belongs to whom the older one did, or else the folder: the service's account, which reads it.
+    """
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE), "wb") as file:
         file.write(content)
+    if os.geteuid() == 0:
+        owner = (path if path.exists() else path.parent).stat()
+        os.chown(new, owner.st_uid, owner.st_gid)
     new.replace(path)
 
 

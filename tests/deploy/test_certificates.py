@@ -98,6 +98,16 @@ def test_a_sites_keys_are_a_pair_on_the_curve_that_flower_takes(tmp_path: Path) 
     assert private.public_key() == public
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes for another account")
+def test_what_root_renews_stays_readable_for_the_services_account(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1235)
+    for content in (b"first", b"renewed"):
+        write_private(tmp_path / "server.key", content)
+        found = (tmp_path / "server.key").stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (1234, 1235, 0o600)
+        os.chown(tmp_path, 0, 0)  # the file's own owner counts from now on
+
+
 def test_a_private_file_is_for_this_account_only_also_where_an_open_one_was(tmp_path: Path) -> None:
     path = tmp_path / "some.key"
     path.write_bytes(b"old")
