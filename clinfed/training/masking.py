@@ -23,8 +23,9 @@ def pack(documents: Sequence[str], tokenizer, tokens_per_row: int) -> Tensor:
 
     Shapes: returns (rows, tokens_per_row) int64; the last incomplete row is dropped.
     """
-    encoded = tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"]
-    stream = np.concatenate([np.asarray([*ids, tokenizer.sep_token_id], dtype=np.int64) for ids in encoded])
+    # The tokenizer takes no empty list.
+    encoded = tokenizer(list(documents), add_special_tokens=False, verbose=False)["input_ids"] if documents else []
+    stream = np.array([token for ids in encoded for token in (*ids, tokenizer.sep_token_id)], np.int64)
     body = tokens_per_row - 1  # each row starts with [CLS], as every note will
     rows = stream[: len(stream) // body * body].reshape(-1, body)
     start = np.full((len(rows), 1), tokenizer.cls_token_id, dtype=np.int64)

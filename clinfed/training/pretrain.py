@@ -6,7 +6,7 @@ The loop is one page on purpose. Its only users are `clinfed pretrain` and the t
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clinfed.training.masking import batches_forever, held_out_split, mask_tokens, pack
+from clinfed.errors import UserError
+from clinfed.training.masking import HELD_OUT_EVERY, batches_forever, held_out_split, mask_tokens, pack
 from clinfed.training.tokenizer import train_tokenizer
 
 FACTS = "pretraining.json"  # what a base's folder says of its making
@@ -200,6 +201,19 @@ def average(model: nn.Module, other: nn.Module, share: float) -> None:
         mine.lerp_(theirs, share)
 
 
+def _refuse_little_text(rows: Tensor, held_out: Mapping[str, Tensor], settings: PretrainSettings) -> None:
+    if len(rows) < settings.rows_per_step:
+        raise UserError(
+            f"the training text fills {len(rows)} rows of {settings.tokens_per_row} sub-words, expected at least "
+            f"rows_per_step={settings.rows_per_step}; give more documents, or fewer rows a step"
+        )
+    if short := [name for name, each in held_out.items() if not len(each)]:
+        raise UserError(
+            f"source {short[0]}: its held-out documents, one of {HELD_OUT_EVERY}, fill no row of "
+            f"{settings.tokens_per_row} sub-words; give more text, or tokens_per_row="
+        )
+
+
 def pretrain_base(
     sources: dict[str, Sequence[str]],
     settings: PretrainSettings,
@@ -222,13 +236,14 @@ def pretrain_base(
     else:
         tokenizer, model = load(begin)
     rows = torch.cat([pack(train, tokenizer, settings.tokens_per_row) for train, _ in split.values()])
+    held_out = {name: pack(held, tokenizer, settings.tokens_per_row) for name, (_, held) in split.items()}
+    _refuse_little_text(rows, held_out, settings)
     started = time.perf_counter()
     pretrain(model, rows, settings, tokenizer=tokenizer, device=device, report=report)
     seconds = time.perf_counter() - started
     if begin is not None:
         average(model, load(begin)[1], settings.begun_share)
     model.half().float()  # judged as it is stored
-    held_out = {name: pack(held, tokenizer, settings.tokens_per_row) for name, (_, held) in split.items()}
     options = {"masked": settings.masked, "tokenizer": tokenizer, "device": device}
     facts: dict[str, object] = {
         "settings": asdict(settings),

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from clinfed.bases import Base, load_encoder, load_tokenizer
+from clinfed.errors import UserError
 from clinfed.training.masking import held_out_split, mask_tokens, pack
 from clinfed.training.pretrain import PretrainSettings, learning_rate_factor, load, pretrain_base
 from clinfed.training.tokenizer import train_tokenizer
@@ -56,6 +57,20 @@ def test_what_is_saved_lies_between_the_base_begun_with_and_where_training_ended
     begun = load(made[0])[1].decoder.weight
     torch.testing.assert_close(weights(0.25), 0.25 * begun + 0.75 * weights(0.0), atol=2e-3, rtol=0)
     assert not torch.allclose(weights(0.0), begun, atol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (TEXTS[:1], "the training text fills 0 rows of 16 sub-words, expected at least rows_per_step=32"),
+        (["pacient", *TEXTS[1:50]], "source notes: its held-out documents, one of 50, fill no row of 16 sub-words"),
+    ],
+)
+def test_too_little_text_is_refused_before_anything_is_trained(texts: list[str], message: str, tmp_path: Path):
+    settings = PretrainSettings(vocab_size=200, hidden_size=64, layers=1, heads=2, tokens_per_row=16, threads=1)
+    with pytest.raises(UserError, match=message):
+        pretrain_base({"notes": texts}, settings, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_document_of_fifty_is_held_out():
