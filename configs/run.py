@@ -104,6 +104,7 @@ class Run:
         for key, least in (("rounds", 1), ("rounds_per_epoch", 1), ("seed", 0), ("clinics", 0)):
             if getattr(self, key) < least:
                 raise UserError(f"{key}={getattr(self, key)}: expected {least} or more")
+        _refuse_outside("corpus", self.corpus, train_fraction=(0, 1))
         if self.chosen not in ("last", "best"):
             raise UserError(f"chosen={self.chosen}: expected last or best")
         parts = self.rounds_per_epoch

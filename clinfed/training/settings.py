@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+LEAST = {"local_epochs": 1, "batch_notes": 1, "batch_tokens": 0, "threads": 1, "learning_rate": 0, "weight_decay": 0}
+
 
 @dataclass
 class Training:
@@ -26,7 +28,13 @@ class Training:
     def __post_init__(self) -> None:
         if self.schedule not in ("linear", "exponential", "constant"):
             raise ValueError(f"training.schedule={self.schedule}: expected linear, exponential or constant")
-        if not self.head_factor > 0:
-            raise ValueError(f"training.head_factor={self.head_factor}: expected more than 0")
+        for key, least in LEAST.items():
+            if not getattr(self, key) >= least:
+                raise ValueError(f"training.{key}={getattr(self, key)}: expected {least} or more")
+        for key in ("head_factor", "clip_norm"):
+            if not getattr(self, key) > 0:
+                raise ValueError(f"training.{key}={getattr(self, key)}: expected more than 0")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"training.warmup={self.warmup}: expected at least 0 and less than 1")
         if not 0 <= self.stride < self.window - 2:
             raise ValueError(f"training.stride={self.stride}: expected at least 0 and less than training.window - 2")

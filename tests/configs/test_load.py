@@ -151,7 +151,12 @@ def test_a_wrong_type_says_what_was_expected(override: str, expected: str) -> No
 
 @pytest.mark.parametrize(
     "override",
-    ["rounds=0", "seed=-1", "clinics=-1", "partition.alpha=0", "training.schedule=x", "training.head_factor=0"],
+    [
+        *("rounds=0", "seed=-1", "clinics=-1", "partition.alpha=0", "corpus.train_fraction=-0.1"),
+        *("training.schedule=x", "training.head_factor=0", "training.warmup=1", "training.warmup=-0.1"),
+        *("training.batch_notes=0", "training.batch_tokens=-1", "training.threads=0", "training.local_epochs=0"),
+        *("training.learning_rate=-1", "training.learning_rate=nan", "training.clip_norm=0"),
+    ],
 )
 def test_a_value_outside_its_range_is_refused(override: str) -> None:
     key = override.split("=")[0]
