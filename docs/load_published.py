@@ -8,6 +8,7 @@ BASE: the base's folder or hub id (see the card). For adapters of the methods lo
 import json
 import re
 import sys
+import unicodedata
 from pathlib import Path
 
 import torch
@@ -26,8 +27,9 @@ tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)
 # The head: one vector for each word, at its first sub-word.
 head = load_file(f"{FOLDER}/head.safetensors")
 codes = json.loads(Path(FOLDER, "labels.json").read_text(encoding="utf-8"))["codes"]
-words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-pieces = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, add_special_tokens=False)
+words = [match.span() for match in re.finditer(r"\w[\w\u0300-\u036f]*|[^\w\s]", text)]  # letters with their marks
+composed = [unicodedata.normalize("NFC", text[start:end]) for start, end in words]
+pieces = tokenizer(composed, is_split_into_words=True, add_special_tokens=False)
 first = [1 + pieces.word_ids().index(word) for word in range(len(words))]
 ids = torch.tensor([[tokenizer.cls_token_id, *pieces["input_ids"], tokenizer.sep_token_id]])
 with torch.inference_mode():

@@ -3,16 +3,18 @@
 Forms of at least 3 characters are taken from the contiguous training spans, in lower case; a form is kept where its
 annotations are at least 30% of all its whole-word occurrences `(?<!\\w)form(?!\\w)` in the training text, and carries
 its most frequent code. A span with two codes is two annotations. Prediction is the leftmost-longest match of whole
-words.
+words. A letter counts as one character, whether its accent is part of it or follows as a combining mark.
 
     spans = Lexicon.fit(training_notes).predict(text)
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from clinfed.corpus.casing import lower
+from clinfed.corpus.composing import composed
 from clinfed.corpus.note import Note, Span
 
 SHORTEST_FORM = 3  # characters; shorter ones are mostly ambiguous abbreviations
@@ -33,10 +35,10 @@ class Lexicon:
         texts: list[str] = []
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for note in notes:
-            text = lower(note.text)
-            texts.append(text)
+            text, places = composed(note.text)
+            texts.append(lower(text))
             for span in note.spans:
-                form = text[span.start : span.end]
+                form = texts[-1][bisect_left(places, span.start) : bisect_left(places, span.end)]
                 if len(span.fragments) == 1 and len(form) >= SHORTEST_FORM:
                     seen[form][span.code] += 1
         occurrences = count_whole_words(seen, texts)
@@ -53,10 +55,11 @@ class Lexicon:
         """Return the same matches, each with the share of its form's occurrences that were annotated."""
         spans: dict[Span, float] = {}
         end = 0
+        text, places = composed(text)
         for start, forms in self._forms.at(lower(text)):
             if forms and start >= end:
                 end = start + len(forms[0])
-                spans[Span(((start, end),), self.codes[forms[0]])] = self.shares[forms[0]]
+                spans[Span(((places[start], places[end]),), self.codes[forms[0]])] = self.shares[forms[0]]
         return spans
 
 

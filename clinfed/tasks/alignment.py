@@ -1,5 +1,6 @@
 """Words to sub-words and windows: long notes are cut with overlap, and each word is judged in one window only."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,9 +24,9 @@ def subwords_of(tokenizer, text: str, words: Sequence[Fragment]) -> list[list[in
     """Return the sub-word ids of each word; a word that the tokenizer drops becomes its unknown token."""
     if not words:
         return []
-    encoding = tokenizer(
-        [text[start:end] for start, end in words], is_split_into_words=True, add_special_tokens=False, verbose=False
-    )
+    # Composed: vocabularies hold "ó" as one character, seldom as a letter and its mark.
+    composed = [unicodedata.normalize("NFC", text[start:end]) for start, end in words]
+    encoding = tokenizer(composed, is_split_into_words=True, add_special_tokens=False, verbose=False)
     pieces: list[list[int]] = [[] for _ in words]
     for token, word in zip(encoding["input_ids"], encoding.word_ids(), strict=True):
         pieces[word].append(token)

@@ -8,16 +8,17 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from clinfed.corpus.composing import MARKS
 from clinfed.corpus.note import Fragment, Note, Span
 
 OUTSIDE = 0
 IGNORED = -100  # what torch's cross-entropy leaves out
 
-_WORD = re.compile(r"\w+|[^\w\s]")
+_WORD = re.compile(rf"\w[\w{MARKS}]*|[^\w\s]")
 
 
 def words_of(text: str) -> list[Fragment]:
-    """Return the character ranges of words: runs of letters and digits, and each other visible character alone.
+    """Return the character ranges of words: runs of letters, their marks and digits; other visible characters alone.
 
     They are the same for every tokenizer, so that tags, and with them scores, do not depend on the base.
     """

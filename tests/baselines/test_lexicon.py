@@ -2,8 +2,10 @@
 
 import random
 import re
+import unicodedata
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,6 +66,17 @@ def test_lower_case_keeps_every_character_in_its_place():
     assert len("İ".lower()) == 2
     assert Lexicon({"tos": "R05"}).predict(text) == [Span(((2, 5),), "R05")]
     assert lower("ÀSMA") == "àsma"
+
+
+@pytest.mark.parametrize("learnt", ["NFC", "NFD"])
+@pytest.mark.parametrize("met", ["NFC", "NFD"])
+def test_composed_and_decomposed_letters_are_the_same(learnt: str, met: str):
+    mention = unicodedata.normalize(learnt, "Infecció")
+    lexicon = Lexicon.fit([annotated("a", unicodedata.normalize(learnt, "Té ") + mention, (mention, "B99"))])
+    assert lexicon.codes == {"infecció": "B99"}
+    text = unicodedata.normalize(met, "també INFECCIÓ à.")
+    start = text.index("I")
+    assert lexicon.predict(text) == [Span(((start, text.index(" ", start)),), "B99")]
 
 
 def test_an_empty_lexicon_predicts_nothing():

@@ -1,5 +1,7 @@
 """Windows: every word is judged exactly once, with context, whatever the tokenizer."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -58,6 +60,14 @@ def test_spans_survive_tags_and_windows(kind: str, notes: list[Note]):
                 assert rebuilt[word] == -1  # judged once
                 rebuilt[word] = tags[word]
         assert set(held) <= set(spans_of(words, rebuilt, codes))
+
+
+def test_decomposed_words_have_the_subwords_of_composed_ones():
+    tokenizer = byte_level(["infecció àcida"])  # composes nothing itself, unlike the one that clinfed trains
+    composed = "infecció àcida"
+    decomposed = unicodedata.normalize("NFD", composed)
+    pieces = subwords_of(tokenizer, decomposed, words_of(decomposed))
+    assert pieces == subwords_of(tokenizer, composed, words_of(composed))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(6, 20), st.integers(0, 3))

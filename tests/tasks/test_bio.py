@@ -1,5 +1,6 @@
 """Spans to tags and back: what is kept, what is lost, and what a sequence of tags means."""
 
+import unicodedata
 from collections import Counter
 from pathlib import Path
 
@@ -69,6 +70,11 @@ def test_nothing_is_lost_silently(triples):
 
 def test_words_of_split_at_punctuation_and_keep_letters_with_digits():
     assert [("DM2/HTA l'avi")[s:e] for s, e in words_of("DM2/HTA l'avi")] == ["DM2", "/", "HTA", "l", "'", "avi"]
+
+
+def test_a_letter_and_its_combining_mark_are_one_word_with_their_neighbours():
+    text = unicodedata.normalize("NFD", "infecció àcida.")
+    assert [text[s:e] for s, e in words_of(text)] == [*text[:-1].split(" "), "."]
 
 
 def test_flat_tags_hold_about_three_quarters_of_codiesp(codiesp_path: Path):
