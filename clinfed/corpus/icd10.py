@@ -10,7 +10,10 @@ from typing import NamedTuple
 # the dot; X stands for a place that is left open, as in S42.90X and W19.XXX, which CodiEsp uses as codes.
 _CATEGORY = r"[A-Z](?:[0-9][0-9AB]|A[0-9])"
 _DOTTED = re.compile(rf"{_CATEGORY}(?:\.[0-9A-Z]{{1,4}})?")
-_UNDOTTED = re.compile(rf"({_CATEGORY})([0-9X][0-9A-Z]{{0,3}})")
+# Of the letters after the category, those that ICD-10-CM has there (I21.A1, E11.A, C84.AA, Y93.K1), and only where the
+# category itself begins with letter and digit: no label begins so, and no word becomes a code.
+_LETTERED = r"(?<=[0-9][0-9AB])(?:[A-KZ][0-9X][0-9A-Z]{0,2}|[ABZ]A?)"
+_UNDOTTED = re.compile(rf"({_CATEGORY})([0-9X][0-9A-Z]{{0,3}}|{_LETTERED})")
 
 
 class Chapter(NamedTuple):
@@ -50,20 +53,25 @@ CHAPTERS: dict[str, Chapter] = {
 def normalise(code: str) -> str:
     """Return the code as the books write it: "n44.8" and "N448" become "N44.8".
 
-    Raises: ValueError where the form is not ICD-10's; the message does not repeat what was found.
+    Raises: ValueError where the form is not ICD-10's, or no chapter holds it; the message does not repeat what was
+    found.
     """
     upper = code.strip().upper()
-    if _DOTTED.fullmatch(upper):
-        return upper
     if parts := _UNDOTTED.fullmatch(upper):
-        return f"{parts[1]}.{parts[2]}"
+        upper = f"{parts[1]}.{parts[2]}"
+    if _DOTTED.fullmatch(upper):
+        _chapter_of(upper[:3])
+        return upper
     raise ValueError("not the form of an ICD-10 code (letter, two digits, then a dot and one to four characters)")
 
 
 def is_code(text: str) -> bool:
-    """Return whether the text has the form of an ICD-10 code, whatever its case."""
-    upper = text.strip().upper()
-    return bool(_DOTTED.fullmatch(upper) or _UNDOTTED.fullmatch(upper))
+    """Return whether the text has the form of an ICD-10 code of some chapter, whatever its case."""
+    try:
+        normalise(text)
+    except ValueError:
+        return False
+    return True
 
 
 def category(code: str) -> str:
@@ -76,7 +84,10 @@ def chapter(code: str) -> str:
 
     Raises: ValueError where the form is not ICD-10's, labels such as FARMACO included.
     """
-    three = category(code)
+    return _chapter_of(category(code))
+
+
+def _chapter_of(three: str) -> str:
     # Digits sort before letters in ASCII, so O9A falls after O99 and comparing strings is enough.
     for number, (first, last, _) in CHAPTERS.items():
         if first <= three <= last:

@@ -114,7 +114,8 @@ def checked_code(where: str, code: str) -> str:
     try:
         return icd10.normalise(code)
     except ValueError:
-        raise BadInputError(where, "broken code", "a code that has not the form of ICD-10", "one like E11.9") from None
+        found = "a code that has not the form of ICD-10, or stands in no chapter of it"
+        raise BadInputError(where, "broken code", found, "one like E11.9") from None
 
 
 def distinct(spans: Iterable[Span], skipped: Counter[str]) -> tuple[Span, ...]:

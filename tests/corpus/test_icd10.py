@@ -12,6 +12,14 @@ from clinfed.corpus import icd10
         ("s42.90x", "S42.90X"),  # placeholders for what is left open, 3% of CodiEsp
         ("w19.xxx", "W19.XXX"),
         ("W19XXXA", "W19.XXXA"),
+        ("i21a1", "I21.A1"),  # ICD-10-CM has letters after some categories
+        ("E11A", "E11.A"),
+        ("G43A0", "G43.A0"),
+        ("G43E09", "G43.E09"),
+        ("C84A0", "C84.A0"),
+        ("C84AA", "C84.AA"),
+        ("T45AX1A", "T45.AX1A"),
+        ("Y93K1", "Y93.K1"),
         ("c7a.1", "C7A.1"),
         ("O9A.2", "O9A.2"),
         ("u07.1", "U07.1"),
@@ -38,11 +46,18 @@ def test_a_code_becomes_upper_case_with_its_dot(written: str, normal: str) -> No
         "diabetes",
         "E11-9",
         "È11.9",
+        "B12MG",  # words beside a number
+        "T10CM",
+        "H20BUENO",
+        "QA0BA",
+        "EA1.9",  # the form is right, but no chapter holds them
+        "EA19",
+        "I9A.1",
     ],
 )
 def test_what_is_no_code_is_refused_without_repeating_it(wrong: str) -> None:
     assert not icd10.is_code(wrong)
-    with pytest.raises(ValueError, match="not the form") as caught:
+    with pytest.raises(ValueError, match=r"not the form|no chapter") as caught:
         icd10.normalise(wrong)
     assert not wrong or wrong not in str(caught.value)
 

@@ -74,6 +74,7 @@ def test_unknown_fields_and_repeated_mentions_are_counted(tmp_path: Path) -> Non
             r"\[3, 7\) ends past",
         ),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "canary"}]}, "a code that has not"),
+        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "I9A.1"}]}, "or stands in no chapter"),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3}]}, "a span's code is missing"),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "label": "R05"}]}, "a label beside a code"),
     ],
@@ -137,7 +138,9 @@ def test_codes_come_from_a_shared_list_only(tmp_path: Path) -> None:
     assert Jsonl(path=path, labels=str(labels)).codes() == ["E11.9", "FARMACO", "R52"]
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[]", "[1]", '["canary,"]', '["E11,9"]', '["E119", "E11.9"]'])
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[]", "[1]", '["canary,"]', '["E11,9"]', '["I9A.1"]', '["E119", "E11.9"]']
+)
 def test_a_faulty_list_of_codes_is_refused(tmp_path: Path, content: str) -> None:
     labels = tmp_path / "codes.json"
     labels.write_text(content)
@@ -151,6 +154,13 @@ def test_an_interrupted_writer_leaves_the_old_file(tmp_path: Path) -> None:
     with pytest.raises(BadInputError, match="the note has no text"):
         writers.write_jsonl([Note("a", "b"), Note("c", "")], path)
     assert [note.id for note in read(path)] == ["good"]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_written_is_private_even_where_a_killed_process_left_its_part(tmp_path: Path) -> None:
+    (tmp_path / "notes.jsonl.unfinished").touch(mode=0o644)
+    writers.write_jsonl([Note("a", "b")], tmp_path / "notes.jsonl")
+    assert (tmp_path / "notes.jsonl").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_documented_example_is_good(tmp_path: Path) -> None:
