@@ -43,11 +43,13 @@ def run(args: argparse.Namespace) -> int:
     """Print the scores; raises UserError for files that cannot be judged."""
     if args.replicates < 1:
         raise UserError(f"--replicates {args.replicates}: expected 1 or more")
-    gold = [with_language(note) for note in _read(args.gold, skip_bad=args.skip_bad)]
+    # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
+    numbered = args.gold.suffix == args.pred.suffix == ".conll"
+    gold = [with_language(note) for note in _read(args.gold, numbered, skip_bad=args.skip_bad)]
     if predictions.is_table(args.pred):
         predicted = predictions.from_table(args.pred)
     else:
-        predicted = predictions.from_notes(args.pred, gold, _read(args.pred, skip_bad=args.skip_bad))
+        predicted = predictions.from_notes(args.pred, gold, _read(args.pred, numbered, skip_bad=args.skip_bad))
     try:
         scores = _judge(gold, predicted, replicates=args.replicates, seed=args.seed)
     except ValueError as error:
@@ -71,23 +73,20 @@ def _judge(gold: list[Note], predicted: dict[str, tuple[Span, ...]], *, replicat
     return scores
 
 
-def _read(path: Path, *, skip_bad: bool) -> list[Note]:
-    """Return the notes of a file or folder, whichever kind it is; what was skipped goes to standard error."""
+def _read(path: Path, numbered: bool, *, skip_bad: bool) -> list[Note]:
+    """Return the notes of a file or folder, whichever kind it is; what was skipped goes to standard error.
+
+    numbered: the number of the block alone is the id.
+    """
     skipped: Counter[str] = Counter()
     notes = list(_notes(path, skip_bad, skipped))
     for reason, number in sorted(skipped.items()):
         print(f"{path}: {reason}: {number}", file=sys.stderr)
-    return notes
+    return [replace(note, id=note.id.rpartition("#")[2]) for note in notes] if numbered else notes
 
 
 def _notes(path: Path, skip_bad: bool, skipped: Counter[str]) -> Iterable[Note]:
     kind = kinds.kind_of(path)
     if kind == "text":
         raise UserError(f"{path}: no notes of a known kind; expected {kinds.WHAT}")
-    notes = kinds.read(path, kind, skip_bad=skip_bad, skipped=skipped)
-    # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
-    return _numbered(notes) if path.suffix == ".conll" else notes
-
-
-def _numbered(notes: Iterable[Note]) -> Iterable[Note]:
-    return (replace(note, id=note.id.rpartition("#")[2]) for note in notes)
+    return kinds.read(path, kind, skip_bad=skip_bad, skipped=skipped)

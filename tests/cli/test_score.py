@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from clinfed.cli import main
-from clinfed.corpus.note import Note, Span
-from clinfed.corpus.writers import write_brat, write_jsonl
+from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 
 SPAN = Span(((0, 3),), "R05")
 OTHER = Span(((6, 10),), "J45")
@@ -93,6 +93,17 @@ def test_conll_files_are_matched_by_the_number_of_the_block(tmp_path: Path, caps
     (tmp_path / "pred.conll").write_text("tos\tB-R05\n\nasma\tO\n")
     found = scored(capsys, tmp_path / "gold.conll", tmp_path / "pred.conll")
     assert (found["micro"]["tp"], found["micro"]["fn"]) == (1, 1)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "tsv"])
+def test_predictions_in_another_format_keep_the_ids_of_conll(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
+):
+    (tmp_path / "gold.conll").write_text("tos\tB-R05\n\nasma\tB-J45\n")
+    predicted = [PredictedNote("gold#1", "tos", (SPAN,), findings=(Finding("", 1.0),))]
+    {"jsonl": write_jsonl, "tsv": write_codiesp}[suffix](predicted, tmp_path / f"pred.{suffix}")
+    found = scored(capsys, tmp_path / "gold.conll", tmp_path / f"pred.{suffix}")
+    assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (1, 0, 1)
 
 
 def test_the_same_seed_gives_the_same_interval_and_another_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
