@@ -18,10 +18,17 @@ def find_files(path: str | Path, suffix: str, what: str) -> tuple[Path, list[Pat
         return root.parent, [root]
     if not root.is_dir():
         raise UserError(f"{root}: no such file or folder; expected {what}; correct the path")
-    found = sorted(file for file in root.rglob(f"*{suffix}") if file.is_file() and not _hidden(file.relative_to(root)))
+    found = sorted(visible(root, f"**/*{suffix}"))
     if not found:
         raise UserError(f"{root}: no file that ends in {suffix} was found; expected {what}; correct the path")
     return root, found
+
+
+def visible(folder: Path, pattern: str) -> Iterator[Path]:
+    """Yield the files that match the pattern, but those where a name below the folder begins with a dot."""
+    for file in folder.glob(pattern):
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(folder).parts):
+            yield file
 
 
 def given_path(path: str | Path, what: str) -> Path:
@@ -29,10 +36,6 @@ def given_path(path: str | Path, what: str) -> Path:
     if not str(path):
         raise UserError(f"corpus.path: no path was given; expected {what}; pass corpus.path=/absolute/path")
     return Path(path)
-
-
-def _hidden(relative: Path) -> bool:
-    return any(part.startswith(".") for part in relative.parts)
 
 
 def read_text(file: Path) -> str:
@@ -43,9 +46,7 @@ def read_text(file: Path) -> str:
     try:
         data = file.read_bytes()
     except OSError as error:
-        raise BadInputError(
-            str(file), "unreadable file", f"cannot be read ({type(error).__name__})", "a file"
-        ) from None
+        raise _unreadable(file, error) from None
     return decode(f"{file}:1", data)
 
 
@@ -56,9 +57,7 @@ def read_lines(file: Path) -> Iterator[tuple[str, bytes]]:
             for number, line in enumerate(stream, 1):
                 yield f"{file}:{number}", line.removesuffix(b"\n")
     except OSError as error:
-        raise BadInputError(
-            str(file), "unreadable file", f"cannot be read ({type(error).__name__})", "a file"
-        ) from None
+        raise _unreadable(file, error) from None
 
 
 def _unreadable(file: Path, error: OSError) -> BadInputError:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from clinfed.corpus.files import visible
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, codiesp, conll, jsonl
 from clinfed.errors import UserError
@@ -27,7 +28,7 @@ def kind_of(path: Path) -> str:
         return "brat"
     # BRAT first: its folders may hold a metadata.jsonl.
     for suffix, kind in ((".ann", "brat"), (".jsonl", "jsonl"), (".conll", "conll"), (".txt", "text")):
-        if path.suffix == suffix or (path.is_dir() and any(path.rglob(f"*{suffix}"))):
+        if path.suffix == suffix or (path.is_dir() and any(visible(path, f"**/*{suffix}"))):
             # Texts without annotations may have a metadata.jsonl too.
             lone = kind == "jsonl" and path.is_dir() and not _other_than_metadata(path)
             return "text" if lone else kind
@@ -53,11 +54,11 @@ def count(path: Path, kind: str) -> int | None:
     if kind == "conll":
         return None
     if kind == "jsonl":
-        files = [path] if path.is_file() else path.rglob("*.jsonl")
+        files = [path] if path.is_file() else visible(path, "**/*.jsonl")
         return sum(_lines(file) for file in files)
     folder = path.parent if path.suffix == ".tsv" else path
-    pattern = "text_files/*.txt" if kind == "codiesp" else "*.txt"
-    return 1 if path.suffix in (".txt", ".ann") else sum(1 for _ in folder.rglob(pattern))
+    pattern = "**/text_files/*.txt" if kind == "codiesp" else "**/*.txt"
+    return 1 if path.suffix in (".txt", ".ann") else sum(1 for _ in visible(folder, pattern))
 
 
 def _lines(file: Path) -> int:
@@ -66,8 +67,8 @@ def _lines(file: Path) -> int:
 
 
 def _is_codiesp(folder: Path) -> bool:
-    return (folder / "text_files").is_dir() and any(folder.glob("*X.tsv"))
+    return (folder / "text_files").is_dir() and any(visible(folder, "*X.tsv"))
 
 
 def _other_than_metadata(folder: Path) -> bool:
-    return any(file != folder / brat.METADATA_FILE for file in folder.rglob("*.jsonl"))
+    return any(file != folder / brat.METADATA_FILE for file in visible(folder, "**/*.jsonl"))

@@ -1,10 +1,16 @@
-"""Notes to files, in forms that their readers give back exactly; what a form cannot hold is refused."""
+"""Notes to files, in forms that their readers give back exactly; what a form cannot hold is refused.
+
+What is written appears under its name when it is complete, and nothing of it stays where a note is refused before. It
+is readable to its owner alone.
+"""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from tempfile import mkdtemp
+from typing import Literal, TextIO
 from urllib.parse import quote
 
 from clinfed.corpus import icd10, intake, jsonlines
@@ -16,7 +22,7 @@ _LONGEST_NAME = 255  # bytes, on the usual file systems
 
 
 def write_jsonl(notes: Iterable[Note], path: str | Path) -> None:
-    """Write one line a note, in the schema of docs/formats.md; the file appears only when it is complete."""
+    """Write one line a note, in the schema of docs/formats.md."""
     target = Path(path)
     with _appearing(target) as stream:
         for number, note in enumerate(notes, 1):
@@ -46,11 +52,33 @@ def write_codiesp(notes: Iterable[PredictedNote], path: str | Path) -> None:
 @contextmanager
 def _appearing(target: Path) -> Iterator[TextIO]:
     """Give a stream whose content appears under the target's name when all of it is written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.unfinished")
-    with unfinished.open("w", encoding="utf-8", newline="\n") as stream:
-        yield stream
-    os.replace(unfinished, target)
+    unfinished.unlink(missing_ok=True)  # a killed process may have left one, readable to others
+    try:
+        with _open_private(unfinished, "w") as stream:
+            yield stream
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def _appearing_folder(target: Path) -> Iterator[Path]:
+    """Give a folder that appears under the target's name when all of it is written."""
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    place = target.resolve()  # "." has no name, and a link cannot be replaced by a folder
+    unfinished = Path(mkdtemp(prefix=f"{place.name}.", suffix=".unfinished", dir=place.parent))  # has mode 0700
+    try:
+        yield unfinished
+        os.replace(unfinished, place)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _open_private(file: Path, mode: Literal["w", "a"]) -> TextIO:
+    """Open a file that only its owner can read and write. No line end is translated."""
+    return open(file, mode, encoding="utf-8", newline="\n", opener=lambda path, flags: os.open(path, flags, 0o600))
 
 
 def write_brat(notes: Iterable[Note], folder: str | Path) -> None:
@@ -62,27 +90,33 @@ def write_brat(notes: Iterable[Note], folder: str | Path) -> None:
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target}: not an empty folder; expected a new one, lest notes mix; name another")
-    target.mkdir(parents=True, exist_ok=True)
-    for note in notes:
-        name = _file_name(target, note.id)
-        where = f"{target / name}.txt:1"
-        intake.check_text(where, note.text)
-        # Bytes, so that no line end is translated.
-        (target / f"{name}.txt").write_bytes(note.text.encode())
-        (target / f"{name}.ann").write_bytes(_annotations(where, note).encode())
-        if metadata := jsonlines.metadata(note):
-            with (target / METADATA_FILE).open("a", encoding="utf-8", newline="\n") as stream:
-                stream.write(jsonlines.dump_object({"id": note.id} | metadata) + "\n")
+    with _appearing_folder(target) as unfinished:
+        for note in notes:
+            name = _file_name(target, note.id)
+            where = f"{target / name}.txt:1"
+            if (unfinished / f"{name}.txt").exists():
+                raise _unnameable(target)
+            intake.check_text(where, note.text)
+            for suffix, content in ((".txt", note.text), (".ann", _annotations(where, note))):
+                with _open_private(unfinished / f"{name}{suffix}", "w") as stream:
+                    stream.write(content)
+            if metadata := jsonlines.metadata(note):
+                with _open_private(unfinished / METADATA_FILE, "a") as stream:
+                    stream.write(jsonlines.dump_object({"id": note.id} | metadata) + "\n")
 
 
 def _file_name(folder: Path, id_: str) -> str:
     name = quote(id_, safe=" ")
     if name.startswith("."):  # hidden files are not read
         name = f"%2E{name[1:]}"
-    if not id_ or len(name.encode()) + len(".txt") > _LONGEST_NAME or (folder / f"{name}.txt").exists():
-        found = "an id that is empty, too long for a file name, or there twice"
-        raise UserError(f"{folder}: {found}; expected short ids, one for one note; write JSONL instead")
+    if not id_ or len(name.encode()) + len(".txt") > _LONGEST_NAME:
+        raise _unnameable(folder)
     return name
+
+
+def _unnameable(folder: Path) -> UserError:
+    found = "an id that is empty, too long for a file name, or there twice"
+    return UserError(f"{folder}: {found}; expected short ids, one for one note; write JSONL instead")
 
 
 def _annotations(where: str, note: Note) -> str:

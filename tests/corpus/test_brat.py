@@ -1,4 +1,6 @@
+import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,6 +173,58 @@ def test_metadata_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
         list(read(tmp_path))
     assert "canary" not in str(caught.value)
     assert list(read(tmp_path, skip_bad=True)) == []
+
+
+def test_metadata_of_no_note_are_refused_or_counted(tmp_path: Path) -> None:
+    brat_pair(tmp_path, "")
+    metadata = tmp_path / "metadata.jsonl"
+    metadata.write_text('{"id": "note", "patient": "p"}\n{"id": "canary.txt", "patient": "p"}\n')
+    with pytest.raises(BadInputError, match=r"metadata\.jsonl:2: the line's id names no note") as caught:
+        list(read(tmp_path))
+    assert "canary" not in str(caught.value)
+    skipped: Counter[str] = Counter()
+    assert list(read(tmp_path, skip_bad=True, skipped=skipped)) == [Note("note", TEXT, patient="p")]
+    assert skipped == {"metadata without note": 1}
+    assert list(read(tmp_path / "note.txt")) == [Note("note", TEXT, patient="p")]  # one of a folder's notes
+
+
+@pytest.mark.parametrize(("of_file", "of_line"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_metadata_find_their_note_however_its_accents_are_encoded(tmp_path: Path, of_file: str, of_line: str) -> None:
+    brat_pair(tmp_path, "", name=unicodedata.normalize(of_file, "anàlisi"))
+    id_ = unicodedata.normalize(of_line, "anàlisi")
+    (tmp_path / "metadata.jsonl").write_text(f'{{"id": "{id_}", "patient": "p"}}\n')
+    assert [note.patient for note in read(tmp_path)] == ["p"]
+
+
+def test_a_hidden_annotation_file_is_no_orphan(tmp_path: Path) -> None:
+    brat_pair(tmp_path, T1)
+    (tmp_path / "._note.ann").write_bytes(b"\x00")
+    assert [note.id for note in read(tmp_path)] == ["note"]
+
+
+def test_a_refused_note_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"out/b\.txt:1: the note has no text"):
+        writers.write_brat([Note("a", "b"), Note("b", "")], tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+    writers.write_brat([Note("a", "b")], tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_folder_appears_when_it_is_complete_and_is_private(tmp_path: Path) -> None:
+    def notes() -> Iterator[Note]:
+        yield Note("a", "b", patient="p")
+        assert not list((tmp_path / "new").glob("out"))
+
+    writers.write_brat(notes(), tmp_path / "new" / "out")
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*")}
+    assert modes == {"new": 0o700, "out": 0o700, "a.txt": 0o600, "a.ann": 0o600, "metadata.jsonl": 0o600}
+
+
+def test_an_empty_folder_or_a_link_to_one_may_be_written_to(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    writers.write_brat([Note("a", "b")], tmp_path / "link")
+    assert [note.id for note in read(tmp_path / "empty")] == ["a"]
 
 
 def test_the_writer_refuses_to_mix_or_to_lose(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 The id is the path below the folder without suffix, with %-escapes undone (`writers.write_brat` escapes what a file name
 cannot hold). BRAT has no place for language, patient, clinic and split: an optional metadata.jsonl at the folder's top
-has one object a line with the note's id and these. Each mention may have several codes (see `standoff`), each of which
-gives a span. A file is UTF-8, begins without a byte order mark, and its lines end in LF: with CR LF nobody could tell
-whether offsets count one or two, so such a note is refused or skipped. No .ann at all is a fault, an empty one is not.
+has one object a line with the note's id and these; a line that names no note is a fault. Each mention may have several
+codes (see `standoff`), each of which gives a span. A file is UTF-8, begins without a byte order mark, and its lines end
+in LF: with CR LF nobody could tell whether offsets count one or two, so such a note is refused or skipped. No .ann at
+all is a fault, an empty one is not.
 """
 
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from clinfed.corpus import intake, jsonlines, standoff
-from clinfed.corpus.files import decode_line, find_files, given_path, read_lines, read_text
+from clinfed.corpus.files import decode_line, find_files, given_path, read_lines, read_text, visible
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers.base import FileCorpus
@@ -49,11 +51,13 @@ def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[
     text_path = path.with_suffix(".txt") if path.suffix == ".ann" and path.is_file() else path
     root, texts = find_files(text_path, ".txt", PAIRS)
     metadata = _Metadata(root / METADATA_FILE)
-    for text in texts:
-        id_ = unquote(text.relative_to(root).with_suffix("").as_posix())
+    ids = {text: unquote(text.relative_to(root).with_suffix("").as_posix()) for text in texts}
+    for where in metadata.strays(ids.values()) if path.is_dir() else ():
+        yield where, partial(_stray, where)
+    for text, id_ in ids.items():
         yield f"{text}:1", partial(_note if annotated else _text, text, id_, metadata, skipped)
     if annotated and path.is_dir():
-        for annotations in sorted(set(root.rglob("*.ann")) - {text.with_suffix(".ann") for text in texts}):
+        for annotations in sorted(set(visible(root, "**/*.ann")) - {text.with_suffix(".ann") for text in texts}):
             yield f"{annotations}:1", partial(_orphan, f"{annotations}:1")
 
 
@@ -80,11 +84,20 @@ def _orphan(where: str) -> Note:
     raise BadInputError(where, "annotation without text", "the .ann file has no text", "the same name with .txt")
 
 
+def _stray(where: str) -> Note:
+    expected = "the note's path below the folder, without .txt"
+    raise BadInputError(where, "metadata without note", "the line's id names no note", expected)
+
+
 class _Metadata:
-    """Language, patient, clinic and split by note id; a faulty line is raised by the note that needs it."""
+    """Language, patient, clinic and split by note id; a faulty line is raised by the note that needs it.
+
+    Ids are compared composed (NFC): some file systems and archives decompose the names of files.
+    """
 
     def __init__(self, file: Path) -> None:
         self._fields: dict[str, dict[str, str]] = {}
+        self._places: dict[str, str] = {}
         self._fault: BadInputError | None = None
         for where, line in read_lines(file) if file.is_file() else ():
             try:
@@ -93,13 +106,23 @@ class _Metadata:
                 self._fault = self._fault or fault
 
     def _enter(self, where: str, fields: dict[str, Any]) -> None:
-        id_ = jsonlines.string(where, fields, "id")
+        id_ = _composed(jsonlines.string(where, fields, "id"))
         if not id_ or id_ in self._fields:
             raise BadInputError(where, "broken metadata", "no id, or one that stood before", "one line for each note")
         self._fields[id_] = jsonlines.parse_metadata(where, fields)
+        self._places[id_] = where
+
+    def strays(self, ids: Iterable[str]) -> list[str]:
+        """Return "file:line" of the lines that name none of the notes."""
+        known = {_composed(id_) for id_ in ids}
+        return [where for id_, where in self._places.items() if id_ not in known]
 
     def of(self, id_: str) -> dict[str, str]:
         """Return the note's metadata; a note without any may be the one whose line is faulty, so that is raised."""
-        if id_ not in self._fields and self._fault:
+        if _composed(id_) not in self._fields and self._fault:
             raise self._fault
-        return self._fields.get(id_, {})
+        return self._fields.get(_composed(id_), {})
+
+
+def _composed(id_: str) -> str:
+    return unicodedata.normalize("NFC", id_)

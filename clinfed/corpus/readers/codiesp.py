@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from clinfed.corpus import intake, labels
-from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
+from clinfed.corpus.files import decode_line, given_path, read_lines, read_text, visible
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
@@ -83,7 +83,7 @@ def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
 
 def _table(folder: Path) -> Path:
     """Return the folder's table of mentions, or raise UserError."""
-    tables = sorted(folder.glob("*X.tsv")) if (folder / "text_files").is_dir() else []
+    tables = sorted(visible(folder, "*X.tsv")) if (folder / "text_files").is_dir() else []
     if len(tables) != 1 or tables[0].name.removesuffix("X.tsv") not in OFFICIAL:
         raise UserError(f"{folder}: not a folder of CodiEsp; expected {LAYOUT}; correct corpus.path")
     return tables[0]
@@ -93,7 +93,7 @@ def _candidates(folder: Path, skipped: Counter[str]) -> Iterator[Candidate]:
     table = _table(folder)
     split = OFFICIAL[table.name.removesuffix("X.tsv")]
     rows = _read_table(table, skipped)
-    for file in sorted((folder / "text_files").glob("*.txt")):
+    for file in sorted(visible(folder / "text_files", "*.txt")):
         mentions = rows.pop(file.stem, [])
         yield f"{file}:1", partial(_note, file, mentions, split, skipped)
     for mentions in rows.values():  # documents of the table whose text is missing
