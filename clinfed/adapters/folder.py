@@ -93,7 +93,7 @@ def _tensors(path: Path) -> "dict[str, np.ndarray]":
         return dict(load_file(path))
     except Exception as error:  # safetensors' own class, and numpy's for a type that it does not know
         raise UserError(
-            f"{path}: cannot be read as safetensors ({type(error).__name__}); copy it again from where it was made"
+            f"{path}: cannot be read ({type(error).__name__}); expected a whole safetensors file; copy the folder again"
         ) from None
 
 
@@ -118,18 +118,6 @@ def refuse_pickles(folder: Path) -> None:
             f"{folder}: found {found[0]}, which can run code when opened; only safetensors are loaded: "
             "convert it where you trust it, then remove it here"
         )
-
-
-def _tensors(path: Path) -> "dict[str, np.ndarray]":
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(
-            f"{path}: cannot be read ({type(error).__name__}); expected a whole safetensors file; copy the folder again"
-        ) from None
 
 
 def _part(state: AdapterState, prefix: str) -> "dict[str, np.ndarray]":

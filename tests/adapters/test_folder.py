@@ -120,6 +120,16 @@ def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
         load_labels(tmp_path)
 
 
+def test_a_folder_whose_tensors_are_of_a_foreign_type_is_refused(base: Base, tmp_path: Path) -> None:
+    save(tmp_path / "adapter", trained(base, Lora(r=4)), codes=CODES, card=CARD)
+    # safetensors' reader for numpy knows no 4-bit floats.
+    header = b'{"a":{"dtype":"F4","shape":[2],"data_offsets":[0,1]}}'
+    content = len(header).to_bytes(8, "little") + header + b"\x00"
+    (tmp_path / "adapter" / "head.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"head\.safetensors: cannot be read .*expected a whole safetensors file"):
+        load_state(tmp_path / "adapter")
+
+
 def test_the_card_counts_encoder_and_head_apart(base: Base, tmp_path: Path) -> None:
     tagger = trained(base, Lora(r=4))
     save(tmp_path / "adapter", tagger, codes=CODES, card=CARD)
