@@ -107,7 +107,8 @@ def _batch(site: Site, overrides: Sequence[str], run: "Run") -> None:
     asked, window = run.training, Training().window
     if not site.batch_notes:
         return
-    tokens = asked.batch_tokens or asked.batch_notes * asked.window
+    # A batch holds one window at least, however few its tokens.
+    tokens = max(asked.batch_tokens, asked.window) if asked.batch_tokens else asked.batch_notes * asked.window
     if not asked.batch_tokens and asked.batch_notes > site.batch_notes:
         _refuse(site, "batch_notes", f"training.batch_notes={asked.batch_notes}, the cap is {site.batch_notes}")
     if tokens > site.batch_notes * window:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.errors import UserError
+from clinfed.protocol import LONGEST_NAME
 from clinfed.refusals import RefusedError
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
@@ -16,6 +17,7 @@ NodeConfig = Mapping[str, str | int | float | bool]
 
 QUANTISATIONS = ("any", "none", "nf4")
 INLINE = ("notes", "name", "format", "labels")  # what node_config may say without a settings file
+HELD = ("notes", "format", "labels", "skip_bad", "name", "small_cell_threshold")  # all that shapes a site's clinic
 EXPECTED = {str: "a text in quotes", int: "a whole number from 0", bool: "true or false", tuple: "a list of texts"}
 
 
@@ -48,6 +50,9 @@ class Site:
             raise UserError(f'{self.where}: {found}; give the file or folder of this site: notes = "/path/notes.jsonl"')
         if self.labels and not Path(self.labels).is_absolute():
             raise UserError(f"{self.where}: labels is {self.labels!r}, expected an absolute path; give it in full")
+        if len(self.name) > LONGEST_NAME or not self.name.isprintable():
+            expected = f"at most {LONGEST_NAME} characters that can be printed"
+            raise UserError(f"{self.where}: name is {self.name!r}, expected {expected}; choose another")
         if self.format not in (forms := [form for form in options("corpus") if form != "synthetic"]):
             raise UserError(f"{self.where}: format is {self.format!r}, expected one of {', '.join(forms)}; correct it")
         if self.quantisation not in QUANTISATIONS:
@@ -61,6 +66,11 @@ class Site:
     def where(self) -> str:
         """Return where a user finds these settings."""
         return self.file or "node_config"
+
+    @property
+    def held(self) -> tuple[object, ...]:
+        """Return the settings of which a change asks for the notes to be read again."""
+        return tuple(getattr(self, key) for key in HELD)
 
 
 def of_node(node_config: NodeConfig) -> Site:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from client.clinic import Clinic, Simulation, read_site
 from client.permission import admit_run
-from client.site import PARTITION, PARTITIONS, NodeConfig, Site, of_node
+from client.site import PARTITION, PARTITIONS, NodeConfig, of_node
 from clinfed.adapters.state import Shapes
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
@@ -41,7 +41,7 @@ class Warm:
         # Clinic -> hash of the last adapter that it validated, and the spans found: the join at the closing needs them.
         self.validated: dict[str, tuple[str, Predicted]] = {}
         self._simulations: dict[int, Simulation] = {}
-        self._sites: dict[Site, Clinic] = {}
+        self._sites: dict[tuple[object, ...], Clinic] = {}  # Site.held -> the clinic, of one site
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._hints: dict[str, Hints] = {}
@@ -57,9 +57,15 @@ class Warm:
             admit_run(site, self.overrides, self.run)
             if site.device and self._tagger is None:  # a model that is warm stays where it is
                 self.run.training.device = site.device
-            if site not in self._sites:
-                self._sites[site] = read_site(self.run, site)
-            return self._sites[site]
+            if site.held not in self._sites:
+                self._forget_notes()
+                self._sites[site.held] = read_site(self.run, site)
+            return self._sites[site.held]
+
+    def _forget_notes(self) -> None:
+        """Drop what was read and made of a site's notes: under the clinic's name it would pass for that of others."""
+        for kept in (self._sites, self._encoded, self._lexicons, self._hints, self.validated):
+            kept.clear()
 
     def simulation(self, num_nodes: int) -> Simulation:
         """Return all notes, dealt over so many simulated nodes."""

@@ -27,6 +27,7 @@ REPORT = "report"
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 
+LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
 REPLICATES = 1000  # bootstrap replicates of each judgement in the last validation and the closing; none before
 
 # The figures of a report, all of them: an answer that lacks one or brings another is refused. Those that end in _s are

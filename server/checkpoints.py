@@ -114,12 +114,13 @@ def held(folder: Path) -> Iterator[None]:
 
 def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any]) -> None:
     """Raise UserError that names the first setting of a resumed run that is not the checkpoint's, but for FREE."""
-    for key in differing(now, saved):
+    # An option brings keys of its own, which the other side lacks: it is named first.
+    for key in sorted(differing(now, saved), key=lambda key: not key.startswith("options.")):
         if not key.startswith(FREE):
-            ours, theirs = value_of(now, key), value_of(saved, key)
+            ours, theirs, named = value_of(now, key), value_of(saved, key), key.removeprefix("options.")
             raise UserError(
-                f"resume: {key} is {ours} now and {theirs} in the checkpoint; a run keeps its settings, so leave "
-                f"{key} out, or start a new run"
+                f"resume: {named} is {ours} now and {theirs} in the checkpoint; give {named}={theirs} as there "
+                "(clinfed simulate takes it by itself), or start a new run"
             )
 
 

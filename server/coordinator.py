@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from flwr.serverapp import Grid
+from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
@@ -44,7 +45,8 @@ class Coordinator:
         tracking.check(run.tracking)
         self.checkpoint = load_checkpoint(folder, run)
         self.model = Model(run)
-        code, deadline_s = fingerprints.code(), SIMULATED_DEADLINE_S
+        code = fingerprints.code()
+        deadline_s = run.round.deadline_s or (DEADLINE_S if isinstance(grid, HttpGrid) else SIMULATED_DEADLINE_S)
         self.exchange = Exchange(grid, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
         self.door = Door(self.exchange, run)
 
@@ -71,11 +73,8 @@ class Coordinator:
     def greet(self) -> Federation:
         """Let the clinics in. Raises: UserError where they are too few, or cannot do what the run asks."""
         run = self.run
-        self.exchange.deadline_s = run.round.deadline_s or SIMULATED_DEADLINE_S
         say("clinics load base and notes")
         federation = self.door.open(self.build)
-        if not federation.simulated:
-            self.exchange.deadline_s = run.round.deadline_s or DEADLINE_S
         self.refused = self.door.take_refused()
         say_refused("start", self.refused)
         say(describe(federation))
@@ -180,7 +179,10 @@ def choose(course: Course, chosen: str) -> tuple[int, AdapterState, str]:
 
 
 def describe(federation: Federation) -> str:
-    """Return one line on who takes part, with training notes."""
-    seats = ", ".join(f"{seat.clinic} {federation.notes[seat.clinic]['train']}" for seat in federation.seats)
+    """Return one line on who takes part, with training notes and their windows."""
+    seats = ", ".join(
+        f"{seat.clinic} {seat.registered['train_notes']} in {seat.registered['train_windows']} windows"
+        for seat in federation.seats
+    )
     out = f"; {federation.sitting_out} without notes sit out" if federation.sitting_out else ""
     return f"{len(federation.seats)} clinics (training notes): {seats}{out}"

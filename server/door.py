@@ -104,10 +104,11 @@ class Door:
 
     def _greet(self, *, wait: bool) -> list[str]:
         """Hear who has answered, take in whom one can; return their names, "" of a node that sits out."""
+        over_http = self._exchange.over_http
         for node, asked in list(self._asked.items()):
             for _, answer in self._exchange.read_hello(asked, wait=wait):
                 del self._asked[node]
-                reason = complaint(answer, self._ours) if isinstance(answer, Answer) else answer
+                reason = complaint(answer, self._ours, over_http=over_http) if isinstance(answer, Answer) else answer
                 if isinstance(answer, Answer) and not reason:
                     self._waiting[node] = answer
                 else:

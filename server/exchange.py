@@ -70,6 +70,11 @@ class Exchange:
         self._code = code
         self.deadline_s = deadline_s
 
+    @property
+    def over_http(self) -> bool:
+        """Return whether the clinics are on other machines; those of a simulation share this one."""
+        return isinstance(self._grid, HttpGrid)
+
     def nodes(self) -> list[int]:
         """Return the nodes that are online."""
         return sorted(self._grid.get_node_ids())
@@ -245,7 +250,7 @@ class Exchange:
                 raise BadAnswerError(Reason.LATE)
             if not wait:
                 return None
-            shortest_s = SHORTEST_REQUEST_PAUSE_S if isinstance(self._grid, HttpGrid) else SHORTEST_PAUSE_S
+            shortest_s = SHORTEST_REQUEST_PAUSE_S if self.over_http else SHORTEST_PAUSE_S
             pause_s = min(LONGEST_PAUSE_S, max(shortest_s, PAUSE_SHARE * (now - started)))
             time.sleep(min(pause_s, asked.until - now + SHORTEST_PAUSE_S))
 

@@ -22,18 +22,21 @@ class Federation:
     skipped: Mapping[str, Mapping[str, int]]  # clinic -> reason -> what reading left out
     sitting_out: int  # nodes without any notes
     workers: Mapping[str, int]  # worker -> base loads so far
-    simulated: bool
 
     def with_notes(self, split: str) -> tuple[Seat, ...]:
         """Return the clinics that hold notes of a split."""
         return tuple(seat for seat in self.seats if self.notes[seat.clinic][split])
 
 
-def complaint(answer: Answer, ours: Mapping[str, str]) -> str:
-    """Return why a clinic may not come in: other fingerprints than the server's, foreign code; "" where it may."""
+def complaint(answer: Answer, ours: Mapping[str, str], *, over_http: bool) -> str:
+    """Return why a clinic may not come in: other fingerprints than the server's, foreign code; "" where it may.
+
+    over_http: it is on another machine, whose folders are its own affair and no text for the server's screen.
+    """
     ours_root = str(fingerprints.root_of("clinfed"))
     theirs = {name: str(answer.identity.get(f"fingerprint.{name}", "missing")) for name in ours}
-    foreign = [root for root in str(answer.identity.get("roots", "")).split("\n") if root not in ("", ours_root)]
+    roots = "" if over_http else str(answer.identity.get("roots", ""))
+    foreign = [root for root in roots.split("\n") if root not in ("", ours_root)]
     if theirs["code"] != ours["code"] and foreign:
         return (
             f"foreign code on its path: it imports from {foreign[0]}, the server from {ours_root}; start from another "
@@ -65,5 +68,4 @@ def seated(answers: Mapping[int, Answer]) -> Federation:
         skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in named},
         sitting_out=len(answers) - len(named),
         workers={str(answer.identity["worker"]): int(answer.report["base_loads"]) for answer in answers.values()},
-        simulated=all(answer.report["nodes"] for answer in answers.values()),
     )

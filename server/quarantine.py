@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
@@ -21,7 +22,10 @@ LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million
 LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
 WORKER = re.compile(r"[0-9a-f]{32}")
 HASHED = re.compile(r"[0-9a-f]{16}")
-LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
+FINGERPRINT = re.compile(r"[0-9a-f]{1,64}|none")  # a hash, the wire's number, or no quantisation
+# On average, of a clinic's training notes. By default that is 190,000 sub-words in each, where a long report has a few
+# thousand; how far a clinic's update may go grows with its windows.
+WINDOWS_OF_NOTE = 1000
 LANGUAGE = re.compile(r"([a-z]{2})?")
 
 
@@ -67,7 +71,7 @@ def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str
     name, worker = identity.get("clinic"), identity.get("worker")
     if not isinstance(worker, str) or not WORKER.fullmatch(worker):
         raise BadAnswerError(Reason.MALFORMED)
-    if not isinstance(name, str) or not name.isprintable() or len(name) > LONGEST_NAME:
+    if not isinstance(name, str) or not name.isprintable() or len(name) > protocol.LONGEST_NAME:
         raise BadAnswerError(Reason.MALFORMED)
 
 
@@ -85,10 +89,24 @@ def _plausible(name: str, value: object) -> bool:
     return type(value) in kinds and math.isfinite(value) and 0 <= value <= LARGEST_FIGURE
 
 
+def check_fingerprints(identity: Mapping[str, Any]) -> None:
+    """Refuse fingerprints that are none: where they differ from the server's they are shown."""
+    given = [value for name, value in identity.items() if name.startswith("fingerprint.")]
+    if not all(isinstance(value, str) and FINGERPRINT.fullmatch(value) for value in given):
+        raise BadAnswerError(Reason.MALFORMED)
+
+
+def check_windows(report: Mapping[str, Any]) -> None:
+    """Refuse a hello of more training windows than its notes can make."""
+    if report["train_windows"] > WINDOWS_OF_NOTE * report["train_notes"]:
+        raise BadAnswerError(Reason.FIGURES)
+
+
 def is_tally(value: object) -> bool:
     """Return whether JSON is counts by short name."""
     return isinstance(value, dict) and all(
-        len(name) <= LONGEST_NAME and name.isprintable() and _plausible(name, count) for name, count in value.items()
+        len(name) <= protocol.LONGEST_NAME and name.isprintable() and _plausible(name, count)
+        for name, count in value.items()
     )
 
 
@@ -168,6 +186,12 @@ def check_counts(
         _check_sizes(counts, protocol.REPLICATES if replicates else 0)
         if counts.micro().support > registered[f"{split}_mentions"]:
             raise BadAnswerError(Reason.MORE_GOLD)
+
+
+def check_rows(arrays: Mapping[str, NDArray[np.int64]]) -> None:
+    """Refuse rows that count nothing: zeros travel as next to nothing, and take ten times their bytes once read."""
+    if not all(rows.any(axis=-1).all() for name, rows in arrays.items() if name.endswith(".counts")):
+        raise BadAnswerError(Reason.COUNTS)
 
 
 def _check_names(counts: SpanCounts, shared: Collection[str] | None) -> None:

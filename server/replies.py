@@ -19,8 +19,11 @@ from clinfed.protocol import Answer
 from server.quarantine import (
     BadAnswerError,
     Reason,
+    check_fingerprints,
     check_report,
+    check_rows,
     check_tensors,
+    check_windows,
     is_manifest,
     is_tallies,
     is_tally,
@@ -77,6 +80,7 @@ def to_counts(content: RecordDict) -> protocol.Judged:
     """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
     arrays = {name: _integers(array) for name, array in _record(content, protocol.COUNTS, ArrayRecord).items()}
     try:
+        check_rows(arrays)
         return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
     except (KeyError, ValueError, TypeError):
         raise BadAnswerError(Reason.COUNTS) from None
@@ -116,8 +120,10 @@ def failure(error: Error) -> str:
 
 
 def check_hello(answer: Answer) -> None:
-    """Refuse a hello whose figures or counts are not built as agreed. Raises: BadAnswerError."""
+    """Refuse a hello whose figures, counts or fingerprints are not built as agreed. Raises: BadAnswerError."""
     check_report(answer.report, protocol.HELLO_REPORT)
+    check_windows(answer.report)
+    check_fingerprints(answer.identity)
     for key, valid in (("manifest", is_manifest), ("lost", is_tallies), ("skipped", is_tally)):
         text = answer.identity.get(key, "")
         try:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from clinfed.tasks.bio import IGNORED, OUTSIDE, tags_of, words_of
 if TYPE_CHECKING:
     from datasets import Dataset
 
+UNUSED_S = 30 * 24 * 3600.0  # a cache can be turned back into text: it goes once no run has used it for so long
+UNFINISHED_S = 24 * 3600.0  # of a killed process; encoding takes minutes
 FORMAT = 3  # of the cache; another number makes old caches unreadable, never wrong
 
 
@@ -81,9 +84,29 @@ def encode_notes(
     folder = cache / _key(notes, tokenizer, codes, window, stride, hint_key)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(f"{folder}.lock"):
-        if not folder.is_dir():
+        if new := not folder.is_dir():
             _write(notes, tokenizer, codes, window, stride, folder, hint)
+        os.utime(folder)  # now it was used
+    if new:  # with no lock held: two processes could wait for each other's
+        _remove_old(cache)
     return _read(folder)
+
+
+def _remove_old(cache: Path) -> None:
+    """Remove what no run has used for long, and what killed processes have left unfinished (KEY.PID)."""
+    from filelock import FileLock
+
+    def is_old(folder: Path) -> bool:
+        try:
+            age_s = time.time() - folder.stat().st_mtime
+        except FileNotFoundError:  # another process has finished it, or removed it
+            return False
+        return folder.is_dir() and age_s > (UNFINISHED_S if folder.suffix else UNUSED_S)
+
+    for folder in filter(is_old, list(cache.iterdir())):
+        with FileLock(cache / f"{folder.stem}.lock"):
+            if is_old(folder):  # still: who uses a cache holds its lock meanwhile
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _key(notes: Sequence[Note], tokenizer: Any, codes: Sequence[str], window: int, stride: int, hint_key: str) -> str:

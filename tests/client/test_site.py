@@ -139,6 +139,8 @@ def refused(site: dict[str, Any], overrides: list[str]) -> str:
         ({"batch_notes": 8}, ["training.batch_tokens=2048"], ""),  # 8 x 256
         ({"batch_notes": 8}, ["training.batch_tokens=2049"], "batch_notes"),
         ({"batch_notes": 8}, ["training.batch_tokens=2048", "training.batch_notes=99"], ""),  # which then is not used
+        ({"batch_notes": 1}, ["training.batch_tokens=1"], ""),  # one window of 256
+        ({"batch_notes": 1}, ["training.batch_tokens=1", "training.window=8192"], "batch_notes"),  # one all the same
         ({"device": "cuda"}, ["training.device=cpu"], "device"),
         ({"device": "cuda"}, [], ""),
         ({"allowed_experiments": ("default",)}, ["clinics=3", "seed=1", "corpus=jsonl"], ""),
@@ -170,6 +172,8 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
         ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, jsonl"),
         ({"device": "gpu"}, "device is 'gpu', expected cpu, cuda or cuda:0"),
         ({"quantisation": "int8"}, "quantisation is 'int8', expected one of any, none, nf4"),
+        ({"name": "north\n"}, "name is 'north\\n', expected at most 80 characters that can be printed"),
+        ({"name": "n" * 81}, f"name is '{'n' * 81}', expected at most 80 characters"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_was_found_and_expected(
@@ -205,3 +209,40 @@ def test_a_shorter_code_list_stops_a_site_that_is_already_warm(tmp_path: Path, w
     path = written(tmp_path, **paths, allowed_code=[])
     with pytest.raises(RefusedError, match="none of the 0 in allowed_code"):
         warm.clinic({"settings": str(path)})
+
+
+def test_a_site_that_changes_its_notes_trains_the_new_ones_from_the_next_message_on(
+    tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    warm = client.warm.Warm(world.site_overrides)
+
+    def ids(language: str) -> set[str]:
+        """Return the notes that are trained once the file names those of a language."""
+        paths = {"notes": str(world.site_notes(language)), "labels": str(world.labels)}
+        clinic = warm.clinic({"settings": str(written(tmp_path, **paths))})
+        warm.own_lexicon(clinic)
+        warm.hints(clinic)
+        return set(warm.encoded(clinic, "train").notes["id"])
+
+    first, second = ids("ca"), ids("es")
+    assert first
+    assert second
+    assert not first & second
+    kept = (warm._sites, warm._encoded, warm._lexicons, warm._hints)
+    assert [len(each) for each in kept] == [1] * 4, "the old notes are not kept beside the new ones"
+
+
+def test_a_change_of_what_a_site_allows_reads_no_note_again(tmp_path: Path, world: Any) -> None:
+    paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
+    warm = client.warm.Warm(world.site_overrides)
+    before = warm.clinic({"settings": str(written(tmp_path, **paths))})
+    assert warm.clinic({"settings": str(written(tmp_path, **paths, rank_cap=64, batch_notes=99))}) is before
+
+
+@pytest.mark.parametrize("change", [{"name": "south"}, {"skip_bad": True}, {"small_cell_threshold": 3}])
+def test_each_setting_that_shapes_a_clinic_makes_it_anew(tmp_path: Path, world: Any, change: dict[str, Any]) -> None:
+    paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
+    warm = client.warm.Warm(world.site_overrides)
+    before = warm.clinic({"settings": str(written(tmp_path, **paths))})
+    assert warm.clinic({"settings": str(written(tmp_path, **{**paths, **change}))}) is not before

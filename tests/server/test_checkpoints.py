@@ -83,7 +83,7 @@ def killing(kind: str, after: int) -> Any:
     [
         ("training.learning_rate=0.5", "resume: training.learning_rate is 0.5 now and 0.00"),
         ("rounds=4", "resume: rounds is 4 now and 3 in the checkpoint"),
-        ("strategy=fedavg", "resume: options.strategy is fedavg now and fedadam in the checkpoint"),
+        ("strategy=fedavg", "resume: strategy is fedavg now and fedadam in the checkpoint"),
     ],
 )
 def test_a_resumed_run_with_another_setting_is_refused_by_name(

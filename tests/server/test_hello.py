@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 from flwr.app import Message, RecordDict
+from flwr.serverapp import Grid
+from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed.errors import UserError
 from clinfed.protocol import HELLO, IDENTITY, REPORT
+from server.coordinator import describe
+from server.quarantine import BadAnswerError, check_windows
 
+ESCAPE = "\x1b[2J"  # clears the screen that it is printed on
 Change = Callable[[RecordDict], None]
 LIAR = "clinic-3"
 
@@ -65,6 +70,10 @@ def hello(record: str, name: str, value: object) -> Change:
         hello(IDENTITY, "manifest", '{"notes": {"canarytext": 1}}'),
         hello(IDENTITY, "manifest", '{"patients": ["canarytext"]}'),
         hello(IDENTITY, "skipped", '{"a\\nb": 1}'),
+        hello(IDENTITY, "fingerprint.code", f"{ESCAPE}canary"),
+        hello(IDENTITY, "fingerprint.quantisation", "canary"),
+        hello(IDENTITY, "fingerprint.wire", 3),
+        hello(REPORT, "train_windows", 10**6),
     ],
     ids=lambda attack: attack.__name__,
 )
@@ -73,3 +82,32 @@ def test_a_malformed_hello_ends_in_one_line_before_anything_is_trained(table: An
         table.gather(lie(attack))
     assert "\n" not in str(refusal.value)
     assert "canary" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("over_http", [True, False])
+def test_where_a_real_site_keeps_its_code_is_never_shown(
+    table: Any, monkeypatch: pytest.MonkeyPatch, over_http: bool
+) -> None:
+    def elsewhere(content: RecordDict) -> None:
+        content[IDENTITY]["fingerprint.code"] = "f" * 64
+        content[IDENTITY]["roots"] = f"/{ESCAPE}elsewhere"
+
+    monkeypatch.setattr("server.exchange.HttpGrid", Grid if over_http else HttpGrid)
+    with pytest.raises(UserError) as refusal:
+        table.gather(lie(elsewhere))
+    assert ("elsewhere" in str(refusal.value)) != over_http
+    assert ("fingerprint of code is ffff" in str(refusal.value)) == over_http
+
+
+def test_a_thousand_windows_of_each_training_note_are_the_most_that_can_be() -> None:
+    check_windows({"train_notes": 3, "train_windows": 3000})
+    check_windows({"train_notes": 0, "train_windows": 0})
+    with pytest.raises(BadAnswerError):
+        check_windows({"train_notes": 3, "train_windows": 3001})
+
+
+def test_the_first_line_of_a_run_shows_each_clinics_notes_and_windows(table: Any) -> None:
+    line = describe(table.federation)
+    for seat in table.federation.seats:
+        notes, windows = seat.registered["train_notes"], seat.registered["train_windows"]
+        assert f"{seat.clinic} {notes} in {windows} windows" in line

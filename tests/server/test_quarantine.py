@@ -81,6 +81,7 @@ COUNT_ATTACKS = {
     "many_fp": (with_counts(lambda each: np.add(each, [0, 2**60, 0])), Reason.COUNTS),
     "floats": (with_counts(lambda each: each, "<f8"), Reason.COUNTS),
     "two_columns": (with_counts(lambda each: each[:, :2]), Reason.COUNTS),
+    "a_row_of_zeros": (with_counts(lambda each: each * (np.arange(len(each)) > 0)[:, None]), Reason.COUNTS),
     "one_row_less": (with_counts(lambda each: each[1:]), Reason.COUNTS),
     "flat": (with_counts(lambda each: each.ravel()), Reason.COUNTS),
     "huge_shape": (huge_shape, Reason.COUNTS),
