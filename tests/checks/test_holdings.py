@@ -90,7 +90,10 @@ FAULTS = {
         {"spans": [ASMA | {"end": 999}]},
         f"ends past the note ({len(TEXT)} characters); expected an end of",
     ),
-    "unknown code": ({"spans": [ASMA | {"code": "asma"}]}, "a code that has not the form of ICD-10, or stands in no chapter of it; expected one like"),
+    "unknown code": (
+        {"spans": [ASMA | {"code": "asma"}]},
+        "a code that has not the form of ICD-10, or stands in no chapter of it; expected one like",
+    ),
     "wrong language": ({"language": "Catalan"}, "language is not two small letters; expected ISO 639-1"),
 }
 
