@@ -228,6 +228,6 @@ def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path, childre
 def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:
     """Return what is finished of a row."""
     paths = {seed: path for seed in seeds if (path := row.finished(folder, seed)) is not None}
-    for path in paths.values():  # of a run that was stopped when its record was written, and nothing else left to do
+    for path in paths.values():  # a comparison may have been stopped between a run's record and this
         collect_kept(path.parent, read_record(path))
     return Result(row.name, {seed: Finished.of(path) for seed, path in paths.items()})

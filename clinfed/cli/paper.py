@@ -1,7 +1,7 @@
 """The trainable-parameter column of the reference paper, counted anew.
 
-Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120. Rank 256 on
-all six linear layers of every encoder layer, no biases, and a head with one row for each of 28,999 to 29,018 BIO tags.
+Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120. Rank 256 on all six linear layers of
+every encoder layer, no biases, and a head with one row for each of 28,999 to 29,018 BIO tags.
 """
 
 from collections.abc import Iterator

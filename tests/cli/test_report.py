@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -13,14 +12,12 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.report import gather, shown_notes
-from clinfed.cli.rows import Row, record_of
-from clinfed.errors import UserError
+from clinfed.cli.report import gather
+from clinfed.cli.rows import Row
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import merged, read_counts, write_counts
 from clinfed.evaluation.report.comparison import scores
-from clinfed.evaluation.report.highlights import RIGHT
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished, Result
@@ -66,29 +63,6 @@ def test_a_run_of_another_machine_has_its_page_all_the_same(
     gone = {"path": str(tmp_path / "gone"), "name": "gone"}
     assert "<article" not in page_of("base-elsewhere", lambda config: config["base"].update(gone))
     assert capsys.readouterr().err.startswith("no notes are shown: base.path=")
-
-
-def test_notes_of_an_own_corpus_in_a_public_ones_layout_are_not_shown(
-    runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    own = tmp_path / "own"
-    for split in ("train", "dev"):
-        (own / split / "text_files").mkdir(parents=True)
-        rows = ""
-        for number in range(12):
-            (own / split / "text_files" / f"{split}{number}.txt").write_text("canary fiebre", "utf-8")
-            rows += f"{split}{number}\tDIAGNOSTICO\tr50.9\tfiebre\t7 13\n"
-        (own / split / f"{split}X.tsv").write_text(rows, "utf-8")
-    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
-    small = ["rounds=1", "adapter.r=4", "partition=pooled", "clinics=1", f"output={tmp_path / 'run'}"]
-    assert main(["train", "corpus=codiesp", f"corpus.path={own}", *small]) == 0
-    record = record_of(tmp_path / "run")
-    assert record is not None
-    assert hits.read(record.parent) is None
-    assert main(["report", str(record.parent), "-o", str(tmp_path / "page.html")]) == 0
-    assert not [path for path in tmp_path.glob("page*") if b"canary" in path.read_bytes()]
-    assert main(["report", str(record.parent), "-o", str(tmp_path / "page.html"), "--show-notes-of-this-site"]) == 0
-    assert "canary" in (tmp_path / "page.html").read_text("utf-8")
 
 
 def test_mentions_outcomes_are_kept_of_a_public_corpus_and_never_of_a_private_one(
@@ -312,37 +286,9 @@ def test_the_same_run_twice_is_refused(
     assert f"{copy}: has the settings and the seed of {runs['public']}" in capsys.readouterr().err
 
 
-def test_the_notes_of_a_run_in_one_place_are_shown_as_they_were_judged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
-    small = ["rounds=2", "adapter.r=4", "corpus.patients=22", "task.lexicon=true", "training.learning_rate=4e-3"]
-    assert main(["train", *small, f"output={tmp_path / 'run'}"]) == 0
-    path = record_of(tmp_path / "run")
-    assert path is not None
-    shown = shown_notes(path.parent, Finished.of(path), 10_000, private=False)
-    found = Counter(piece.kind for note in shown for piece in note.pieces)
-    judged = json.loads(path.read_text("utf-8"))["test"]["centralised"]["all"]["micro"]
-    assert found[RIGHT] == judged["tp"] > 0
-
-
 def test_less_than_no_note_cannot_be_shown(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(runs["public"]), "--notes", "-1"]) == 2
     assert "--notes -1: expected how many notes are shown, from 0" in capsys.readouterr().err
-
-
-def test_a_record_without_a_judgement_on_test_is_refused(runs: dict[str, Path], tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(runs["public"], tmp_path / "copy"))
-    (copy / "counts.json").write_text("{}", "utf-8")
-    with pytest.raises(UserError, match="the run had no test note to be judged on"):
-        Finished.of(copy / "record.json")
-
-
-def test_a_file_of_what_was_kept_that_is_cut_off_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
-    copy = Path(shutil.copytree(runs["public"], tmp_path / "copy"))
-    (copy / "hits.json").write_text('{"ca": {', "utf-8")
-    with pytest.raises(UserError, match=r"hits\.json: no JSON, as a run keeps it"):
-        Finished.of(copy / "record.json")
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

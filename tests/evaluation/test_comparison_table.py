@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation import comparison
 from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.record import COUNTS
 from clinfed.evaluation.report.comparison import comparison_rows, score_rows
 from clinfed.evaluation.report.page import verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
@@ -127,6 +129,12 @@ def test_notes_whose_language_is_not_known_are_a_group_of_their_own() -> None:
     rows = {each[2]: each[3:] for each in score_rows([result])}
     assert rows["no language"] == [".000"] * 6  # and not the interval of all notes
     assert comparison_rows([result])[0][5:7] == ["no language", "ca"]
+
+
+def test_a_run_without_a_judgement_on_test_is_refused(tmp_path: Path) -> None:
+    (tmp_path / COUNTS).write_text("{}", "utf-8")
+    with pytest.raises(UserError, match="the run had no test note to be judged on"):
+        Finished.of(tmp_path / "record.json")
 
 
 def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:

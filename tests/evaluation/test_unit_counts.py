@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from clinfed.corpus.note import Span
+from clinfed.errors import UserError
 from clinfed.evaluation import kept, unit_counts
 from clinfed.evaluation.bootstrap import unit_weights
 from clinfed.evaluation.comparison import System
@@ -164,6 +165,12 @@ def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path
     kept.keep(tmp_path / "west", unit_counts.to_json({"adapter": tables["north"]}))
     kept.collect(target, {"west": tmp_path / "west"})
     assert unit_counts.read(target) == {"adapter": tables | {"west": tables["north"]}}
+
+
+def test_a_file_of_what_was_kept_that_is_cut_off_is_named(tmp_path: Path) -> None:
+    (tmp_path / kept.HITS).write_text('{"ca": {', "utf-8")
+    with pytest.raises(UserError, match=r"hits\.json: no JSON, as a run keeps it"):
+        kept.read(tmp_path / kept.HITS)
 
 
 def system(*runs: Mapping[str, list[JudgedNote]], keep: bool = True) -> System:

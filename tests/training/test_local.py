@@ -1,7 +1,5 @@
 """The training loop on a small random base: it learns, repeats bit for bit, and rounds cost only a new optimiser."""
 
-import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +18,6 @@ from clinfed.adapters.weights import read_state, write_state
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
-from clinfed.corpus.note import Note, Span
 from clinfed.tasks.base import Task
 from clinfed.tasks.jerl import Jerl
 from clinfed.tasks.jerl_factored import JerlFactored
@@ -32,29 +29,9 @@ from clinfed.training.model import Tagger, build, learnt
 from clinfed.training.predict import predict
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
-from clinfed.training.tokenizer import train_tokenizer
+from tests.training.invented import CODES, invented_notes
 
-CODES = ["E11.9", "I10", "J44.9"]
-FORMS = {"E11.9": ["diabetis", "dm2"], "I10": ["hipertensió arterial", "hta"], "J44.9": ["mpoc"]}
 ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
-
-
-def invented_notes(count: int, seed: int = 0) -> list[Note]:
-    rng = np.random.default_rng(seed)
-    notes = []
-    for i in range(count):
-        code = CODES[rng.integers(3)]
-        form = FORMS[code][rng.integers(len(FORMS[code]))]
-        before = " ".join(rng.choice(["control", "pacient", "amb", "antecedents", "de"], rng.integers(0, 5)))
-        text = f"{before} {form} estable".strip()
-        start = text.index(form)
-        notes.append(Note(f"n{i:03d}", text, (Span(((start, start + len(form)),), code),), "ca"))
-    return notes
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return train_tokenizer([note.text for note in invented_notes(200)] * 3, 300)
 
 
 @pytest.fixture
@@ -231,47 +208,6 @@ def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
     state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
     assert all("lora_" in name for name in state if name.startswith("encoder."))
-
-
-def test_notes_are_tokenised_once(tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
-    first = encode_notes(invented_notes(20), tokenizer, CODES, **options)
-    monkeypatch.setattr("clinfed.training.encoded.subwords_of", None)  # a second tokenisation would fail
-    again = encode_notes(list(reversed(invented_notes(20))), tokenizer, CODES, **options)
-    assert again.rows == first.rows
-    folder = next(path for path in (tmp_path / "cache").iterdir() if path.is_dir())
-    assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer, tmp_path: Path):
-    notes = invented_notes(20)
-
-    def folders() -> set[Path]:
-        return {path for path in tmp_path.iterdir() if path.is_dir()}
-
-    def encode(number: int) -> Path:
-        """Return the folder of the cache of the five notes of this number."""
-        before = folders()
-        encode_notes(notes[5 * number : 5 * number + 5], tokenizer, CODES, window=32, stride=8, cache=tmp_path)
-        return min(folders() - before, default=tmp_path)
-
-    used, unused, recent = encode(0), encode(1), encode(2)
-    killed, writing = tmp_path / "a.17", tmp_path / "b.17"
-    for folder, days in ((used, 31), (unused, 31), (recent, 29), (killed, 2), (writing, 0)):
-        folder.mkdir(exist_ok=True)
-        os.utime(folder, (time.time() - days * 24 * 3600,) * 2)
-    encode(0)  # from the cache, which is in use again
-    assert folders() == {used, unused, recent, killed, writing}
-    new = encode(3)
-    assert folders() == {used, recent, writing, new}
-
-
-def test_other_notes_get_another_cache(tokenizer, tmp_path: Path):
-    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
-    notes = invented_notes(20)
-    first = encode_notes(notes, tokenizer, CODES, **options)
-    unannotated = [Note(note.id, note.text, (), note.language) for note in notes]
-    assert encode_notes(unannotated, tokenizer, CODES, **options).rows != first.rows
 
 
 def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
