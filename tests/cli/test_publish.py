@@ -43,9 +43,9 @@ def test_rounds_of_parts_of_an_epoch_are_told(finished_run: Path) -> None:
     record = records.read(finished_run / "record.json")
     record["config"].pop("rounds_per_epoch")  # as in a record of an older version
     assert audit(record)["settings"]["rounds_per_epoch"] == 1
-    record["config"]["rounds"], record["config"]["training"]["local_epochs"] = 8, 1
-    assert "- 8 passes over the notes, in one place\n" in training(record)
-    record["config"]["rounds_per_epoch"] = 4
+    record["config"]["rounds"], record["config"]["training"]["local_epochs"] = 8, 2
+    assert "- 16 passes over the notes, in one place\n" in training(record)
+    record["config"]["rounds_per_epoch"], record["config"]["training"]["local_epochs"] = 4, 1
     assert audit(record)["settings"]["rounds_per_epoch"] == 4
     assert audit(record)["settings"]["rounds"] == 8
     assert "- 2 passes over the notes, in one place\n" in training(record)
