@@ -31,23 +31,33 @@ PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
 class Brat(FileCorpus):
     """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
 
+    keep_fragments: bool = False  # leave fragments of a mention apart that only white space parts
+
     def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
 
 
 def read(
-    path: str | Path, *, annotated: bool = True, skip_bad: bool = False, skipped: Counter[str] | None = None
+    path: str | Path,
+    *,
+    annotated: bool = True,
+    skip_bad: bool = False,
+    skipped: Counter[str] | None = None,
+    keep_fragments: bool = False,
 ) -> Iterator[Note]:
     """Yield the notes of a pair of files (either's path), or of all pairs below a folder, streaming.
 
-    annotated: False reads the texts alone, whatever stands beside them.
+    annotated: False reads the texts alone, whatever stands beside them. keep_fragments: leave fragments of a mention
+    apart that only white space parts.
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(given_path(path, PAIRS), counts, annotated), skip_bad=skip_bad, skipped=counts)
+    candidates = _candidates(given_path(path, PAIRS), counts, annotated, keep_fragments)
+    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
-def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[Candidate]:
+def _candidates(path: Path, skipped: Counter[str], annotated: bool, keep_fragments: bool) -> Iterator[Candidate]:
+    note = partial(_note, keep_fragments=keep_fragments) if annotated else _text
     text_path = path.with_suffix(".txt") if path.suffix == ".ann" and path.is_file() else path
     root, texts = find_files(text_path, ".txt", PAIRS)
     metadata = _Metadata(root / METADATA_FILE)
@@ -55,13 +65,13 @@ def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[
     for where in metadata.strays(ids.values()) if path.is_dir() else ():
         yield where, partial(_stray, where)
     for text, id_ in ids.items():
-        yield f"{text}:1", partial(_note if annotated else _text, text, id_, metadata, skipped)
+        yield f"{text}:1", partial(note, text, id_, metadata, skipped)
     if annotated and path.is_dir():
         for annotations in sorted(set(visible(root, "**/*.ann")) - {text.with_suffix(".ann") for text in texts}):
             yield f"{annotations}:1", partial(_orphan, f"{annotations}:1")
 
 
-def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) -> Note:
+def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str], *, keep_fragments: bool) -> Note:
     text = read_text(file)
     intake.check_text(f"{file}:1", text)
     annotations = file.with_suffix(".ann")
@@ -70,8 +80,9 @@ def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) ->
         raise BadInputError(f"{file}:1", "no annotation file", "the text has no .ann file", expected)
     lines = ((where, decode_line(where, line)) for where, line in read_lines(annotations))
     strange: Counter[str] = Counter()
-    spans = intake.distinct(standoff.parse(lines, text, strange), strange)
-    note = Note(id_, text, spans, **metadata.of(id_))
+    spans = standoff.parse(lines, text, strange)
+    given = spans if keep_fragments else intake.joined(spans, text, strange)
+    note = Note(id_, text, intake.distinct(given, strange), **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 
