@@ -127,7 +127,7 @@ def broken_code(where: str) -> BadInputError:
 def check_terminology(where: str, code: str) -> None:
     """Raise BadInputError where a code or label has the form of another terminology's codes."""
     if name := terminologies.formed(code):
-        expected = "one of ICD-10 like E11.9, with its dot where it begins with T"
+        expected = "one of ICD-10 like E11.9" + ", with its dot if it is one (T14.9)" * (name == "UMLS")
         raise BadInputError(where, terminologies.counted(name), f"a code that has the form of {name}'s", expected)
 
 
