@@ -1,6 +1,6 @@
 """Seconds to align one long note: spans to tags, sub-words and windows; the time by mention stays about the same.
 
-    python benchmarks/alignment.py
+python benchmarks/alignment.py
 """
 
 import time

@@ -59,7 +59,8 @@ def covered_words(words: Sequence[Fragment], span: Span) -> tuple[range, bool]:
     words: in reading order, apart from each other.
     """
     touched = range(
-        bisect_right(words, span.start, key=lambda word: word[1]), bisect_left(words, span.end, key=lambda word: word[0])
+        bisect_right(words, span.start, key=lambda word: word[1]),
+        bisect_left(words, span.end, key=lambda word: word[0]),
     )
     if not touched:
         return range(0), False
