@@ -49,6 +49,8 @@ def _kind_of_folder(path: Path) -> str:
         counts[".txt"] -= sum(file.stem.lower().startswith(_NO_NOTES) for file in found.of(".txt"))
     present = {suffix: kind for suffix, kind in _SUFFIXES.items() if counts[suffix]}
     if not present:
+        if found.faults:
+            raise found.faults[0]
         raise UserError(f"{path}: no notes of a known kind; expected {WHAT}")
     if len(present) > 1:
         listed = ", ".join(f"{counts[suffix]:,} *{suffix}" for suffix in present)

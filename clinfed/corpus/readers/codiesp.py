@@ -33,9 +33,6 @@ PUBLISHED = re.compile(r"S\d{4}-\d{3}[\dX]\d{13}-\d+")  # ids: the article in Sc
 OFFICIAL = {"train": "train", "dev": "test", "test": "test"}
 UNREAD = ("test", "background")  # further parts of the published corpus
 ENGLISH = "text_files_en"
-MOST_DIFFERING = 5  # surfaces of a table, and
-MOST_DIFFERING_SHARE = 0.01  # of them: more are no slips (CodiEsp has 3 of 10,640), but offsets in another unit
-_EVIDENCE = 50  # documents whose surfaces show the unit
 
 _TABLE = re.compile(r"(.*)X\.tsv", re.IGNORECASE)
 _OTHER_TABLE = re.compile(r"(train|dev|test)[DP]\.tsv", re.IGNORECASE)
@@ -109,13 +106,15 @@ def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
 
 def _table(folder: Path) -> Path:
     """Return the folder's table of mentions, or raise UserError."""
-    tables = _tables(folder) if os.path.isdir(folder / "text_files") else []
-    if len(tables) != 1 or _split(tables[0]) not in OFFICIAL:
+    tables = _tables(folder)
+    if len(tables) != 1 or _split(tables[0]) not in OFFICIAL or not os.path.isdir(folder / "text_files"):
         raise UserError(f"{folder}: not a folder of CodiEsp; expected {LAYOUT}; correct corpus.path")
     return tables[0]
 
 
 def _tables(folder: Path) -> list[Path]:
+    if not os.path.isdir(folder):
+        return []
     try:
         return sorted(each for each in folder.iterdir() if _TABLE.fullmatch(each.name) and each.name[0] != ".")
     except OSError as error:
@@ -141,10 +140,13 @@ def _left_out(
 ) -> Iterator[Candidate]:
     """Count what is not read, by name; yield the faults of what may not be passed over."""
     whole = walking.listing(root)
-    read = {*tables, *(file for found in texts for file in found.of(".txt"))}
-    rest = walking.Listing(root, counts=whole.counts)
-    faults = {str(fault): fault for found in (whole, *texts) for fault in found.faults}
-    rest.faults = list(faults.values())
+    known = {*tables, *(file for found in texts for file in found.files)}
+    told = {str(fault) for found in texts for fault in found.faults}
+    rest = walking.Listing(root, faults=[fault for fault in whole.faults if str(fault) not in told])
+    rest.counts = whole.counts
+    for found in texts:
+        yield from walking.passed_over(found, (".txt",), skipped)
+        rest.counts = rest.counts - found.counts
     for file in whole.files:
         parts = file.relative_to(root).parts
         if len(parts) > 1 and parts[0] in UNREAD:
@@ -153,15 +155,14 @@ def _left_out(
             skipped[f"file of CodiEsp's {ENGLISH}/ (not read)"] += 1
         elif _OTHER_TABLE.fullmatch(file.name):
             skipped["CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)"] += 1
-        elif file not in read:
+        elif file not in known:
             rest.files.append(file)
-    unnamed = (".txt",) if any(not intake.encodable(str(file)) for file in rest.files) else ()
-    yield from walking.passed_over(rest, unnamed, skipped)
+    yield from walking.passed_over(rest, (), skipped)
 
 
 def _of_table(table: Path, texts: Sequence[Path], skipped: Counter[str]) -> Iterator[Candidate]:
     rows = _read_table(table, skipped)
-    verdict = _verdict(table, texts, rows)
+    verdict = counting.verdict(_documents(texts, rows))
     for file in texts:
         if file.stem not in rows:
             skipped["text without a row in the table (kept, without mentions)"] += 1
@@ -212,32 +213,11 @@ def _mentions(document: _Document) -> list[Mention]:
     return found
 
 
-def _verdict(table: Path, texts: Sequence[Path], rows: _Rows) -> str:
-    """Return "" for a table of offsets in characters, else what to say of the surfaces that differ."""
-    differing, total = 0, 0
-    evidence: list[tuple[str, list[Mention]]] = []
+def _documents(texts: Sequence[Path], rows: _Rows) -> Iterator[tuple[str, list[Mention]]]:
+    """Yield the texts with what the table says of them."""
     for file in texts:
-        mentions = _mentions(rows.get(file.stem, []))
         with contextlib.suppress(BadInputError):  # whoever parses the note raises it
-            raw = read_text(file)
-            wrong = _differing(raw, mentions)
-            total, differing = total + len(mentions), differing + wrong
-            if wrong and len(evidence) < _EVIDENCE:
-                evidence.append((raw, mentions))
-    if differing <= max(MOST_DIFFERING, MOST_DIFFERING_SHARE * total):
-        return ""
-    unit = counting.likely(evidence)
-    fit = f"; they fit if offsets count {unit}" if unit else ""
-    return f", as in {differing:,} of {total:,} rows of the table{fit}"
-
-
-def _differing(raw: str, mentions: Sequence[Mention]) -> int:
-    try:
-        places = counting.settled("", raw, mentions)
-    except BadInputError:  # no way of counting fits all: such a note is refused by itself
-        return 0
-    text = counting.plain(raw)
-    return sum(not counting.same(text, Mention(counting.moved(m.fragments, places), m.surface)) for m in mentions)
+            yield read_text(file), _mentions(rows.get(file.stem, []))
 
 
 def _note(file: Path, document: _Document, split: str, verdict: str, skipped: Counter[str]) -> Note:
