@@ -39,13 +39,20 @@ class Mention:
     surface: str | None
 
 
+def is_plain(raw: str) -> bool:
+    """Return whether the text is one as notes have it: line ends are LF, and no byte order mark stands before it."""
+    return "\r" not in raw and not raw.startswith(BOM)
+
+
 def plain(raw: str) -> str:
-    """Return the text as notes have it: line ends are LF, and no byte order mark stands before it."""
-    return _LINE_END.sub("\n", raw.removeprefix(BOM))
+    """Return the text as notes have it."""
+    return raw if is_plain(raw) else _LINE_END.sub("\n", raw.removeprefix(BOM))
 
 
 def conversions(raw: str) -> Counter[str]:
     """Return what `plain` changes, each once, as it is counted."""
+    if is_plain(raw):
+        return Counter()
     found = {MARK: raw.startswith(BOM), PAIRS: "\r\n" in raw, RETURNS: raw.count("\r") > raw.count("\r\n")}
     return Counter([reason for reason, changes in found.items() if changes])
 

@@ -15,7 +15,9 @@ def settled(where: str, raw: str, spans: Sequence[Any]) -> tuple[str, list[Any]]
 
     Raises: BadInputError where a surface is not what stands at the offsets, or where nothing tells what they count.
     """
-    mentions = {number: each for number, span in enumerate(spans) for each in _mention(where, span)}
+    is_plain = counting.is_plain(raw)
+    asked = {number: span for number, span in enumerate(spans) if not is_plain or _brings_surface(span)}
+    mentions = {number: mention for number, span in asked.items() for mention in _mention(where, span)}
     places = counting.settled(where, raw, list(mentions.values()))
     text = counting.plain(raw)
     converted = list(spans)
@@ -26,10 +28,14 @@ def settled(where: str, raw: str, spans: Sequence[Any]) -> tuple[str, list[Any]]
             expected = "offsets in characters (not bytes or UTF-16 units) of this very text"
             fault = BadInputError(where, counting.DIFFERS, found, expected)
             raise fault.because(counting.cause(raw, list(mentions.values())))
-        if text != raw:
+        if not is_plain:
             offsets = {name: value for name, value in spans[number].items() if name not in ("start", "end")}
             converted[number] = offsets | {"fragments": [list(fragment) for fragment in fragments]}
     return text, converted
+
+
+def _brings_surface(span: Any) -> bool:
+    return isinstance(span, dict) and not span.keys().isdisjoint(SURFACES)
 
 
 def _mention(where: str, span: Any) -> Iterator[Mention]:

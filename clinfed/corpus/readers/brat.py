@@ -94,13 +94,13 @@ def _note(file: Path, annotations: Sequence[Path], id_: str, metadata: NoteMetad
     text = counting.plain(raw)
     intake.check_text(f"{file}:1", text)
     lines = [(where, decode_line(where, line)) for where, line in read_lines(_only(file, annotations), strange)]
-    mentions = brat_offsets.mentions(lines)
+    kept = lines
     if text != raw:
-        lines = brat_offsets.moved(lines, counting.settled(f"{file}:1", raw, mentions))
+        kept = brat_offsets.moved(lines, counting.settled(f"{file}:1", raw, brat_offsets.mentions(lines)))
     try:
-        spans = intake.distinct(standoff.parse(lines, text, strange), strange)
+        spans = intake.distinct(standoff.parse(kept, text, strange), strange)
     except BadInputError as fault:
-        raise counting.explained(fault, raw, mentions) from None
+        raise counting.explained(fault, raw, brat_offsets.mentions(lines)) from None
     note = Note(id_, text, spans, **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
