@@ -7,3 +7,10 @@ class UserError(Exception):
 
 class AdviceWarning(UserWarning):
     """A setting that can be had, but is hardly meant: what is wrong with it, and what to set instead."""
+
+
+def printable(text: str) -> str:
+    """Return the text on one line that any stream takes: a file's name may hold line ends, and bytes of no UTF-8."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinfed.adapters.state import AdapterState
+from clinfed.corpus import kinds
 from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
@@ -20,8 +21,6 @@ from configs.discovery import plugin_class
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
-
-KINDS = {".jsonl": "jsonl", ".ann": "brat", ".conll": "conll", ".tsv": "codiesp"}  # suffix -> reader
 
 
 class PublicSet:
@@ -60,8 +59,8 @@ class PublicSet:
 
 
 def kind_of(path: Path) -> str:
-    """Return the reader for a file or folder, by the suffix of the files. Raises: UserError where none fits."""
-    for suffix, kind in KINDS.items():
-        if path.suffix == suffix or any(path.rglob(f"*{suffix}")):
-            return kind
-    raise UserError(f"central.notes={path}: no notes found; expected files that end in {', '.join(KINDS)}")
+    """Return the reader for a file or folder. Raises: UserError where none fits, or there are texts alone."""
+    kind = kinds.kind_of(path)
+    if kind == "text":
+        raise UserError(f"central.notes={path}: texts without annotations; expected {kinds.WHAT}")
+    return kind

@@ -3,9 +3,12 @@
 import platform
 import shutil
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 from clinfed.checks.finding import Finding
+from clinfed.corpus.files import below
+from clinfed.errors import UserError
 
 DISTRIBUTION = "clinfed"
 EXTRA = "train"
@@ -101,12 +104,19 @@ def _computes_in_four_bits(device: str) -> bool:
 
 def disk(folder: Path, notes: Path) -> Finding:
     """Return whether the clinic's private folder has room for the encoded notes."""
-    held = sum(file.stat().st_size for file in ([notes] if notes.is_file() else notes.rglob("*")) if file.is_file())
+    held = _size(notes)
     free, wanted = shutil.disk_usage(folder).free, ENCODED_SHARE * held + SPARE_BYTES
     found = f"{free / GB:.1f} GB free in {folder}, at most {wanted / GB:.1f} GB are needed"
     if free < wanted:
         return Finding("disk", "fail", found, "make room, or set CLINFED_HOME to a folder on a larger disk")
     return Finding("disk", "ok", found)
+
+
+def _size(notes: Path) -> int:
+    """Return the bytes of the notes; what cannot be read has none here, and its fault in the row of the notes."""
+    with suppress(UserError, OSError):
+        return sum(file.stat().st_size for file in below(notes, "notes").files)
+    return 0
 
 
 def port(number: int) -> Finding:

@@ -64,6 +64,7 @@ def load(args: argparse.Namespace) -> Review:
     notes = list(shown(with_languages(read), kinds.count(args.notes, given)))
     if predictions.is_table(args.out):
         predicted = predictions.from_table(args.out)
+        predictions.check_table(args.out, notes)
     else:
         copies = kinds.read(args.out, kind, skip_bad=args.skip_bad, skipped=skipped)
         predicted = predictions.from_notes(args.out, notes, copies)

@@ -44,10 +44,11 @@ def run(args: argparse.Namespace) -> int:
     if args.replicates < 1:
         raise UserError(f"--replicates {args.replicates}: expected 1 or more")
     # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
-    numbered = args.gold.suffix == args.pred.suffix == ".conll"
+    numbered = args.gold.suffix.lower() == args.pred.suffix.lower() == ".conll"
     gold = [with_language(note) for note in _read(args.gold, numbered, skip_bad=args.skip_bad)]
     if predictions.is_table(args.pred):
         predicted = predictions.from_table(args.pred)
+        predictions.check_table(args.pred, gold)
     else:
         predicted = predictions.from_notes(args.pred, gold, _read(args.pred, numbered, skip_bad=args.skip_bad))
     try:

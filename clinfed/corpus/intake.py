@@ -1,7 +1,7 @@
 """The gate that every note passes: what may enter, what is refused or skipped, and how that is said.
 
-The law of a note: UTF-8 text that is not blank, without byte order mark and without carriage return (with them nobody
-can tell which characters the offsets count), each mention a code and non-empty ranges in reading order inside the text,
+The law of a note: UTF-8 text that is not blank, without byte order mark and without carriage return (readers convert
+them, see `counting`), each mention a code and non-empty ranges in reading order inside the text,
 an id of its own, and one split per patient. A note is kept whole or skipped whole: with a hole in its annotation,
 right predictions would count as false. No message holds a word of a note, a code, an id or a patient.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from clinfed.corpus import icd10, terminologies
 from clinfed.corpus.note import Fragment, Note, Span
-from clinfed.errors import UserError
+from clinfed.errors import UserError, printable
 
 
 class BadInputError(UserError):
@@ -21,8 +21,13 @@ class BadInputError(UserError):
 
     def __init__(self, where: str, kind: str, found: str, expected: str) -> None:
         remedy = "correct the file, or pass --skip-bad (corpus.skip_bad=true) to leave such notes out"
-        super().__init__(f"{where}: {found}; expected {expected}; {remedy}")
-        self.kind = kind
+        super().__init__(f"{printable(where)}: {found}; expected {expected}; {remedy}")
+        self.where, self.kind, self._said = where, kind, (found, expected)
+
+    def because(self, cause: str) -> "BadInputError":
+        """Return the fault with more words on what was found."""
+        found, expected = self._said
+        return BadInputError(self.where, self.kind, found + cause, expected)
 
 
 # Where a note begins (file:line), and the function that parses it and may raise BadInputError.

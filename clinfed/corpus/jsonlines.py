@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from typing import Any
 
-from clinfed.corpus import icd10, intake, labels
+from clinfed.corpus import counting, icd10, intake, jsonl_offsets, labels
 from clinfed.corpus.intake import BadInputError
 from clinfed.corpus.note import Finding, Fragment, Note, Span
 from clinfed.corpus.splits import SPLITS
@@ -14,7 +14,7 @@ METADATA = ("language", "patient", "clinic", "split")
 SCORE_DIGITS = 4
 PREDICTED = ("title", "score")  # of a span: written with predictions, known to the reader, and not read
 _NOTE_FIELDS = {"id", "text", "spans", *METADATA}
-_SPAN_FIELDS = {"start", "end", "fragments", "code", "label", *PREDICTED}
+_SPAN_FIELDS = {"start", "end", "fragments", "code", "label", *jsonl_offsets.SURFACES, *PREDICTED}
 
 
 def dump(note: Note) -> str:
@@ -53,12 +53,13 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
     keep_fragments: leave fragments apart that only white space parts.
     """
     fields = parse_object(where, line)
-    id_, text = string(where, fields, "id"), string(where, fields, "text")
-    if not id_ or not text:
+    id_, raw = string(where, fields, "id"), string(where, fields, "text")
+    if not id_ or not raw:
         raise BadInputError(where, "missing field", "no id or no text", "both fields, as strings that are not empty")
     mentions = fields.get("spans", [])
     if not isinstance(mentions, list):
         raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
+    text, mentions = jsonl_offsets.settled(where, raw, mentions)
     unknown = len(fields.keys() - _NOTE_FIELDS)
     spans: list[Span] = []
     for mention in mentions:
@@ -68,6 +69,7 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
     note = Note(id_, text, intake.distinct(given, skipped), **parse_metadata(where, fields))
     if unknown:
         skipped["unknown field (ignored)"] += unknown
+    skipped.update(counting.conversions(raw))
     return note
 
 

@@ -1,38 +1,62 @@
 """Notes in files of whichever kind: the kind is seen from the path."""
 
+import contextlib
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from clinfed.corpus.files import visible
+from clinfed.corpus.files import given_path
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, codiesp, conll, jsonl
+from clinfed.corpus.walking import is_metadata, listing
 from clinfed.errors import UserError
 
 KINDS = ("jsonl", "brat", "codiesp", "conll", "text")
 WHAT = "a file *.jsonl, *.conll or *.ann, or a folder of such, or CodiEsp's"
 
+_SUFFIXES = {".ann": "brat", ".jsonl": "jsonl", ".conll": "conll", ".txt": "text"}
+_NO_NOTES = ("readme", "license", "licence", "changelog")  # texts that stand beside files of notes
+
 
 def kind_of(path: Path) -> str:
-    """Return the kind of notes in a file or folder. Raises: UserError where there is nothing that any reader knows.
+    """Return the kind of notes in a file or folder.
 
     *.jsonl; *.conll; *.tsv or a folder with text_files/ and a table (CodiEsp); *.ann or a folder with one (BRAT);
     "text" where there are only *.txt, without annotations.
+    Raises: UserError where there is nothing that any reader knows, or where there are several kinds.
     """
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; expected {WHAT}")
-    folder = path.parent if path.suffix == ".tsv" else path
-    if any(_is_codiesp(each) for each in (folder, folder / "train", folder / "dev")):
+    given_path(path, WHAT)
+    suffix = path.suffix.lower()
+    folder = path.parent if suffix == ".tsv" else path
+    if any(codiesp.is_layout(each) for each in (folder, folder / "train", folder / "dev", folder / "test")):
         return "codiesp"
-    if path.suffix == ".txt" and path.with_suffix(".ann").is_file():
+    if os.path.isdir(path):
+        return _kind_of_folder(path)
+    if suffix == ".txt" and brat.annotations_of(path):
         return "brat"
-    # BRAT first: its folders may hold a metadata.jsonl.
-    for suffix, kind in ((".ann", "brat"), (".jsonl", "jsonl"), (".conll", "conll"), (".txt", "text")):
-        if path.suffix == suffix or (path.is_dir() and any(visible(path, f"**/*{suffix}"))):
-            # Texts without annotations may have a metadata.jsonl too.
-            lone = kind == "jsonl" and path.is_dir() and not _other_than_metadata(path)
-            return "text" if lone else kind
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
     raise UserError(f"{path}: no notes of a known kind; expected {WHAT}")
+
+
+def _kind_of_folder(path: Path) -> str:
+    found = listing(path)
+    counts = Counter(file.suffix.lower() for file in found.files if not is_metadata(file))
+    if counts[".ann"]:
+        del counts[".txt"]  # texts of BRAT
+    elif counts[".jsonl"] or counts[".conll"]:
+        counts[".txt"] -= sum(file.stem.lower().startswith(_NO_NOTES) for file in found.of(".txt"))
+    present = {suffix: kind for suffix, kind in _SUFFIXES.items() if counts[suffix]}
+    if not present:
+        if found.faults:
+            raise found.faults[0]
+        raise UserError(f"{path}: no notes of a known kind; expected {WHAT}")
+    if len(present) > 1:
+        listed = ", ".join(f"{counts[suffix]:,} *{suffix}" for suffix in present)
+        remedy = "name one file, give the kind (--format, corpus=), or part them into folders"
+        raise UserError(f"{path}: several kinds of notes ({listed}); expected one kind; {remedy}")
+    return next(iter(present.values()))
 
 
 def read(path: Path, kind: str, *, skip_bad: bool, skipped: Counter[str]) -> Iterator[Note]:
@@ -41,34 +65,34 @@ def read(path: Path, kind: str, *, skip_bad: bool, skipped: Counter[str]) -> Ite
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     if kind == "codiesp":
-        return codiesp.read(path.parent if path.suffix == ".tsv" else path, skip_bad=skip_bad, skipped=skipped)
+        return codiesp.read(_codiesp_folder(path), skip_bad=skip_bad, skipped=skipped)
     if kind == "text":
-        folder = path / "text_files" if (path / "text_files").is_dir() else path
-        return brat.read(folder, annotated=False, skip_bad=skip_bad, skipped=skipped)
+        return brat.read(_text_folder(path), annotated=False, skip_bad=skip_bad, skipped=skipped)
     readers = {"brat": brat.read, "jsonl": jsonl.read, "conll": conll.read}
     return readers[kind](path, skip_bad=skip_bad, skipped=skipped)
 
 
 def count(path: Path, kind: str) -> int | None:
     """Return about how many notes there are, without parsing them, for a progress bar; None where it would cost."""
+    given_path(path, WHAT)
     if kind == "conll":
         return None
     if kind == "jsonl":
-        files = [path] if path.is_file() else visible(path, "**/*.jsonl")
-        return sum(_lines(file) for file in files)
-    folder = path.parent if path.suffix == ".tsv" else path
-    pattern = "**/text_files/*.txt" if kind == "codiesp" else "**/*.txt"
-    return 1 if path.suffix in (".txt", ".ann") else sum(1 for _ in visible(folder, pattern))
+        return sum(_lines(file) for file in ([path] if os.path.isfile(path) else listing(path).of(".jsonl")))
+    if kind == "codiesp":
+        return codiesp.count(_codiesp_folder(path))
+    return 1 if os.path.isfile(path) else len(listing(_text_folder(path) if kind == "text" else path).of(".txt"))
+
+
+def _codiesp_folder(path: Path) -> Path:
+    return path.parent if path.suffix.lower() == ".tsv" else path
+
+
+def _text_folder(path: Path) -> Path:
+    return path / "text_files" if os.path.isdir(path / "text_files") else path
 
 
 def _lines(file: Path) -> int:
-    with file.open("rb") as stream:
+    with contextlib.suppress(OSError), file.open("rb") as stream:
         return sum(1 for line in stream if line.strip())
-
-
-def _is_codiesp(folder: Path) -> bool:
-    return (folder / "text_files").is_dir() and any(visible(folder, "*X.tsv"))
-
-
-def _other_than_metadata(folder: Path) -> bool:
-    return any(file != folder / brat.METADATA_FILE for file in visible(folder, "**/*.jsonl"))
+    return 0  # the reader says that it cannot be read

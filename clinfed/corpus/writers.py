@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from clinfed.corpus import icd10, intake, jsonlines
 from clinfed.corpus.note import Note, PredictedNote, Span
-from clinfed.corpus.readers.brat import METADATA_FILE
+from clinfed.corpus.walking import METADATA_FILE
 from clinfed.errors import UserError
 
 _LONGEST_NAME = 255  # bytes, on the usual file systems

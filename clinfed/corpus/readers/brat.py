@@ -1,30 +1,31 @@
 """BRAT: a text file NAME.txt with its annotations NAME.ann; one pair, or all below a folder.
 
 The id is the path below the folder without suffix, with %-escapes undone (`writers.write_brat` escapes what a file name
-cannot hold). BRAT has no place for language, patient, clinic and split: an optional metadata.jsonl at the folder's top
-has one object a line with the note's id and these; a line that names no note is a fault. Each mention may have several
-codes (see `standoff`), each of which gives a span. A file is UTF-8, begins without a byte order mark, and its lines end
-in LF: with CR LF nobody could tell whether offsets count one or two, so such a note is refused or skipped. No .ann at
-all is a fault, an empty one is not.
+cannot hold). BRAT has no place for language, patient, clinic and split: `note_metadata` reads them from metadata.jsonl.
+Each mention may have several codes (see `standoff`), each of which gives a span. A file is UTF-8. A text is kept with
+LF line ends and without byte order mark; the surfaces in the .ann file tell whether its offsets count CR LF and the
+mark (see `counting`). No .ann at all is a fault, an empty one is not.
 """
 
-import unicodedata
-from collections import Counter
-from collections.abc import Iterable, Iterator
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
-from clinfed.corpus import intake, jsonlines, standoff
-from clinfed.corpus.files import decode_line, find_files, given_path, read_lines, read_text, visible
+from clinfed.corpus import brat_offsets, counting, intake, standoff, walking
+from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
+from clinfed.corpus.note_metadata import NoteMetadata
 from clinfed.corpus.readers.base import FileCorpus
+from clinfed.corpus.walking import Listing
+from clinfed.errors import UserError, printable
 
-METADATA_FILE = "metadata.jsonl"
 PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
+ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the notes are
 
 
 @dataclass
@@ -56,84 +57,93 @@ def read(
     return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
+def annotations_of(text: Path) -> list[Path]:
+    """Return the .ann files beside a text, in capitals or not. Raises: UserError, the folder cannot be read."""
+    return [file for file in _pair(text).of(".ann") if file.stem == text.stem]
+
+
+def _pair(file: Path) -> Listing:
+    """Return the files of the pair that one of them names."""
+    try:
+        beside = sorted(each for each in file.parent.iterdir() if each.stem == file.stem and each.is_file())
+    except OSError as error:
+        found = f"{printable(str(file.parent))}: cannot be read ({type(error).__name__})"
+        raise UserError(f"{found}; expected a folder that you may read; change its permissions") from None
+    texts = [each for each in beside if each.suffix.lower() == ".txt"] if file.suffix.lower() == ".ann" else [file]
+    return Listing(file.parent, texts + [each for each in beside if each.suffix.lower() == ".ann"])
+
+
 def _candidates(path: Path, skipped: Counter[str], annotated: bool, keep_fragments: bool) -> Iterator[Candidate]:
-    note = partial(_note, keep_fragments=keep_fragments) if annotated else _text
-    text_path = path.with_suffix(".txt") if path.suffix == ".ann" and path.is_file() else path
-    root, texts = find_files(text_path, ".txt", PAIRS)
-    metadata = _Metadata(root / METADATA_FILE)
-    ids = {text: unquote(text.relative_to(root).with_suffix("").as_posix()) for text in texts}
-    for where in metadata.strays(ids.values()) if path.is_dir() else ():
-        yield where, partial(_stray, where)
+    is_folder = path.is_dir()
+    found = walking.listing(path) if is_folder else _pair(path)
+    texts = found.of(".txt") if is_folder else [file for file in found.files if file.suffix.lower() != ".ann"]
+    if not texts and not found.faults and not found.files:
+        raise UserError(f"{path}: no file that ends in .txt was found; expected {PAIRS}; correct the path")
+    ids = {text: unquote(text.relative_to(found.root).with_suffix("").as_posix()) for text in texts}
+    metadata = NoteMetadata(found, list(ids.values()), skipped)
+    if is_folder:
+        wanted = (".txt", ".ann") if annotated else (".txt",)
+        yield from walking.passed_over(found, wanted, skipped, used=metadata.files, hint=ELSEWHERE)
+        yield from map(walking.refusal, metadata.strays())
+    annotations = defaultdict(list)
+    for file in found.of(".ann") if annotated else ():
+        annotations[file.with_suffix("")].append(file)
     for text, id_ in ids.items():
-        yield f"{text}:1", partial(note, text, id_, metadata, skipped)
-    if annotated and path.is_dir():
-        for annotations in sorted(set(visible(root, "**/*.ann")) - {text.with_suffix(".ann") for text in texts}):
-            yield f"{annotations}:1", partial(_orphan, f"{annotations}:1")
+        if annotated:
+            own = annotations.pop(text.with_suffix(""), [])
+            yield f"{text}:1", partial(_note, text, own, id_, metadata, skipped, keep_fragments=keep_fragments)
+        else:
+            yield f"{text}:1", partial(_text, text, id_, metadata, skipped)
+    for file in itertools.chain(*annotations.values()):
+        yield f"{file}:1", partial(_orphan, f"{file}:1")
 
 
-def _note(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str], *, keep_fragments: bool) -> Note:
-    text = read_text(file)
+def _note(
+    file: Path,
+    annotations: Sequence[Path],
+    id_: str,
+    metadata: NoteMetadata,
+    skipped: Counter[str],
+    *,
+    keep_fragments: bool,
+) -> Note:
+    raw = read_text(file)
+    strange = counting.conversions(raw)
+    text = counting.plain(raw)
     intake.check_text(f"{file}:1", text)
-    annotations = file.with_suffix(".ann")
-    if not annotations.is_file():
-        expected = "the same name with .ann, empty where there is no mention"
-        raise BadInputError(f"{file}:1", "no annotation file", "the text has no .ann file", expected)
-    lines = ((where, decode_line(where, line)) for where, line in read_lines(annotations))
-    strange: Counter[str] = Counter()
-    spans = standoff.parse(lines, text, strange)
+    lines = [(where, decode_line(where, line)) for where, line in read_lines(_only(file, annotations), strange)]
+    kept = lines
+    if text != raw:
+        kept = brat_offsets.moved(lines, counting.settled(f"{file}:1", raw, brat_offsets.mentions(lines)))
+    try:
+        spans = standoff.parse(kept, text, strange)
+    except BadInputError as fault:
+        raise counting.explained(fault, raw, brat_offsets.mentions(lines)) from None
     given = spans if keep_fragments else intake.joined(spans, text, strange)
     note = Note(id_, text, intake.distinct(given, strange), **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 
 
-def _text(file: Path, id_: str, metadata: "_Metadata", skipped: Counter[str]) -> Note:
-    return Note(id_, read_text(file), (), **metadata.of(id_))
+def _only(file: Path, annotations: Sequence[Path]) -> Path:
+    if not annotations:
+        expected = "the same name with .ann, empty where there is no mention"
+        raise BadInputError(f"{file}:1", "no annotation file", "the text has no .ann file", expected)
+    if len(annotations) > 1:
+        found = "the text has two annotation files, whose suffixes differ in capitals"
+        raise BadInputError(f"{file}:1", "two annotation files", found, "one .ann file for one text")
+    return annotations[0]
+
+
+def _text(file: Path, id_: str, metadata: NoteMetadata, skipped: Counter[str]) -> Note:
+    raw = read_text(file)
+    text = counting.plain(raw)
+    intake.check_text(f"{file}:1", text)
+    note = Note(id_, text, (), **metadata.of(id_))
+    skipped.update(counting.conversions(raw))
+    return note
 
 
 def _orphan(where: str) -> Note:
-    raise BadInputError(where, "annotation without text", "the .ann file has no text", "the same name with .txt")
-
-
-def _stray(where: str) -> Note:
-    expected = "the note's path below the folder, without .txt"
-    raise BadInputError(where, "metadata without note", "the line's id names no note", expected)
-
-
-class _Metadata:
-    """Language, patient, clinic and split by note id; a faulty line is raised by the note that needs it.
-
-    Ids are compared composed (NFC): some file systems and archives decompose the names of files.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self._fields: dict[str, dict[str, str]] = {}
-        self._places: dict[str, str] = {}
-        self._fault: BadInputError | None = None
-        for where, line in read_lines(file) if file.is_file() else ():
-            try:
-                self._enter(where, jsonlines.parse_object(where, decode_line(where, line)))
-            except BadInputError as fault:
-                self._fault = self._fault or fault
-
-    def _enter(self, where: str, fields: dict[str, Any]) -> None:
-        id_ = _composed(jsonlines.string(where, fields, "id"))
-        if not id_ or id_ in self._fields:
-            raise BadInputError(where, "broken metadata", "no id, or one that stood before", "one line for each note")
-        self._fields[id_] = jsonlines.parse_metadata(where, fields)
-        self._places[id_] = where
-
-    def strays(self, ids: Iterable[str]) -> list[str]:
-        """Return "file:line" of the lines that name none of the notes."""
-        known = {_composed(id_) for id_ in ids}
-        return [where for id_, where in self._places.items() if id_ not in known]
-
-    def of(self, id_: str) -> dict[str, str]:
-        """Return the note's metadata; a note without any may be the one whose line is faulty, so that is raised."""
-        if _composed(id_) not in self._fields and self._fault:
-            raise self._fault
-        return self._fields.get(_composed(id_), {})
-
-
-def _composed(id_: str) -> str:
-    return unicodedata.normalize("NFC", id_)
+    found = "the .ann file has no text of its own"
+    raise BadInputError(where, "annotation without text", found, "the same name with .txt, no link to another's")

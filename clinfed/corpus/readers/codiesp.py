@@ -3,32 +3,43 @@
 Layout: a folder with train/ and dev/, or one such folder; each holds text_files/ID.txt and {name}X.tsv, whose columns
 are document id, DIAGNOSTICO or PROCEDIMIENTO, code, surface text and "start end[;start end...]" in characters.
 The official split: train is "train" (splits.py gives 10% of it to validation), dev is "test", and so is a folder test/
-that is named itself. Procedures are not read: they carry procedure codes. Line ends are LF and files begin without a
-byte order mark: CR LF would leave open what the offsets count, so such a note is refused or skipped.
+that is named itself. Procedures are not read: they carry procedure codes. Parts and files that are not read are counted
+by name. A table most of whose surfaces are not what stands at the offsets is refused, with the unit that they seem to
+count; a few that differ are kept, since the offsets are what the task defines. The surfaces also tell whether offsets
+count CR LF as two and a byte order mark (see `counting`).
 
 Source: Miranda-Escalada et al. 2020, Overview of automatic clinical coding, CLEF eHealth (CodiEsp).
 """
 
+import contextlib
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import intake, labels
-from clinfed.corpus.files import decode_line, given_path, read_lines, read_text, visible
+from clinfed.corpus import counting, intake, labels, walking
+from clinfed.corpus.counting import Mention
+from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
-from clinfed.errors import UserError
+from clinfed.errors import UserError, printable
 
 LAYOUT = "CodiEsp's folder with train/ and dev/, each with text_files/ and a table that ends in X.tsv"
 PUBLISHED = re.compile(r"S\d{4}-\d{3}[\dX]\d{13}-\d+")  # ids: the article in SciELO, and the case in it
 OFFICIAL = {"train": "train", "dev": "test", "test": "test"}
+UNREAD = ("test", "background")  # further parts of the published corpus
+ENGLISH = "text_files_en"
+
+_TABLE = re.compile(r"(.*)X\.tsv", re.IGNORECASE)
+_OTHER_TABLE = re.compile(r"(train|dev|test)[DP]\.tsv", re.IGNORECASE)
 
 # (file:line, the row or the fault found in it), by document.
-_Rows = dict[str, list[tuple[str, "_Row | BadInputError"]]]
+_Document = list[tuple[str, "_Row | BadInputError"]]
+_Rows = dict[str, _Document]
 
 
 @dataclass
@@ -61,11 +72,23 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
 
     Raises: UserError for a wrong folder; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
-    counts = Counter() if skipped is None else skipped
-    root = given_path(path, LAYOUT)
-    folders = [root / name for name in ("train", "dev") if (root / name).is_dir()] or [root]
-    candidates = (candidate for folder in folders for candidate in _candidates(folder, counts))
-    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
+    counts: Counter[str] = Counter() if skipped is None else skipped
+    return intake.sift(_candidates(given_path(path, LAYOUT), counts), skip_bad=skip_bad, skipped=counts)
+
+
+def is_layout(folder: Path) -> bool:
+    """Return whether the folder looks like one of CodiEsp's splits."""
+    return os.path.isdir(folder / "text_files") and bool(_tables(folder))
+
+
+def count(root: Path) -> int:
+    """Return how many texts will be read."""
+    folders = [folder / "text_files" for folder in _parts(root)]
+    return sum(len(walking.listing(folder).of(".txt")) for folder in folders if os.path.isdir(folder))
+
+
+def _parts(root: Path) -> list[Path]:
+    return [root / name for name in ("train", "dev") if os.path.isdir(root / name)] or [root]
 
 
 def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
@@ -83,38 +106,88 @@ def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
 
 def _table(folder: Path) -> Path:
     """Return the folder's table of mentions, or raise UserError."""
-    tables = sorted(visible(folder, "*X.tsv")) if (folder / "text_files").is_dir() else []
-    if len(tables) != 1 or tables[0].name.removesuffix("X.tsv") not in OFFICIAL:
+    tables = _tables(folder)
+    if len(tables) != 1 or _split(tables[0]) not in OFFICIAL or not os.path.isdir(folder / "text_files"):
         raise UserError(f"{folder}: not a folder of CodiEsp; expected {LAYOUT}; correct corpus.path")
     return tables[0]
 
 
-def _candidates(folder: Path, skipped: Counter[str]) -> Iterator[Candidate]:
-    table = _table(folder)
-    split = OFFICIAL[table.name.removesuffix("X.tsv")]
+def _tables(folder: Path) -> list[Path]:
+    if not os.path.isdir(folder):
+        return []
+    try:
+        return sorted(each for each in folder.iterdir() if _TABLE.fullmatch(each.name) and each.name[0] != ".")
+    except OSError as error:
+        found = f"{printable(str(folder))}: cannot be read ({type(error).__name__})"
+        raise UserError(f"{found}; expected a folder that you may read; change its permissions") from None
+
+
+def _split(table: Path) -> str:
+    match = _TABLE.fullmatch(table.name)
+    return match[1].lower() if match else ""
+
+
+def _candidates(root: Path, skipped: Counter[str]) -> Iterator[Candidate]:
+    tables = [_table(folder) for folder in _parts(root)]
+    texts = {table: walking.listing(table.parent / "text_files") for table in tables}
+    yield from _left_out(root, tables, list(texts.values()), skipped)
+    for table, found in texts.items():
+        yield from _of_table(table, found.of(".txt"), skipped)
+
+
+def _left_out(
+    root: Path, tables: Sequence[Path], texts: Sequence[walking.Listing], skipped: Counter[str]
+) -> Iterator[Candidate]:
+    """Count what is not read, by name; yield the faults of what may not be passed over."""
+    whole = walking.listing(root)
+    known = {*tables, *(file for found in texts for file in found.files)}
+    told = {str(fault) for found in texts for fault in found.faults}
+    rest = walking.Listing(root, faults=[fault for fault in whole.faults if str(fault) not in told])
+    rest.counts = whole.counts
+    for found in texts:
+        yield from walking.passed_over(found, (".txt",), skipped)
+        rest.counts = rest.counts - found.counts
+    for file in whole.files:
+        parts = file.relative_to(root).parts
+        if len(parts) > 1 and parts[0] in UNREAD:
+            skipped[f"file of CodiEsp's {parts[0]}/ (not read)"] += 1
+        elif ENGLISH in parts[:-1]:
+            skipped[f"file of CodiEsp's {ENGLISH}/ (not read)"] += 1
+        elif _OTHER_TABLE.fullmatch(file.name):
+            skipped["CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)"] += 1
+        elif file not in known:
+            rest.files.append(file)
+    yield from walking.passed_over(rest, (), skipped)
+
+
+def _of_table(table: Path, texts: Sequence[Path], skipped: Counter[str]) -> Iterator[Candidate]:
     rows = _read_table(table, skipped)
-    for file in sorted(visible(folder / "text_files", "*.txt")):
-        mentions = rows.pop(file.stem, [])
-        yield f"{file}:1", partial(_note, file, mentions, split, skipped)
-    for mentions in rows.values():  # documents of the table whose text is missing
-        yield mentions[0][0], partial(_orphan, mentions)
+    verdict = counting.verdict(_documents(texts, rows))
+    for file in texts:
+        if file.stem not in rows:
+            skipped["text without a row in the table (kept, without mentions)"] += 1
+        document = rows.pop(file.stem, [])
+        yield f"{file}:1", partial(_note, file, document, OFFICIAL[_split(table)], verdict, skipped)
+    for document in filter(None, rows.values()):  # documents of the table whose text is missing
+        yield document[0][0], partial(_orphan, document)
 
 
 def _read_table(table: Path, skipped: Counter[str]) -> _Rows:
     """Return the diagnoses of the table by document; a faulty row stands there as its fault."""
     rows: _Rows = defaultdict(list)
-    for where, line in read_lines(table):
+    for where, line in read_lines(table, skipped):
         # The id, so that a faulty row spoils its own document only.
-        document = line.split(b"\t")[0].removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+        document = line.split(b"\t")[0].decode("utf-8", "replace")
         try:
             row = _row(where, decode_line(where, line))
         except BadInputError as fault:
             rows[document].append((where, fault))
             continue
+        found = rows[document]
         if row is None:
             skipped["procedure"] += 1
         else:
-            rows[document].append((where, row))
+            found.append((where, row))
     return rows
 
 
@@ -130,27 +203,47 @@ def _row(where: str, line: str) -> _Row | None:
     return _Row(intake.checked_code(where, fields[2]), surface=last[0], offsets=last[1])
 
 
-def _note(file: Path, mentions: list[tuple[str, _Row | BadInputError]], split: str, skipped: Counter[str]) -> Note:
-    text = read_text(file)
+def _mentions(document: _Document) -> list[Mention]:
+    """Return offsets and surfaces of a document's rows, but of the faulty ones."""
+    found = []
+    for where, row in document:
+        if isinstance(row, _Row):
+            with contextlib.suppress(BadInputError):
+                found.append(Mention(tuple(intake.parse_offsets(where, row.offsets)), row.surface))
+    return found
+
+
+def _documents(texts: Sequence[Path], rows: _Rows) -> Iterator[tuple[str, list[Mention]]]:
+    """Yield the texts with what the table says of them."""
+    for file in texts:
+        with contextlib.suppress(BadInputError):  # whoever parses the note raises it
+            yield read_text(file), _mentions(rows.get(file.stem, []))
+
+
+def _note(file: Path, document: _Document, split: str, verdict: str, skipped: Counter[str]) -> Note:
+    raw = read_text(file)
+    text, strange = counting.plain(raw), counting.conversions(raw)
     intake.check_text(f"{file}:1", text)
-    strange: Counter[str] = Counter()
-    spans = []
-    for where, row in mentions:
+    for _, row in document:
         if isinstance(row, BadInputError):
             raise row
-        spans.append(_span(where, row, text, strange))
+    places = counting.settled(f"{file}:1", raw, _mentions(document))
+    spans = [_span(where, row, text, places, verdict, strange) for where, row in document if isinstance(row, _Row)]
     note = Note(file.stem, text, intake.distinct(spans, strange), language="es", split=split)
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 
 
-def _span(where: str, row: _Row, text: str, strange: Counter[str]) -> Span:
-    written = intake.parse_offsets(where, row.offsets)
+def _span(where: str, row: _Row, text: str, places: counting.Places, verdict: str, strange: Counter[str]) -> Span:
+    written = counting.moved(intake.parse_offsets(where, row.offsets), places)
+    if verdict and not counting.same(text, Mention(written, row.surface)):
+        found = f"the surface is not what stands at the offsets{verdict}"
+        raise BadInputError(where, counting.DIFFERS, found, "offsets in characters of this very text")
     fragments = [(start, end) for start, end in written if start != end]
     if len(fragments) < len(written):  # the annotation tool left a few, beside real ones; they hold no character
         strange["empty fragment (dropped)"] += 1
     checked = intake.checked_fragments(where, fragments, len(text))
-    if " ".join(text[start:end] for start, end in written) != row.surface:
+    if not counting.same(text, Mention(written, row.surface)):
         strange["surface differs from the text (kept)"] += 1  # the offsets are what the task defines
     return Span(checked, row.code)
 

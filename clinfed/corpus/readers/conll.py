@@ -3,10 +3,11 @@
 Columns are separated by tabs (else by blanks); the first is the token, the last its IOB2 tag: O, B-E11.9, I-E11.9, or a
 label without code (B-FARMACO), which is kept as it is. A block, document or sentence, is one note; its text is the
 tokens with a space between, as the original spacing is lost, and its id `path below the folder, without suffix#number`
-of the block (from 1, also where blocks are skipped). -DOCSTART- lines are passed over. Files are UTF-8 without byte
-order mark and lines end in LF, as for the other readers. Overlapping and discontinuous mentions have no place here.
+of the block (from 1, also where blocks are skipped). -DOCSTART- lines are passed over. Files are UTF-8; lines may
+end in CR LF, which is counted. Overlapping and discontinuous mentions have no place here.
 """
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from functools import partial
 from pathlib import Path
 
 from clinfed.corpus import icd10, intake, labels
-from clinfed.corpus.files import decode_line, find_files, read_lines
+from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
+
+WHAT = "a CoNLL file of tokens and tags, or a folder of such files"
 
 _Block = list[tuple[str, bytes]]  # ("file:line", line)
 
@@ -36,23 +39,24 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts: Counter[str] = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(path), skip_bad=skip_bad, skipped=counts)
+    candidates = itertools.chain(left_out(path, ".conll", WHAT, counts), _candidates(path, counts))
+    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
-def _candidates(path: str | Path) -> Iterator[Candidate]:
-    root, files = find_files(path, ".conll", "a CoNLL file of tokens and tags, or a folder of such files")
+def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:
+    root, files = find_files(path, ".conll", WHAT)
     for file in files:
         number = 0
-        for number, block in enumerate(_blocks(file), 1):
+        for number, block in enumerate(_blocks(file, skipped), 1):
             id_ = f"{file.relative_to(root).with_suffix('').as_posix()}#{number}"
             yield block[0][0], partial(_note, id_, block)
         if not number:
             yield f"{file}:1", partial(_nothing, f"{file}:1")
 
 
-def _blocks(file: Path) -> Iterator[_Block]:
+def _blocks(file: Path, skipped: Counter[str]) -> Iterator[_Block]:
     block: _Block = []
-    for where, line in read_lines(file):
+    for where, line in read_lines(file, skipped):
         if line.strip():
             if not line.startswith(b"-DOCSTART-"):
                 block.append((where, line))

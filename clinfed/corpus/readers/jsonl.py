@@ -1,7 +1,8 @@
 """JSONL: one note a line, in the schema of docs/formats.md; a file, or all *.jsonl below a folder.
 
-Files are UTF-8 without byte order mark, lines end in LF, and a text holds no carriage return, not even as an escape:
-nobody could tell whether its offsets count it.
+Files are UTF-8. A byte order mark and lines that end in CR LF are read, and counted. A text may hold them too: it is
+kept without, and the surfaces of its spans tell whether their offsets count them (see `counting`). A span that brings
+its surface is checked against the text.
 """
 
 from collections import Counter
@@ -10,11 +11,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import intake, jsonlines
-from clinfed.corpus.files import decode_line, find_files, read_lines
+from clinfed.corpus import intake, jsonlines, walking
+from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers.base import FileCorpus
+
+WHAT = "a JSONL file of notes, or a folder of such files"
 
 
 @dataclass
@@ -44,15 +47,23 @@ def read(
 
 
 def _candidates(path: str | Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:
-    _, files = find_files(path, ".jsonl", "a JSONL file of notes, or a folder of such files")
+    _, files = find_files(path, ".jsonl", WHAT)
+    yield from left_out(path, ".jsonl", WHAT, skipped)
     for file in files:
-        empty = True
-        for where, line in read_lines(file):
-            if line.strip():
-                empty = False
-                yield where, partial(_note, where, line, skipped, keep_fragments)
-        if empty:
-            yield f"{file}:1", partial(_nothing, f"{file}:1")
+        try:
+            yield from _lines(file, skipped, keep_fragments)
+        except BadInputError as fault:
+            yield walking.refusal(fault)
+
+
+def _lines(file: Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:
+    empty = True
+    for where, line in read_lines(file, skipped):
+        if line.strip():
+            empty = False
+            yield where, partial(_note, where, line, skipped, keep_fragments)
+    if empty:
+        yield f"{file}:1", partial(_nothing, f"{file}:1")
 
 
 def _note(where: str, line: bytes, skipped: Counter[str], keep_fragments: bool) -> Note:
