@@ -39,6 +39,7 @@ EPOCHS = "training.local_epochs=3"
 REPORT = "adaptation.json"
 PERSONAL = "personal"  # the site's name in seeds, from which the order of notes follows; no real one is needed
 SYSTEMS = {"global": "global adapter", "personal": "personal adapter", "lexicon": "this site's lexicon"}
+UNDEFINED = "No difference can be told: the test notes hold no mention, and one adapter finds none."
 GOLD = {protocol.ALL_GOLD: "all", protocol.REPRESENTABLE_GOLD: "representable"}
 
 
@@ -130,8 +131,8 @@ class Adaptation:
             "lexicon": _of(self.after, protocol.CLINIC_LEXICONS),
         }
 
-    def difference(self) -> records.Difference:
-        """Return the personal adapter's micro-F1 minus the global one's, against all gold, paired."""
+    def difference(self) -> records.Difference | None:
+        """Return the personal adapter's micro-F1 minus the global one's, against all gold, paired; None: undefined."""
         key = (protocol.FEDERATED, protocol.ALL_GOLD)
         return records.difference(self.after.counts[key], self.before.counts[key])
 
@@ -163,6 +164,8 @@ class Adaptation:
             for gold, scores in golds.items()
         }
         difference = self.difference()
+        if difference is None:
+            return f"{scores_table(rows)}\npersonal minus global adapter: -\n{UNDEFINED}"
         low, high = difference["interval"]
         spread = f"{fraction(difference['f1'])} [{fraction(low)}, {fraction(high)}] F1, all gold, paired by patient"
         return f"{scores_table(rows)}\npersonal minus global adapter: {spread}\n{verdict(low, high)}"
