@@ -33,6 +33,7 @@ from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import fraction, scores_table
+from clinfed.tasks import learnable
 from configs.portable import portable, unpack
 
 EPOCHS = "training.local_epochs=3"
@@ -109,6 +110,10 @@ def read_clinic(path: Path, kind: str | None, adapted: Adapted, *, skip_bad: boo
             raise UserError(
                 f"{path}: {len(ordered)} notes, none of them in the {split} split (by patient); give more notes"
             )
+    train = clinic.split("train")
+    if not learnable.any_tagged(train, clinic.codes):
+        found = learnable.missing(str(path), len(train), skipped, sum(len(note.spans) for note in train))
+        raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")
     return clinic
 
 

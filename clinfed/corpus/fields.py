@@ -12,6 +12,7 @@ from typing import Any
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,27}[0-9]{0,2}")  # a name with more digits may be a patient's number
 _MOST_NAMES = 12  # a schema has few fields
+MEANT = "did you mean"
 _BEGINNING = "unknown field"
 _LIKE = 0.8  # of difflib's ratio: "span" and "spans" have .89, "title" and "text" .44
 
@@ -44,13 +45,8 @@ def count_unknown(fields: Mapping[str, Any], known: Collection[str], skipped: Co
         skipped[reason] += 1
 
 
-def ignored(skipped: Mapping[str, int]) -> dict[str, int]:
-    """Return the counts of unknown fields among all that reading left out."""
-    return {reason: count for reason, count in skipped.items() if reason.startswith(_BEGINNING)}
-
-
 def _suggestion(name: str, known: Collection[str]) -> str:
     """Return "; did you mean ...?" where a known field is close, or known to others by this name."""
     written = name.lower()
     meant = _KNOWN_AS.get(written) or next(iter(difflib.get_close_matches(written, known, 1, _LIKE)), "")
-    return f"; did you mean {meant}?" if meant in known else ""
+    return f"; {MEANT} {meant}?" if meant in known else ""
