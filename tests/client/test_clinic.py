@@ -26,7 +26,7 @@ def span(code: str) -> dict[str, Any]:
 
 
 def test_notes_whose_annotations_stand_under_another_key_are_refused(tmp_path: Path) -> None:
-    said = r"no mention to learn from: clinic-1, clinic-2 \(\d+ training notes: 20 unknown field ents \(ignored; did you mean"
+    said = r"no mention to learn from: clinic-1, clinic-2 \(\d+ training notes: 20 unknown field ents \(ignored; did"
     with pytest.raises(UserError, match=said):
         dealt(tmp_path, [{"ents": [[0, 4, "J45.9"]], "split": "train"}] * 20)
 
