@@ -82,7 +82,7 @@ class Basis:
         if self.left_out:
             lines.append(f"{self.left_out:,} predicted notes are left out, as their gold notes are.")
         if not scores["micro"]["tp"] + scores["micro"]["fn"]:
-            lines.append(f"The {self.gold:,} gold notes hold no mention.")
+            lines.append("No gold note holds a mention.")
         return lines
 
 

@@ -72,8 +72,9 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     tracking.check(cache.run.tracking)
     show("loading base and notes")
     learner, clinics = gather(cache)
-    for clinic in clinics:
-        if clinic.split("train") and not learnable.any_tagged(clinic.split("train"), clinic.codes):
+    trained = [clinic for clinic in clinics if cache.run.only.clinic in ("", clinic.name) and clinic.split("train")]
+    for clinic in trained:
+        if not learnable.any_tagged(clinic.split("train"), clinic.codes):
             show(f"warning: no mention to learn from: {_missing(clinic, clinic.skipped)}")
     tagger = cache.tagger(len(learner.codes))
     model, prints = drawn(cache, tagger)

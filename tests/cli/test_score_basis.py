@@ -69,7 +69,7 @@ def test_scores_of_nothing_are_undefined(tmp_path: Path, capsys: pytest.CaptureF
     code, out, _ = score(capsys, gold, pred)
     assert code == 0
     assert set(out.splitlines()[1].removeprefix("predicted, all gold").split()) == {"-"}
-    assert "The 5 gold notes hold no mention." in out
+    assert "No gold note holds a mention." in out
     found = scores(capsys, gold, pred)
     undefined = {"tp": 0, "fp": 0, "fn": 0, "precision": None, "recall": None, "f1": None}
     assert found["micro"] == undefined
