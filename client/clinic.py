@@ -12,6 +12,7 @@ from clinfed.corpus.splits import split_of, training_slice
 from clinfed.errors import UserError
 from clinfed.evaluation import small_cells
 from clinfed.home import clinic_secret
+from clinfed.tasks import learnable
 from configs import Run
 from configs.discovery import plugin_class
 from partitions.base import deal, describe, held_by
@@ -87,11 +88,18 @@ class Simulation:
 
     @classmethod
     def of_notes(cls, notes: Sequence[Note], run: Run, num_nodes: int) -> "Simulation":
-        """Deal notes that have been read, which takes seconds: one corpus may be dealt with several seeds."""
+        """Deal notes that have been read, which takes seconds: one corpus may be dealt with several seeds.
+
+        Raises: UserError where no training note holds a mention with a code of the shared list.
+        """
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
-        skipped = dict(getattr(run.corpus, "skipped", {}))
-        return cls(dealt, tuple(run.corpus.codes()), train, num_nodes, skipped)
+        skipped, codes = dict(getattr(run.corpus, "skipped", {})), tuple(run.corpus.codes())
+        if train and not learnable.any_code(train, set(codes)):
+            mentions = sum(len(note.spans) for note in train)
+            found = learnable.missing(", ".join(dealt), len(train), skipped, mentions)
+            raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")
+        return cls(dealt, codes, train, num_nodes, skipped)
 
     def clinic(self, number: int, train_fraction: float) -> Clinic:
         """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left."""

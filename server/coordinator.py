@@ -78,10 +78,12 @@ class Coordinator:
         self.refused = self.door.take_refused()
         say_refused("start", self.refused)
         say(describe(federation))
+        for clinic in federation.without_mentions():
+            say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
         if not federation.with_notes("test"):
             raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
-        if run.stop.patience and not federation.with_notes("validation"):
-            raise UserError(f"stop.patience={run.stop.patience}: no clinic holds a validation note; leave it out")
+        if run.stop.patience and not any(seat.registered["validation_mentions"] for seat in federation.seats):
+            raise UserError(f"stop.patience={run.stop.patience}: no clinic holds a validation mention; leave it out")
         return federation
 
     def build(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ from typing import Any
 from clinfed import fingerprints
 from clinfed.errors import UserError
 from clinfed.protocol import Answer
+from clinfed.tasks import learnable
 from server.exchange import Seat
 from server.replies import read_json
 
@@ -20,8 +21,22 @@ class Federation:
     manifest: Mapping[str, Any]
     lost: Mapping[str, Mapping[str, int]]  # split -> reason -> mentions that flat tagging cannot hold
     skipped: Mapping[str, Mapping[str, int]]  # clinic -> reason -> what reading left out
+    usable: Mapping[str, int]  # clinic -> training mentions that tags can hold
     sitting_out: int  # nodes without any notes
     workers: Mapping[str, int]  # worker -> base loads so far
+
+    def without_mentions(self) -> list[str]:
+        """Return what to say of each clinic that trains but holds no mention that can be learnt."""
+        return [
+            learnable.missing(
+                seat.clinic,
+                self.notes[seat.clinic]["train"],
+                self.skipped[seat.clinic],
+                int(seat.registered["train_mentions"]),
+            )
+            for seat in self.with_notes("train")
+            if not self.usable[seat.clinic]
+        ]
 
     def with_notes(self, split: str) -> tuple[Seat, ...]:
         """Return the clinics that hold notes of a split."""
@@ -46,7 +61,10 @@ def complaint(answer: Answer, ours: Mapping[str, str], *, over_http: bool) -> st
 
 
 def seated(answers: Mapping[int, Answer]) -> Federation:
-    """Return the federation of these nodes, from their hellos. Raises: UserError where nobody has training notes."""
+    """Return the federation of these nodes, from their hellos.
+
+    Raises: UserError where nobody has training notes, or nobody has a mention in them that can be learnt.
+    """
     named = sorted((answer.clinic, node, answer) for node, answer in answers.items() if answer.clinic)
     notes = {
         clinic: {split: int(answer.report[f"{split}_notes"]) for split in ("train", "validation", "test")}
@@ -60,12 +78,22 @@ def seated(answers: Mapping[int, Answer]) -> Federation:
             for reason, count in reasons.items():
                 lost.setdefault(split, {}).setdefault(reason, 0)
                 lost[split][reason] += count
-    return Federation(
+    federation = Federation(
         seats=tuple(Seat(clinic, node, answer.report) for clinic, node, answer in named),
         notes=notes,
         manifest={clinic: read_json(answer, "manifest") for clinic, _, answer in named},
         lost=lost,
         skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in named},
+        usable={clinic: _usable(answer) for clinic, _, answer in named},
         sitting_out=len(answers) - len(named),
         workers={str(answer.identity["worker"]): int(answer.report["base_loads"]) for answer in answers.values()},
     )
+    empty = federation.without_mentions()
+    if len(empty) == len(federation.with_notes("train")):
+        raise UserError(f"no mention to learn from: {'; '.join(empty)}; {learnable.REMEDY}")
+    return federation
+
+
+def _usable(answer: Answer) -> int:
+    """Return the training mentions that tags can hold."""
+    return int(answer.report["train_mentions"]) - sum(read_json(answer, "lost").get("train", {}).values())

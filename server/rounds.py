@@ -157,9 +157,13 @@ def validate(
 
 
 def validation_f1(validated: Sequence[Answer]) -> float | None:
-    """Return the micro-F1 of the merged counts of all clinics that have judged; None where none has."""
+    """Return the micro-F1 of the merged counts of all clinics that have judged; None where none has.
+
+    None also where it is undefined, without gold and without prediction: such a round is no best one.
+    """
     counts = [answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated]
-    return sum(counts, SpanCounts()).micro().f1 if counts else None
+    micro = sum(counts, SpanCounts()).micro()
+    return micro.f1 if micro.defined else None
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

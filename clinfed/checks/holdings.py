@@ -7,12 +7,14 @@ from pathlib import Path
 
 from clinfed.bases import Base, fingerprint, load_tokenizer, tokenizer_fingerprint
 from clinfed.checks.finding import Finding, failed
+from clinfed.corpus import fields
 from clinfed.corpus.intake import BadInputError
 from clinfed.corpus.language import EXPECTED, with_languages
 from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
 from clinfed.corpus.splits import SPLITS, split_of
 from clinfed.tasks.bio import representable
+from clinfed.tasks.learnable import REMEDY, any_tagged, missing
 
 OUTSIDE = "code outside the label map"  # as clinfed/tasks/bio.py counts it
 MANY_LOST = 0.05  # of all mentions; CodiEsp, with its many overlaps, loses more
@@ -46,6 +48,11 @@ def notes(corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0) -
     if skipped:
         rows.append(_faults(corpus, skipped))
     rows += [_patients(held, small_cell_threshold), _languages(held)]
+    train = [note for note in held if split_of(note) == "train"]
+    if train and not (any_tagged(train, codes) if codes else any(note.spans for note in train)):
+        mentions = sum(len(note.spans) for note in train)
+        found = f"no mention to learn from: {missing('this site', len(train), skipped, mentions)}"
+        rows.append(Finding("mentions", "fail", found, REMEDY))
     return rows + _mentions(held, codes) if codes else rows
 
 
@@ -72,7 +79,10 @@ def _faults(corpus: Corpus, skipped: Mapping[str, int]) -> Finding:
             return Finding("faults", "warn", found, "correct the file, so that these notes can take part")
         remedy = "correct the file, or set skip_bad = true to leave such notes out; else no run starts here"
         return Finding("faults", "fail", found, remedy)
-    return Finding("faults", "ok", f"no faulty note; left out or merged, by reason: {by_reason}")
+    found = f"no faulty note; left out or merged, by reason: {by_reason}"
+    if any(fields.MEANT in reason for reason in skipped):
+        return Finding("faults", "warn", found, "rename the fields that are ignored, where another name is meant")
+    return Finding("faults", "ok", found)
 
 
 def _patients(held: Sequence[Note], small_cell_threshold: int) -> Finding:
@@ -98,6 +108,8 @@ def _mentions(held: Sequence[Note], codes: Sequence[str]) -> list[Finding]:
     _, lost = representable(held, codes)
     outside = lost.pop(OUTSIDE, 0)
     unknown = {span.code for note in held for span in note.spans} - set(codes)
+    if not total:
+        return []
     rows = [Finding("codes", "ok", f"all {total} mentions have codes of the shared list")]
     if outside:
         found = f"{outside} of {total} mentions have codes outside the shared list ({len(unknown)} different ones)"

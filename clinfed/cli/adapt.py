@@ -33,12 +33,14 @@ from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import fraction, scores_table
+from clinfed.tasks import learnable
 from configs.portable import portable, unpack
 
 EPOCHS = "training.local_epochs=3"
 REPORT = "adaptation.json"
 PERSONAL = "personal"  # the site's name in seeds, from which the order of notes follows; no real one is needed
 SYSTEMS = {"global": "global adapter", "personal": "personal adapter", "lexicon": "this site's lexicon"}
+UNDEFINED = "No difference can be told: the test notes hold no mention, and one adapter finds none."
 GOLD = {protocol.ALL_GOLD: "all", protocol.REPRESENTABLE_GOLD: "representable"}
 
 
@@ -108,6 +110,10 @@ def read_clinic(path: Path, kind: str | None, adapted: Adapted, *, skip_bad: boo
             raise UserError(
                 f"{path}: {len(ordered)} notes, none of them in the {split} split (by patient); give more notes"
             )
+    train = clinic.split("train")
+    if not learnable.any_tagged(train, clinic.codes):
+        found = learnable.missing(str(path), len(train), skipped, sum(len(note.spans) for note in train))
+        raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")
     return clinic
 
 
@@ -130,8 +136,8 @@ class Adaptation:
             "lexicon": _of(self.after, protocol.CLINIC_LEXICONS),
         }
 
-    def difference(self) -> records.Difference:
-        """Return the personal adapter's micro-F1 minus the global one's, against all gold, paired."""
+    def difference(self) -> records.Difference | None:
+        """Return the personal adapter's micro-F1 minus the global one's, against all gold, paired; None: undefined."""
         key = (protocol.FEDERATED, protocol.ALL_GOLD)
         return records.difference(self.after.counts[key], self.before.counts[key])
 
@@ -163,6 +169,8 @@ class Adaptation:
             for gold, scores in golds.items()
         }
         difference = self.difference()
+        if difference is None:
+            return f"{scores_table(rows)}\npersonal minus global adapter: -\n{UNDEFINED}"
         low, high = difference["interval"]
         spread = f"{fraction(difference['f1'])} [{fraction(low)}, {fraction(high)}] F1, all gold, paired by patient"
         return f"{scores_table(rows)}\npersonal minus global adapter: {spread}\n{verdict(low, high)}"

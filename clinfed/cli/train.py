@@ -27,6 +27,7 @@ from clinfed.evaluation import tracking
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer
+from clinfed.tasks import learnable
 from configs import absolute_paths
 from partitions.pooled import NAME as POOLED
 from server.model import Model, run_folder
@@ -71,6 +72,10 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     tracking.check(cache.run.tracking)
     show("loading base and notes")
     learner, clinics = gather(cache)
+    trained = [clinic for clinic in clinics if cache.run.only.clinic in ("", clinic.name) and clinic.split("train")]
+    for clinic in trained:
+        if not learnable.any_tagged(clinic.split("train"), clinic.codes):
+            show(f"warning: no mention to learn from: {_missing(clinic, clinic.skipped)}")
     tagger = cache.tagger(len(learner.codes))
     model, prints = drawn(cache, tagger)
     state = read_state(model.tagger)
@@ -131,9 +136,16 @@ def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
         )
         if not learner.split("train"):
             raise UserError("no training note is left; look at only.* and corpus.train_fraction")
+        if not learnable.any_tagged(learner.split("train"), learner.codes):
+            raise UserError(f"no mention to learn from: {_missing(learner, simulation.skipped)}; {learnable.REMEDY}")
         if not any(clinic.split("test") for clinic in clinics):
             raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
         return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
+
+
+def _missing(clinic: Clinic, skipped: Mapping[str, int]) -> str:
+    notes = clinic.split("train")
+    return learnable.missing(clinic.name, len(notes), skipped, sum(len(note.spans) for note in notes))
 
 
 def train_all(

@@ -5,7 +5,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from clinfed.corpus import counting, icd10, intake, jsonl_offsets, labels
+from clinfed.corpus import counting, icd10, intake, jsonl_offsets, labels, strict_json
+from clinfed.corpus import fields as schema
 from clinfed.corpus.intake import BadInputError
 from clinfed.corpus.note import Finding, Fragment, Note, Span
 from clinfed.corpus.splits import SPLITS
@@ -13,8 +14,8 @@ from clinfed.corpus.splits import SPLITS
 METADATA = ("language", "patient", "clinic", "split")
 SCORE_DIGITS = 4
 PREDICTED = ("title", "score")  # of a span: written with predictions, known to the reader, and not read
-_NOTE_FIELDS = {"id", "text", "spans", *METADATA}
-_SPAN_FIELDS = {"start", "end", "fragments", "code", "label", *jsonl_offsets.SURFACES, *PREDICTED}
+_NOTE_FIELDS = ("id", "text", "spans", *METADATA)
+_SPAN_FIELDS = ("start", "end", "fragments", "code", "label", *jsonl_offsets.SURFACES, *PREDICTED)
 
 
 def dump(note: Note) -> str:
@@ -48,7 +49,7 @@ def _dump_span(span: Span, finding: Finding | None) -> dict[str, Any]:
 
 
 def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool = False) -> Note:
-    """Return the note of one line; unknown fields are counted in skipped and ignored. Raises BadInputError.
+    """Return the note of one line; unknown fields are counted in skipped by name, and ignored. Raises BadInputError.
 
     keep_fragments: leave fragments apart that only white space parts.
     """
@@ -56,20 +57,14 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
     id_, raw = string(where, fields, "id"), string(where, fields, "text")
     if not id_ or not raw:
         raise BadInputError(where, "missing field", "no id or no text", "both fields, as strings that are not empty")
-    mentions = fields.get("spans", [])
-    if not isinstance(mentions, list):
-        raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
-    text, mentions = jsonl_offsets.settled(where, raw, mentions)
-    unknown = len(fields.keys() - _NOTE_FIELDS)
-    spans: list[Span] = []
-    for mention in mentions:
-        spans.append(_parse_span(where, mention, len(text)))
-        unknown += len(mention.keys() - _SPAN_FIELDS)
+    text, mentions = jsonl_offsets.settled(where, raw, _mentions(where, fields))
+    spans = [_parse_span(where, mention, len(text)) for mention in mentions]
     given = spans if keep_fragments else intake.joined(spans, text, skipped)
     note = Note(id_, text, intake.distinct(given, skipped), **parse_metadata(where, fields))
-    if unknown:
-        skipped["unknown field (ignored)"] += unknown
     skipped.update(counting.conversions(raw))
+    schema.count_unknown(fields, _NOTE_FIELDS, skipped)
+    for mention in mentions:
+        schema.count_unknown(mention, _SPAN_FIELDS, skipped, " of a span")
     return note
 
 
@@ -79,15 +74,18 @@ def findings(where: str, line: str) -> list[tuple[str, Span, Finding]]:
     id_, length = string(where, fields, "id"), len(string(where, fields, "text"))
     return [
         (id_, _parse_span(where, mention, length), Finding(str(mention.get("title", "")), float(mention["score"])))
-        for mention in fields.get("spans") or ()
-        if isinstance(mention, dict) and type(mention.get("score")) in (int, float)
+        for mention in _mentions(where, fields)
+        if type(mention.get("score")) in (int, float)
     ]
 
 
 def parse_object(where: str, line: str) -> dict[str, Any]:
     """Return the line's JSON object. Raises BadInputError, which says where but not what stood there."""
     try:
-        content = json.loads(line)
+        content = strict_json.loads(line)
+    except strict_json.RepeatedKeyError:
+        expected = "each key once in an object"
+        raise BadInputError(where, "broken JSON", "a key that stands twice in one object", expected) from None
     except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and brackets as deep
         column = f" at column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise BadInputError(where, "broken JSON", f"not JSON{column}", "one JSON object on each line") from None
@@ -118,9 +116,19 @@ def string(where: str, fields: dict[str, Any], name: str) -> str:
     return value
 
 
-def _parse_span(where: str, mention: Any, length: int) -> Span:
-    if not isinstance(mention, dict):
+def _mentions(where: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the objects of spans without what is null in them: null is absent everywhere. Raises BadInputError."""
+    mentions = fields.get("spans")
+    if mentions is None:
+        return []
+    if not isinstance(mentions, list):
+        raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
+    if not all(isinstance(mention, dict) for mention in mentions):
         raise BadInputError(where, "broken spans", "a span is not an object", "start and end (or fragments), and code")
+    return [{name: value for name, value in mention.items() if value is not None} for mention in mentions]
+
+
+def _parse_span(where: str, mention: dict[str, Any], length: int) -> Span:
     one, several = "start" in mention or "end" in mention, "fragments" in mention
     if one == several:
         found = "a span without offsets, or with both ways to give them"
@@ -134,13 +142,12 @@ def _parse_span(where: str, mention: Any, length: int) -> Span:
 
 def _parse_code(where: str, mention: dict[str, Any]) -> str:
     """Return the span's code, or its label where it has none, as notes from CoNLL may."""
-    label = mention.get("label")
-    if label is None:
-        code = mention.get("code")
-        if not isinstance(code, str):
+    code, label = (mention.get(name, "") for name in ("code", "label"))  # "" is absent, as everywhere
+    if label == "":
+        if code == "" or not isinstance(code, str):
             raise BadInputError(where, "broken code", "a span's code is missing or not a string", "one like E11.9")
         return intake.checked_code(where, code)
-    if "code" in mention or not isinstance(label, str) or not labels.is_label(label):
+    if code != "" or not isinstance(label, str) or not labels.is_label(label):
         raise BadInputError(where, "broken label", "a label beside a code, or no word", "code, or a word as label")
     intake.check_terminology(where, label)
     return label

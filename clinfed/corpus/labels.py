@@ -1,10 +1,9 @@
 """The list of codes that all sides share: read from a file, never collected from clinics' notes."""
 
-import json
 import re
 from pathlib import Path
 
-from clinfed.corpus import icd10, terminologies
+from clinfed.corpus import icd10, strict_json, terminologies
 from clinfed.errors import UserError
 
 _LABEL = re.compile(r"[^\W\d_][\w-]*")  # a word, such as FARMACO
@@ -18,7 +17,7 @@ def load(path: str | Path) -> list[str]:
     """
     expected = 'a JSON list of codes such as ["E11.9", "I10"]'
     try:
-        content = json.loads(Path(path).read_bytes())
+        content = strict_json.loads(Path(path).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         found = f"cannot be read as JSON ({type(error).__name__})"
         raise UserError(f"{path}: {found}; expected {expected}; correct corpus.labels") from None

@@ -1,32 +1,37 @@
 """Titles of codes: from a file that the user has, or the generator's own wording for the invented corpus."""
 
 import csv
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
+from typing import Any
 
-from clinfed.corpus import icd10
+from clinfed.corpus import icd10, strict_json
 from clinfed.errors import UserError
 
 Titles = Callable[[str, str], str]  # (code, language of the note) -> title, "" where none is known
 
 EXPECTED = 'JSON {"E11.9": "title"}, a .csv or .tsv with code and title, or the ICD-10-CM order file (.txt)'
 
+_WORD = re.compile(r"[^\W\d_]{2}")  # letters of any script
+_NO_TITLE = ("none", "null", "nan", "n/a", "true", "false")  # what programs write where they have no title
+
 
 def load(path: str | Path) -> dict[str, str]:
     """Return code -> title from a file: JSON, CSV, TSV, or the order file of ICD-10-CM.
 
-    Raises: UserError where the file cannot be read or names no code.
+    Raises: UserError where the file cannot be read, names no code, or has something else where a title should stand.
     """
     file = Path(path)
+    titles: dict[str, str] = {}
     try:
-        text = file.read_text(encoding="utf-8-sig")
-        rows = list(_rows(file.suffix.lower(), text))
-    except (OSError, ValueError, AttributeError, csv.Error) as error:
+        for place, code, title in _rows(file.suffix.lower(), file.read_text(encoding="utf-8-sig")):
+            if icd10.is_code(code) and title:
+                titles[icd10.normalise(code)] = _checked(f"{file}{place}", title)
+    except strict_json.RepeatedKeyError:
+        raise UserError(f"{file}: a code stands there twice; expected each once; remove the repetition") from None
+    except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"{file}: cannot be read ({type(error).__name__}); expected {EXPECTED}") from None
-    titles = {
-        icd10.normalise(code): " ".join(title.split()) for code, title in rows if icd10.is_code(code) and title.strip()
-    }
     if not titles:
         raise UserError(f"{file}: names no ICD-10 code with a title; expected {EXPECTED}")
     return titles
@@ -53,14 +58,35 @@ def known(codes: Collection[str]) -> Titles:
     return title
 
 
-def _rows(suffix: str, text: str) -> Iterator[tuple[str, str]]:
+def _rows(suffix: str, text: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield place in the file (":line" or ": entry number"), code and what stands where its title should."""
     if suffix == ".json":
-        content: Mapping[str, str] = json.loads(text)
-        yield from ((str(code), str(title)) for code, title in content.items())
-    elif suffix in (".csv", ".tsv"):
-        for row in csv.reader(text.splitlines(), delimiter="," if suffix == ".csv" else "\t"):
-            if len(row) > 1:
-                yield row[0], row[1]
-    else:  # order number, code, whether it may be billed, short title, long title, at fixed columns
-        for line in text.splitlines():
-            yield line[6:14].strip(), line[77:] or line[16:77]
+        content = strict_json.loads(text)
+        if not isinstance(content, dict):
+            raise ValueError("no object")
+        for number, (code, title) in enumerate(content.items(), 1):
+            yield f": entry {number}", code, title
+        return
+    # Lines end in LF or CR LF: str.splitlines would part at U+2028 and the like, which titles may hold.
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    if suffix == ".csv":
+        rows = csv.reader((f"{line}\n" for line in lines), strict=True)
+        yield from ((f":{rows.line_num}", row[0], row[1].strip(" ")) for row in rows if len(row) > 1)
+    for number, line in enumerate(lines if suffix != ".csv" else (), 1):
+        if suffix == ".tsv":  # without quoting: a quotation mark is part of the title
+            code, _, rest = line.partition("\t")
+            title = rest.partition("\t")[0]
+        else:  # order number, code, whether it may be billed, short title, long title, at fixed columns
+            code, title = line[6:14], line[77:] or line[16:77]
+        yield f":{number}", code.strip(), title.strip()
+
+
+def _checked(where: str, title: object) -> str:
+    """Return the title with single blanks, or raise UserError for what is none, as in a file of other columns."""
+    if not isinstance(title, str):
+        raise UserError(f"{where}: a title that is not a string; expected {EXPECTED}")
+    if "\n" in title:
+        raise UserError(f"{where}: a title that goes over a line end, as after an open quote; expected {EXPECTED}")
+    if not _WORD.search(title) or icd10.is_code(title) or title.strip().lower() in _NO_TITLE:
+        raise UserError(f"{where}: a number, a code or no word stands where the title should; expected {EXPECTED}")
+    return " ".join(title.split())

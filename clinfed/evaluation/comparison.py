@@ -17,6 +17,8 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.record import merged
 from clinfed.evaluation.unit_counts import Group, GroupIntervals, UnitCounts, groups
 
+UNDEFINED = Interval(float("nan"), float("nan"))
+
 
 @dataclass(frozen=True)
 class System:
@@ -39,12 +41,12 @@ class System:
         return cls(name, [merged(each) for each in clinics], clinics, units if whole else ())
 
     def f1(self, language: str | None = None) -> float:
-        """Return the mean micro-F1 over seeds. Raises: ZeroDivisionError for a language that no run has."""
+        """Return the mean micro-F1 over the seeds in which it is defined; not a number where there is none."""
         scores = self.by_seed(language)
-        return sum(scores) / len(scores)
+        return sum(scores) / len(scores) if scores else float("nan")
 
     def by_seed(self, language: str | None = None) -> list[float]:
-        """Return the micro-F1 of each seed; of one language, of those that have judged it: a clinic may be left out."""
+        """Return the micro-F1 of each seed, but of those in which it is undefined; a clinic may be left out."""
         return [run.micro(language).f1 for run in self.having(language)]
 
     @property
@@ -54,7 +56,7 @@ class System:
 
     def interval(self, language: str | None = None) -> Interval:
         """Return the 95% interval of the mean over seeds."""
-        return percentiles(self.f1_replicates(language))
+        return percentiles(self.f1_replicates(language)) if self.having(language) else UNDEFINED
 
     def group_intervals(self, group: str) -> GroupIntervals:
         """Return the 95% intervals of a group of codes, named as in unit_counts.groups: of micro- and of macro-F1."""
@@ -69,7 +71,12 @@ class System:
         return {name: GroupIntervals.of_mean(runs) for name, runs in found.items()}
 
     def minus(self, other: "System") -> tuple[float, Interval]:
-        """Return this F1 minus the other's with its paired interval; both judged on the same notes."""
+        """Return this F1 minus the other's with its paired interval; both judged on the same notes.
+
+        Not a number where one of them is undefined.
+        """
+        if not (self.having(None) and other.having(None)):
+            return float("nan"), UNDEFINED
         return self.f1() - other.f1(), percentiles(self.f1_replicates() - other.f1_replicates())
 
     def f1_replicates(self, language: str | None = None) -> NDArray[np.float64]:
@@ -84,16 +91,18 @@ class System:
         return mean_f1([run.summed(language) for run in self.having(language)])
 
     def having(self, language: str | None) -> list[SpanCounts]:
-        """Return the runs that have judged a language; all of them for None."""
-        return [run for run in self.runs if language is None or language in run.languages]
+        """Return the runs in which F1 is defined: with any mention, gold or predicted, of a language or of all."""
+        return [run for run in self.runs if run.micro(language).defined]
 
 
 def gap_closed(federated: System, local: Sequence[System], centralised: System) -> tuple[float, Interval] | None:
     """Return which share of the gap from mean local-only to centralised training the federation closes.
 
-    local: systems whose mean is where the gap begins, such as each seed's clinics. None unless the gap's own 95%
-    interval lies above 0: a share of nothing says nothing.
+    local: systems whose mean is where the gap begins, such as each seed's clinics. None where an F1 is undefined, and
+    unless the gap's own 95% interval lies above 0: a share of nothing says nothing.
     """
+    if not all(system.having(None) for system in (federated, *local, centralised)):
+        return None
     start = np.mean([system.f1_replicates() for system in local], axis=0)
     gap = centralised.f1_replicates() - start
     if percentiles(gap)[0] <= 0:

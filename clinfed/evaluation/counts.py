@@ -2,7 +2,10 @@
 
 Counts merge by addition; scores are derived from sums, never averaged.
 
-Source: micro and macro F1 as in seqeval 1.2.2, strict mode; where a ratio has a zero denominator it is 0.0.
+Without gold and without prediction a score is undefined, and so is a macro-F1 without a code. With one of both, a ratio
+whose denominator is zero is 0.0: a precision without predictions, a recall without gold.
+
+Source: micro and macro F1 as in seqeval 1.2.2, strict mode.
 """
 
 from collections import Counter, defaultdict
@@ -46,6 +49,11 @@ class Counts:
 
     def __sub__(self, other: "Counts") -> "Counts":
         return Counts(self.tp - other.tp, self.fp - other.fp, self.fn - other.fn)
+
+    @property
+    def defined(self) -> bool:
+        """Return whether there is any mention, in gold or prediction; precision, recall and F1 of none say nothing."""
+        return self != Counts()
 
     @property
     def support(self) -> int:
@@ -136,14 +144,14 @@ class SpanCounts:
                 codes[code] += counts
         return dict(sorted(codes.items()))
 
-    def macro(self, over: MacroOver = "gold_or_predicted", language: str | None = None) -> float:
+    def macro(self, over: MacroOver = "gold_or_predicted", language: str | None = None) -> float | None:
         """Return the unweighted mean F1 over the codes of gold or prediction (as seqeval), or of gold only.
 
-        Codes that sites do not name are left out.
+        None where there is no such code. Codes that sites do not name are left out.
         """
         named = [counts for code, counts in self.codes(language).items() if code != OTHER]
         kept = [counts.f1 for counts in named if over == "gold_or_predicted" or counts.support]
-        return sum(kept) / len(kept) if kept else 0.0
+        return sum(kept) / len(kept) if kept else None
 
     def bands(self) -> dict[str, Counts]:
         """Return the counts summed over the codes of each frequency band; together they are micro()."""

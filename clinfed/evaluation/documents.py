@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.former import completed
 from clinfed.evaluation.record import Judgement, judgement
 from clinfed.evaluation.spans import JudgedNote, count_spans
 
@@ -30,7 +31,7 @@ class DocumentSystem(TypedDict):
     notes: int  # training notes, all clinics of the system
     passes: int  # over each training note's vector
     threshold: float | None  # probability from which a code is predicted; null for a lexicon
-    validation: float | None  # micro-F1 at that threshold, on the validation notes that chose it
+    validation: float | None  # micro-F1 at that threshold, on the validation notes that chose it; null: undefined
     test: Judgement
     trainable_parameters: int
     training_s: float
@@ -112,7 +113,7 @@ def read(path: Path) -> DocumentRecord:
         raise UserError(f"{path}: no record of documents ({type(error).__name__}); give a run's own file") from None
     if schema != SCHEMA:
         raise UserError(f"{path}: record of schema {schema}; expected {SCHEMA}; read it with the version that wrote it")
-    return record
+    return completed(record)
 
 
 def verify(record: DocumentRecord, counts: Mapping[str, Mapping[str, SpanCounts]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any, NotRequired, TypedDict
 import numpy as np
 
 from clinfed.errors import UserError
+from clinfed.evaluation import former
 from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
 SCHEMA = 1
@@ -23,14 +24,17 @@ COUNTS, VALIDATION_COUNTS = "counts.json", "validation_counts.json"
 
 
 class Score(TypedDict):
-    """Counts in mentions, and what follows from them; interval: 95% of F1, null without bootstrap replicates."""
+    """Counts in mentions, and what follows from them; interval: 95% of F1, null without replicates, or undefined.
+
+    Scores of neither gold nor prediction are undefined: null.
+    """
 
     tp: int
     fp: int
     fn: int
-    precision: float
-    recall: float
-    f1: float
+    precision: float | None
+    recall: float | None
+    f1: float | None
     interval: NotRequired[Sequence[float] | None]
 
 
@@ -38,7 +42,7 @@ class Judgement(TypedDict):
     """Strict scores of one system on one split against one gold, from merged counts."""
 
     micro: Score
-    macro: dict[str, float]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
+    macro: dict[str, float | None]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
     macro_interval: NotRequired[Sequence[float] | None]  # of the first; only where notes and not counts are at hand
     by_language: dict[str, Score]  # language of the note
     by_clinic: dict[str, Score]
@@ -118,9 +122,8 @@ class RunRecord(TypedDict):
     labels: LabelSet
     manifest: dict[str, Any]  # who holds what: partitions.base.manifest
     lost: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold
-    skipped: NotRequired[
-        dict[str, dict[str, int]]
-    ]  # clinic -> reason -> what reading left out; a simulation reads once
+    # Clinic -> reason -> what reading left out; a simulation reads once.
+    skipped: NotRequired[dict[str, dict[str, int]]]
     rounds: list[RoundRecord]
     chosen_round: int  # whose adapter is judged on test
     chosen_by: str  # "last round" or "best validation micro-F1"
@@ -165,29 +168,30 @@ def judgement(clinics: Mapping[str, SpanCounts]) -> Judgement:
 
 def score(counts: Counts) -> Score:
     """Return counts and the scores that follow from them."""
-    return {
-        "tp": counts.tp,
-        "fp": counts.fp,
-        "fn": counts.fn,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-    }
+    found = (counts.precision, counts.recall, counts.f1) if counts.defined else (None, None, None)
+    precision, recall, f1 = found
+    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "precision": precision, "recall": recall, "f1": f1}
 
 
-def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference:
-    """Return our micro-F1 minus theirs with its paired interval; both judged on the same notes with the same seed."""
+def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference | None:
+    """Return our micro-F1 minus theirs with its paired interval, None where one of them is undefined.
+
+    Both are judged on the same notes with the same seed.
+    """
+    if not (ours.micro().defined and theirs.micro().defined):
+        return None
     return {"f1": ours.micro().f1 - theirs.micro().f1, "interval": list(ours.paired_difference(theirs))}
 
 
 def paired_differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
-    """Return the adapter's difference to each other system that the same clinics have judged.
+    """Return the adapter's difference to each other system that the same clinics have judged, where it is defined.
 
     judged: system -> clinic -> counts against all gold.
     """
     clinics = judged.get(adapter, {})
     others = {system: of for system, of in judged.items() if system != adapter and of.keys() == clinics.keys()}
-    return {system: difference(merged(clinics), merged(of)) for system, of in others.items()}
+    found = {system: difference(merged(clinics), merged(of)) for system, of in others.items()}
+    return {system: each for system, each in found.items() if each is not None}
 
 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
@@ -235,7 +239,7 @@ def read(path: str | Path) -> RunRecord:
         raise UserError(
             f"{path}: run record of schema {schema}; expected {SCHEMA}; read it with the version that wrote it"
         )
-    return record
+    return former.completed(record)
 
 
 def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> None:
@@ -287,7 +291,8 @@ def _micro_f1(record: RunRecord, system: str) -> float | None:
 
 
 def _interval(counts: SpanCounts, language: str | None = None) -> list[float] | None:
-    return list(counts.interval(language=language)) if counts.num_replicates else None
+    known = counts.num_replicates and counts.micro(language).defined
+    return list(counts.interval(language=language)) if known else None
 
 
 def _plain(value: object) -> object:

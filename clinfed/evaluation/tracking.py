@@ -8,7 +8,7 @@ They are given what the run record holds (scores, seconds, bytes), never more.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -115,7 +115,7 @@ def scalars(entry: RoundRecord) -> Iterator[tuple[str, float]]:
         yield f"loss/{clinic}", each["loss"]
     for where, judgement in (("validation", entry["validation"]), ("public", entry.get("public"))):
         if judgement is not None:
-            yield from _scores(where, judgement)
+            yield from _defined(_scores(where, judgement))
     for name in ("seconds", "aggregate_s", "bytes_up", "bytes_down"):
         yield f"cost/{name}", float(entry[name])
 
@@ -123,10 +123,15 @@ def scalars(entry: RoundRecord) -> Iterator[tuple[str, float]]:
 def closing_scalars(record: RunRecord) -> Iterator[tuple[str, float]]:
     """Yield the test scores against all gold, by system."""
     for system, golds in record["test"].items():
-        yield from _scores(f"test/{system}", golds["all"])
+        yield from _defined(_scores(f"test/{system}", golds["all"]))
 
 
-def _scores(where: str, judgement: Judgement) -> Iterator[tuple[str, float]]:
+def _defined(named: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, float]]:
+    """Yield what has a value: an undefined score is no point of a curve."""
+    return ((name, value) for name, value in named if value is not None)
+
+
+def _scores(where: str, judgement: Judgement) -> Iterator[tuple[str, float | None]]:
     for name in ("precision", "recall", "f1"):
         yield f"{where}/{name}", judgement["micro"][name]
     yield f"{where}/macro_f1", judgement["macro"]["gold_or_predicted"]

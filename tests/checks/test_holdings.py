@@ -58,6 +58,26 @@ def test_a_site_without_training_notes_fails(tmp_path: Path) -> None:
     assert rows["notes"].level == "fail"
 
 
+def test_a_site_without_a_mention_to_learn_from_fails_and_names_the_ignored_field(tmp_path: Path) -> None:
+    row = {"spans": None, "entities": [{"canarytext": 1}]}
+    rows = found(tmp_path, [{**row, "patient": f"p{number}"} for number in range(3)])
+    ignored = "3 unknown field entities (ignored; did you mean spans?)"
+    assert rows["mentions"].found == f"no mention to learn from: this site (3 training notes: {ignored})"
+    assert rows["mentions"].level == "fail"
+    assert rows["faults"].level == "warn"  # the field has another name here
+
+
+@pytest.mark.parametrize("span", [ASMA | {"code": "Z99.0"}, INSIDE])
+def test_a_site_whose_mentions_cannot_be_learnt_fails(tmp_path: Path, span: dict[str, Any]) -> None:
+    row = found(tmp_path, [{"spans": [span]}, {"spans": []}])["mentions"]
+    assert row.level == "fail"
+    assert "1 mentions, none that tags and the shared codes can hold" in row.found
+
+
+def test_mentions_in_the_test_split_alone_teach_nothing(tmp_path: Path) -> None:
+    assert found(tmp_path, [{"spans": []}, {"split": "test"}])["mentions"].level == "fail"
+
+
 def test_codes_outside_the_shared_list_are_counted_and_not_named(tmp_path: Path) -> None:
     unknown = [{"spans": [ASMA | {"code": code}]} for code in ("Z99.0", "Z99.1", "Z99.0")]
     row = found(tmp_path, [*ALL_SPLITS, *unknown])["codes"]

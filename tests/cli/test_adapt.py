@@ -112,6 +112,16 @@ def test_notes_that_cannot_teach_or_judge_are_refused(
     )
 
 
+def test_notes_without_a_mention_teach_nothing_and_are_refused(
+    capsys: pytest.CaptureFixture[str], run_of: Any, tmp_path: Path
+) -> None:
+    lines = [{"id": f"n{number}", "text": "Asma.", "labels": [[0, 4, "J45.9"]]} for number in range(30)]
+    (tmp_path / "notes.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    error = refused(capsys, run_of("jerl"), tmp_path / "notes.jsonl", tmp_path / "own")
+    assert "no mention to learn from: " in error
+    assert "30 unknown field labels (ignored; did you mean spans?)" in error
+
+
 def test_the_verdict_follows_the_interval() -> None:
     assert "is better" in verdict(0.01, 0.05)
     assert "is worse" in verdict(-0.05, -0.01)

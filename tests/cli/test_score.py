@@ -119,7 +119,8 @@ def test_the_same_seed_gives_the_same_interval_and_another_does_not(tmp_path: Pa
 
 def test_without_json_a_table_is_printed(files: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["score", "--gold", str(files / "gold"), "--pred", str(files / "pred")]) == 0
-    head, row = capsys.readouterr().out.splitlines()
+    head, row, below = capsys.readouterr().out.splitlines()
+    assert below == "1 of 3 gold notes have no prediction; each counts as predicted empty."
     assert head.split()[:4] == ["system", "P", "R", "F1"]
     assert ".667  .400  .500 [" in row
     assert " .375 [" in row
@@ -141,7 +142,7 @@ def test_a_predicted_note_that_gold_lacks_is_refused_without_its_name(files: Pat
 
 def test_predictions_on_another_text_are_refused(files: Path, capsys: pytest.CaptureFixture[str]):
     write_jsonl([replace(PREDICTED[0], text="Tos seca y asma")], files / "changed.jsonl")
-    assert "1 note(s) differ in length from those given" in refused(
+    assert "1 note(s) have another text than those given" in refused(
         capsys, files / "gold.jsonl", files / "changed.jsonl"
     )
 

@@ -25,7 +25,7 @@ def test_tokens_are_joined_by_spaces_and_tags_become_spans(tmp_path: Path) -> No
 
 def test_labels_without_code_more_columns_and_document_starts(tmp_path: Path) -> None:
     path = conll_file(tmp_path, "-DOCSTART- -X- O\n\naspirina NN B-FARMACO\nforte NN I-FARMACO\n")
-    assert list(read(path)) == [Note("notes#1", "aspirina forte", (Span(((0, 14),), "FARMACO"),))]
+    assert list(read(path)) == [Note("notes#1", "aspirina forte", (Span(((0, 14),), "FARMACO"),), patient="notes#doc1")]
 
 
 @pytest.mark.parametrize(

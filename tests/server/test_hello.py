@@ -111,3 +111,44 @@ def test_the_first_line_of_a_run_shows_each_clinics_notes_and_windows(table: Any
     for seat in table.federation.seats:
         notes, windows = seat.registered["train_notes"], seat.registered["train_windows"]
         assert f"{seat.clinic} {notes} in {windows} windows" in line
+
+
+def without_mentions(*clinics: str) -> Any:
+    """Return what takes the training mentions out of the hellos of these clinics."""
+
+    def tamper(kind: str, reply: Message) -> Message:
+        if kind == HELLO and reply.content[IDENTITY]["clinic"] in clinics:
+            reply.content[REPORT]["train_mentions"] = 0
+            reply.content[IDENTITY]["lost"] = "{}"
+            reply.content[IDENTITY]["skipped"] = '{"unknown field label (ignored; did you mean spans?)": 4}'
+        return reply
+
+    return tamper
+
+
+def test_a_federation_without_a_mention_is_refused_by_name_before_training(table: Any) -> None:
+    names = [seat.clinic for seat in table.federation.seats]
+    with pytest.raises(UserError, match=r"no mention to learn from: clinic-1 \(.*clinic-5 \(") as refusal:
+        table.gather(without_mentions(*names))
+    assert "4 unknown field label (ignored; did you mean spans?)" in str(refusal.value)
+
+
+def test_one_clinic_without_a_mention_is_told_by_name_and_trains(table: Any) -> None:
+    federation = table.gather(without_mentions(LIAR))
+    assert [said.split(" (")[0] for said in federation.without_mentions()] == [LIAR]
+    assert LIAR in [seat.clinic for seat in federation.with_notes("train")]
+
+
+def test_mentions_that_tags_cannot_hold_are_none_to_learn_from(table: Any) -> None:
+    def lost(kind: str, reply: Message) -> Message:
+        if kind == HELLO:
+            mentions = reply.content[REPORT]["train_mentions"]
+            reply.content[IDENTITY]["lost"] = f'{{"train": {{"limits inside a word": {mentions}}}}}'
+        return reply
+
+    with pytest.raises(UserError, match="mentions, none that tags and the shared codes can hold"):
+        table.gather(lost)
+
+
+def test_honest_clinics_all_have_mentions(table: Any) -> None:
+    assert table.federation.without_mentions() == []

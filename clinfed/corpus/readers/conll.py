@@ -1,13 +1,19 @@
 """CoNLL: a token and its tag on each line, a blank line after each block; a file, or all *.conll below a folder.
 
-Columns are separated by tabs (else by blanks); the first is the token, the last its IOB2 tag: O, B-E11.9, I-E11.9, or a
-label without code (B-FARMACO), which is kept as it is. A block, document or sentence, is one note; its text is the
-tokens with a space between, as the original spacing is lost, and its id `path below the folder, without suffix#number`
-of the block (from 1, also where blocks are skipped). -DOCSTART- lines are passed over. Files are UTF-8; lines may
-end in CR LF, which is counted. Overlapping and discontinuous mentions have no place here.
+Columns are separated by tabs (else by blanks, and by no other Unicode space: a token may hold one); the first is the
+token, the last its IOB2 tag: O, B-E11.9, I-E11.9, or a label without code (B-FARMACO), which is kept as it is. A first
+column of row numbers, or the same on every line, is no token: such a file is refused. A block, document or sentence, is
+one note; its text is the tokens with a space between, as the original spacing is lost, and its id `path below the
+folder, without suffix#number` of the block (from 1, also where blocks are skipped).
+
+-DOCSTART- lines, and comments that name a document, begin one: its blocks are one patient, so that they stay in one
+split. Without such lines each block stands for itself, since nothing says which belong together. Other comments
+(`# text = ...`) are counted and passed over. Files are UTF-8; lines may end in CR LF, which is counted.
+Overlapping and discontinuous mentions have no place here.
 """
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,7 +28,21 @@ from clinfed.corpus.readers.base import FileCorpus
 
 WHAT = "a CoNLL file of tokens and tags, or a folder of such files"
 
-_Block = list[tuple[str, bytes]]  # ("file:line", line)
+_Lines = list[tuple[str, bytes]]  # ("file:line", line)
+
+_LOOKED_AT = 8  # blocks: as many show whether the first column is the token
+_FEWEST = 2  # lines: one number alone may well be a token
+_COMMENT = re.compile(rb"#\s*(?:[A-Za-z_][\w:.-]*\s*=(?:\s|$)|newdoc\b|newpar\b|(?:begin|end) document\b)")
+# A comment that begins a document, or names the one that the next block is of.
+_DOCUMENT = re.compile(rb"#\s*(?:newdoc|begin document|doc(?:ument)?_?id\b)(.*)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A block of tokens. document: 0 where no line has said which document it is of, else its number in the file."""
+
+    lines: _Lines
+    document: int
 
 
 @dataclass
@@ -46,31 +66,80 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
 def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:
     root, files = find_files(path, ".conll", WHAT)
     for file in files:
-        number = 0
+        fault, number = _other_columns(file), 0
         for number, block in enumerate(_blocks(file, skipped), 1):
-            id_ = f"{file.relative_to(root).with_suffix('').as_posix()}#{number}"
-            yield block[0][0], partial(_note, id_, block)
+            name = f"{file.relative_to(root).with_suffix('').as_posix()}#"
+            patient = f"{name}doc{block.document}" if block.document else ""
+            where = block.lines[0][0]
+            yield where, partial(_refuse, where, fault) if fault else partial(_note, f"{name}{number}", block, patient)
         if not number:
             yield f"{file}:1", partial(_nothing, f"{file}:1")
 
 
 def _blocks(file: Path, skipped: Counter[str]) -> Iterator[_Block]:
-    block: _Block = []
-    for where, line in read_lines(file, skipped):
-        if line.strip():
-            if not line.startswith(b"-DOCSTART-"):
-                block.append((where, line))
-        elif block:
-            yield block
-            block = []
-    if block:
-        yield block
+    lines: _Lines = []
+    documents = _Documents()
+    for where, line in itertools.chain(read_lines(file, skipped), [("", b"")]):
+        start, comment = line.startswith(b"-DOCSTART-"), _COMMENT.match(line)
+        if lines and (start or not line.strip() or (comment and _DOCUMENT.match(line))):
+            yield _Block(lines, documents.number)
+            lines = []
+        if start:
+            documents.begin()
+        elif comment:
+            skipped["comment line (passed over)"] += 1
+            documents.hear(line)
+        elif line.strip():
+            lines.append((where, line))
 
 
-def _note(id_: str, block: _Block) -> Note:
+class _Documents:
+    """Which document of a file the next block is of. number: from 1; 0 before any line has said it."""
+
+    def __init__(self) -> None:
+        self.number, self._last, self._named = 0, 0, dict[bytes, int]()
+
+    def begin(self) -> None:
+        """Begin a document."""
+        self._last += 1
+        self.number = self._last
+
+    def hear(self, comment: bytes) -> None:
+        """Begin the document that a comment names, or go on with it; a comment may say it again at each sentence."""
+        if (match := _DOCUMENT.match(comment)) is None:
+            return
+        if (name := match[1].strip(b" \t=")) not in self._named:
+            self.begin()
+            if name:
+                self._named[name] = self.number
+        self.number = self._named.get(name, self.number)
+
+
+def _other_columns(file: Path) -> str:
+    """Return what the first column is if it is no token, as in CoNLL-U, .ssv and CoNLL-2012; "" where it may be one."""
+    blocks = [block.lines for block in itertools.islice(_blocks(file, Counter()), _LOOKED_AT)]
+    rows = [[_parted(line.decode("utf-8", "replace")) for _, line in lines] for lines in blocks]
+    columns = [[row[0] for row in block] for block in rows]
+    first = [each for column in columns for each in column]
+    if len(first) < _FEWEST or min(len(row) for block in rows for row in block) < 3:
+        return ""
+    if len(set(first)) == 1 and len(first) > _FEWEST:
+        return "a first column that says the same on every line"
+    return "a first column of row numbers" if all(map(_counts_up, columns)) else ""
+
+
+def _counts_up(column: list[str]) -> bool:
+    """Return whether these are whole numbers in order. CoNLL-U has ranges (1-2) and empty words (3.1) among them."""
+    plain = [each for each in column if not re.fullmatch(r"\d+[-.]\d+", each, re.ASCII)]
+    if not plain or not all(each.isascii() and each.isdigit() and len(each) < 9 for each in plain):
+        return False
+    return [int(each) for each in plain] == list(range(int(plain[0]), int(plain[0]) + len(plain)))
+
+
+def _note(id_: str, block: _Block, patient: str) -> Note:
     tokens, spans = [], []
     position, open_ = 0, ""  # where the next token starts; the code whose mention the token before belongs to
-    for where, line in block:
+    for where, line in block.lines:
         token, tag = _columns(where, decode_line(where, line))
         prefix, code = _tag(where, tag)
         if prefix == "B":
@@ -83,15 +152,19 @@ def _note(id_: str, block: _Block) -> Note:
         open_ = code
         tokens.append(token)
         position += len(token) + 1
-    return Note(id_, " ".join(tokens), tuple(spans))
+    return Note(id_, " ".join(tokens), tuple(spans), patient=patient)
 
 
 def _columns(where: str, line: str) -> tuple[str, str]:
     """Return the line's first and last column."""
-    columns = line.split("\t") if "\t" in line else line.split()
-    if len(columns) < 2 or not columns[0].strip():
+    columns = _parted(line)
+    if len(columns) < 2 or not columns[0].strip(" "):
         raise BadInputError(where, "broken row", "a line without token or tag", "token, tab, tag")
     return columns[0], columns[-1]
+
+
+def _parted(line: str) -> list[str]:
+    return line.split("\t") if "\t" in line else [column for column in line.split(" ") if column]
 
 
 def _tag(where: str, tag: str) -> tuple[str, str]:
@@ -106,6 +179,10 @@ def _tag(where: str, tag: str) -> tuple[str, str]:
         if labels.is_label(code):
             return prefix, code
     raise BadInputError(where, "broken tag", "a tag that is not IOB2 with a code or label", "O, B-E11.9 or I-E11.9")
+
+
+def _refuse(where: str, found: str) -> Note:
+    raise BadInputError(where, "other columns", found, "the token in the first column: remove what stands before it")
 
 
 def _nothing(where: str) -> Note:

@@ -16,7 +16,18 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
 )
 from clinfed.evaluation.report.results import LEXICONS, Finished, Result
-from clinfed.evaluation.report.tables import MB, NO_LANGUAGE, Table, aligned, bars, bracketed, fraction, listed
+from clinfed.evaluation.report.tables import (
+    MB,
+    NO_LANGUAGE,
+    Table,
+    aligned,
+    bars,
+    bracketed,
+    fraction,
+    listed,
+    mean,
+    seeds_range,
+)
 from clinfed.evaluation.unit_counts import ALL
 
 SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1", "macro low", "macro high")
@@ -99,12 +110,12 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         str(len(runs)),
         _validation_cell(result),
         bracketed(system.f1(), system.interval()),
-        f"{fraction(min(scores))}-{fraction(max(scores))}",
+        seeds_range(scores),
         *_language_cells(system, languages),
         _worst_cell(system),
         *_frequency_cells(system),
         _macro_cell(system),
-        fraction(_mean(each["macro"]["gold_or_predicted"] for each in validation)) if validation else "-",
+        fraction(mean(each["macro"]["gold_or_predicted"] for each in validation)),
         f"{probes[0]['trainable_parameters']:,.0f}",
         f"{_mean(each['training_s'] for each in probes):.0f}",
         f"{_mean(each['documents_per_s'] for each in probes):.0f}",
@@ -120,11 +131,11 @@ def _validation_cell(result: Result) -> str:
     if (system := result.validation) is not None:
         return bracketed(system.f1(), system.interval())
     f1 = [each["micro"]["f1"] for run in result.runs.values() if (each := run.record["rounds"][-1]["validation"])]
-    return fraction(_mean(f1)) if f1 else "-"
+    return fraction(mean(f1))
 
 
 def _language_cells(system: System, languages: Sequence[str]) -> list[str]:
-    return [fraction(system.f1(language)) if language in system.languages else "-" for language in languages]
+    return [fraction(system.f1(language)) for language in languages]
 
 
 def _frequency_cells(system: System) -> list[str]:
@@ -133,7 +144,7 @@ def _frequency_cells(system: System) -> list[str]:
 
 
 def _macro_cell(system: System) -> str:
-    macro = _mean(run.macro("gold_or_predicted") for run in system.runs)
+    macro = mean(run.macro("gold_or_predicted") for run in system.runs)
     spread = system.group_intervals(ALL).macro
     return bracketed(macro, spread) if spread else fraction(macro)
 
@@ -153,10 +164,10 @@ def _by_frequency(system: System) -> dict[str, tuple[float, float]]:
 
 
 def worst_clinic(system: System) -> System | None:
-    """Return each seed's clinic of the lowest F1, of those that have gold mentions; None where none has."""
+    """Return each seed's clinic of the lowest F1, of those with any mention, gold or predicted; None where none has."""
     lowest, units = [], []
     for number, clinics in enumerate(system.clinics):
-        judged = [name for name in clinics if clinics[name].micro().support]
+        judged = [name for name in clinics if clinics[name].micro().defined]
         if judged:
             worst = min(judged, key=lambda name: clinics[name].micro().f1)
             lowest.append({worst: clinics[worst]})
@@ -186,8 +197,8 @@ def _without_training(finished: Sequence[Result]) -> Iterator[System]:
 def _counted(system: System, languages: Sequence[str], *, width: int) -> list[str]:
     """Return the row of a system of which there are only counts."""
     scores = system.by_seed()
-    cells = [system.name, str(len(scores)), "-", bracketed(system.f1(), system.interval())]
-    cells.append(f"{fraction(min(scores))}-{fraction(max(scores))}")
+    cells = [system.name, str(len(system.runs)), "-", bracketed(system.f1(), system.interval())]
+    cells.append(seeds_range(scores))
     cells += [*_language_cells(system, languages), _worst_cell(system)]
     cells += _frequency_cells(system)
     return [*cells, _macro_cell(system), *["-"] * (width - len(cells) - 1)]
@@ -243,7 +254,7 @@ def scores(result: Result) -> list[Score]:
 
 def _scores(split: str, system: System) -> list[Score]:
     def score(of: str, judged: System, language: str | None = None) -> Score:
-        macro = _mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
+        macro = mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
         spread = judged.group_intervals(ALL if language is None else language).macro
         return Score(split, of, judged.f1(language), judged.interval(language), macro, spread)
 

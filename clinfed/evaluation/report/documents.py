@@ -1,5 +1,6 @@
 """The table of document-level systems, apart from that of strict spans, with which it must not be compared."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -10,7 +11,17 @@ from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
 from clinfed.evaluation.record import merged, read_counts
-from clinfed.evaluation.report.tables import MB, NO_LANGUAGE, Table, aligned, bars, bracketed, fraction
+from clinfed.evaluation.report.tables import (
+    MB,
+    NO_LANGUAGE,
+    Table,
+    aligned,
+    bars,
+    bracketed,
+    fraction,
+    mean,
+    seeds_range,
+)
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
 HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")
@@ -67,7 +78,7 @@ def document_differences(runs: Mapping[int, FinishedDocuments]) -> list[dict[str
         if both := [run for run in runs.values() if {ours, theirs} <= run.counts.keys()]:
             systems = (System(name, [run.merged(name) for run in both]) for name in (ours, theirs))
             found.append(_difference(*systems))
-    return found
+    return [each for each in found if not math.isnan(each["f1"])]  # undefined: no code, in gold or prediction
 
 
 def _names(runs: Mapping[int, FinishedDocuments]) -> list[str]:
@@ -94,7 +105,7 @@ def document_rows(runs: Mapping[int, FinishedDocuments]) -> tuple[list[str], lis
 def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[str]) -> list[str]:
     scores = system.by_seed()
     validation = [each["validation"] for each in entries if each["validation"] is not None]
-    macro = [run.macro("gold_or_predicted") for run in system.runs]
+    macro = mean(run.macro("gold_or_predicted") for run in system.runs)
     learnt = [
         f"{_mean([each['trainable_parameters'] for each in entries]):,.0f}",
         f"{_mean([each['notes'] for each in entries]):,.0f}",
@@ -109,16 +120,17 @@ def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[
         str(len(entries)),
         fraction(_mean(validation)) if validation else "-",
         bracketed(system.f1(), system.interval()),
-        f"{fraction(min(scores))}-{fraction(max(scores))}",
-        *(fraction(system.f1(language)) if language in system.languages else "-" for language in languages),
-        fraction(_mean(macro)),
-        fraction(_mean([_worst(each) for each in entries])),
+        seeds_range(scores),
+        *(fraction(system.f1(language)) for language in languages),
+        fraction(macro),
+        fraction(mean(_worst(each) for each in entries)),
         *(learnt if entries[0]["trainable_parameters"] else ["-"] * len(learnt)),
     ]
 
 
-def _worst(entry: DocumentSystem) -> float:
-    return min((each["f1"] for each in entry["test"]["by_clinic"].values() if each["tp"] + each["fn"]), default=0.0)
+def _worst(entry: DocumentSystem) -> float | None:
+    """Return the lowest F1 of a clinic, None where no clinic has one."""
+    return min((f1 for each in entry["test"]["by_clinic"].values() if (f1 := each["f1"]) is not None), default=None)
 
 
 def _difference(ours: System, theirs: System) -> dict[str, Any]:
@@ -127,7 +139,7 @@ def _difference(ours: System, theirs: System) -> dict[str, Any]:
 
 
 def _numbers(system: System) -> dict[str, Any]:
-    macro = _mean([run.macro("gold_or_predicted") for run in system.runs])
+    macro = mean(run.macro("gold_or_predicted") for run in system.runs)
     return {
         "name": system.name,
         "document_micro_f1": system.f1(),

@@ -1,5 +1,6 @@
 """Two systems side by side: the paired difference of F1, McNemar's test on mentions, and who finds which codes."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -52,7 +53,7 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     most = max(finished, key=lambda row: len(row.runs) if row.lexicons else 0, default=None)
     if most is not None:
         found += [_difference(ours, theirs, [*most.runs]) for ours, theirs in combinations(most.lexicons.values(), 2)]
-    return found
+    return [each for each in found if not math.isnan(each["f1"])]  # undefined: no mention, in gold or prediction
 
 
 def judged_apart(results: Sequence[Result]) -> list[str]:

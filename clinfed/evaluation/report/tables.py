@@ -1,5 +1,6 @@
 """What a run prints: a line a round, and the closing table."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ class Table:
     text: str
     markdown: str
     rows: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.rows = _undefined_as_null(self.rows)
 
 
 def round_line(record: RoundRecord) -> str:
@@ -65,16 +69,24 @@ def scores_table(judgements: Mapping[str, Judgement]) -> str:
 
 
 def worst_clinic(clinics: dict[str, Score]) -> str:
-    """Return the lowest F1 of the clinics that have gold mentions, with the clinic's name; "-" where none has."""
-    judged = [(each["f1"], name) for name, each in clinics.items() if each["tp"] + each["fn"]]
+    """Return the lowest F1 of the clinics that have any mention, gold or predicted, with its name; "-" where none has.
+
+    A clinic with only false positives has F1 0.
+    """
+    judged = [(each["f1"], name) for name, each in clinics.items() if each["f1"] is not None]
     if not judged:
         return "-"
     f1, name = min(judged)
     return f"{fraction(f1)} ({name})" if name else fraction(f1)
 
 
-def fraction(value: float) -> str:
-    """Return a fraction with three decimals and without its leading zero: .621, 1.000, -.014."""
+def fraction(value: float | None) -> str:
+    """Return a fraction with three decimals and without its leading zero: .621, 1.000, -.014; "-" where undefined.
+
+    An undefined one is None or, of means over seeds, not a number.
+    """
+    if value is None or math.isnan(value):
+        return "-"
     return f"{value:.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:.3f}"
 
 
@@ -84,7 +96,9 @@ def listed(numbers: Iterable[int]) -> str:
 
 
 def bracketed(value: float, interval: Iterable[float]) -> str:
-    """Return a fraction with its interval: .621 [.600, .640]."""
+    """Return a fraction with its interval: .621 [.600, .640]; "-" where it is undefined."""
+    if math.isnan(value):
+        return "-"
     low, high = interval
     return f"{fraction(value)} [{fraction(low)}, {fraction(high)}]"
 
@@ -92,6 +106,31 @@ def bracketed(value: float, interval: Iterable[float]) -> str:
 def bars(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a table as lines of Markdown."""
     return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+
+
+def _undefined_as_null(tree: Any) -> Any:
+    """Return nested values with null for what is not a number, which JSON cannot hold, and for an interval of such."""
+    if isinstance(tree, dict):
+        return {key: _undefined_as_null(each) for key, each in tree.items()}
+    if isinstance(tree, list | tuple):
+        found = [_undefined_as_null(each) for each in tree]
+        return None if tree and all(map(_is_nan, tree)) else found
+    return None if _is_nan(tree) else tree
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def seeds_range(scores: Sequence[float]) -> str:
+    """Return the smallest and the largest of the seeds' scores, "-" where none is defined."""
+    return f"{fraction(min(scores))}-{fraction(max(scores))}" if scores else "-"
+
+
+def mean(values: Iterable[float | None]) -> float:
+    """Return the mean of the defined values; not a number where there is none."""
+    found = [value for value in values if value is not None and not math.isnan(value)]
+    return sum(found) / len(found) if found else float("nan")
 
 
 def _place(system: str) -> tuple[int, str]:
@@ -136,8 +175,8 @@ def _counted(reasons: Mapping[str, int]) -> str:
 
 
 def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
-    def cell(f1: float, interval: Sequence[float] | None) -> str:
-        return bracketed(f1, interval) if interval else fraction(f1)
+    def cell(f1: float | None, interval: Sequence[float] | None) -> str:
+        return fraction(f1) if f1 is None or not interval else bracketed(f1, interval)
 
     micro = scores["micro"]
     by_language = scores["by_language"]

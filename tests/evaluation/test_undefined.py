@@ -1,0 +1,140 @@
+"""A score of neither gold nor prediction is undefined: null in JSON, "-" in tables, no part of a mean or choice."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clinfed.corpus.note import Span
+from clinfed.evaluation import former, record, tracking
+from clinfed.evaluation.comparison import System, gap_closed
+from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.report.comparison import worst_clinic
+from clinfed.evaluation.report.tables import Table, bracketed, fraction, mean, scores_table, seeds_range
+from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.protocol import Answer
+from server.rounds import validation_f1
+
+A, B = Span(((0, 3),), "R05"), Span(((4, 9),), "J45.9")
+NAN = float("nan")
+
+
+def counted(*notes: tuple[str, set[Span], set[Span]]) -> SpanCounts:
+    """Return counts of notes, each with language, gold and prediction, of a patient of its own."""
+    judged = [JudgedNote(f"p{number}", of, frozenset(g), frozenset(p)) for number, (of, g, p) in enumerate(notes)]
+    return count_spans(judged, replicates=20)
+
+
+NOTHING = counted(("ca", set(), set()))
+RIGHT = counted(("es", {A}, {A}), ("ca", set(), set()))
+WRONG = counted(("es", set(), {A}))
+
+
+def test_a_ratio_is_undefined_without_gold_and_prediction_only() -> None:
+    assert record.score(Counts()) == {"tp": 0, "fp": 0, "fn": 0, "precision": None, "recall": None, "f1": None}
+    assert record.score(Counts(fp=2)) == {"tp": 0, "fp": 2, "fn": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert record.score(Counts(fn=2)) == {"tp": 0, "fp": 0, "fn": 2, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+
+
+def test_a_judgement_of_nothing_has_no_score_and_no_interval() -> None:
+    found = record.judgement({"north": NOTHING})
+    assert found["micro"]["f1"] is None
+    assert found["macro"] == {"gold_or_predicted": None, "gold": None}
+    assert found["interval"] is None
+    assert found["by_language"]["ca"]["interval"] is None
+    assert found["by_clinic"]["north"]["f1"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_macro_over_gold_is_undefined_where_all_codes_are_predicted_only() -> None:
+    assert record.judgement({"": WRONG})["macro"] == {"gold_or_predicted": 0.0, "gold": None}
+
+
+def test_a_difference_with_something_undefined_is_left_out() -> None:
+    assert record.difference(NOTHING, WRONG) is None
+    systems = {"federated": {"n": NOTHING}, "joined": {"n": WRONG}, "pooled_lexicon": {"n": NOTHING}}
+    assert record.paired_differences(systems, "federated") == {}
+
+
+def old(counts: SpanCounts) -> Any:
+    """Return a judgement as older versions wrote it: zeros for what is undefined."""
+    found = json.loads(json.dumps(record.judgement({"north": counts})).replace("null", "0.0"))
+    for where in (found, *found["by_language"].values()):
+        where["interval"] = where["interval"] or [0.0, 0.0]
+    return found
+
+
+@pytest.mark.parametrize("counts", [NOTHING, RIGHT, WRONG, RIGHT.folded([]), NOTHING.folded([])])
+def test_an_old_judgement_reads_as_a_new_one(counts: SpanCounts) -> None:
+    assert former.completed(old(counts)) == record.judgement({"north": counts})
+
+
+def test_an_old_record_loads_without_its_undefined_differences(tmp_path: Path) -> None:
+    test = {"federated": {"all": old(NOTHING)}, "joined": {"all": old(NOTHING)}}
+    content = {"schema": record.SCHEMA, "test": test, "differences": {"joined": {"f1": 0.0, "interval": [0.0, 0.0]}}}
+    (tmp_path / "record.json").write_text(json.dumps(content))
+    found = record.read(tmp_path / "record.json")
+    assert found["test"]["federated"]["all"]["micro"]["f1"] is None
+    assert found["differences"] == {}
+
+
+def test_the_mean_over_seeds_leaves_out_those_in_which_it_is_undefined() -> None:
+    system = System("s", [RIGHT, counted(("es", {A}, set()), ("ca", {B}, {B}))])
+    assert system.by_seed("ca") == [1.0]  # the first seed has no mention in Catalan
+    assert system.f1("ca") == 1.0  # as 0 beside it would give 1/2
+    assert system.f1("es") == 0.5  # (1 + 0) / 2
+
+
+def test_a_system_of_nothing_is_shown_as_undefined() -> None:
+    system = System("s", [NOTHING])
+    assert math.isnan(system.f1())
+    assert bracketed(system.f1(), system.interval()) == "-"
+    assert seeds_range(system.by_seed()) == "-"
+    difference, interval = system.minus(System("t", [RIGHT]))
+    assert bracketed(difference, interval) == "-"
+    assert gap_closed(System("f", [RIGHT]), [System("l", [NOTHING])], System("c", [RIGHT])) is None
+
+
+def test_the_clinic_with_false_positives_alone_is_the_worst() -> None:
+    worst = worst_clinic(System.of_clinics("s", [{"north": RIGHT, "south": WRONG, "west": NOTHING}]))
+    assert worst is not None
+    assert (list(worst.clinics[0]), worst.f1()) == (["south"], 0.0)
+    shown = scores_table({"s": record.judgement({"north": RIGHT, "south": WRONG, "west": NOTHING})})
+    assert shown.endswith(".000 (south)")
+
+
+def test_tables_and_their_numbers_hold_no_nan() -> None:
+    assert [fraction(each) for each in (None, NAN, 0.0, 1.0)] == ["-", "-", ".000", "1.000"]
+    assert mean([None, NAN, 0.5]) == 0.5
+    assert Table("", "", {"f1": NAN, "interval": (NAN, NAN), "by": {"ca": 0.5}, "none": []}).rows == {
+        "f1": None,
+        "interval": None,
+        "by": {"ca": 0.5},
+        "none": [],
+    }
+
+
+@pytest.mark.parametrize(("counts", "f1"), [(NOTHING, None), (WRONG, 0.0), (RIGHT, 1.0)])
+def test_an_undefined_validation_is_no_candidate_for_the_best_round(counts: SpanCounts, f1: float | None) -> None:
+    answer = Answer("north", {}, {}, counts={("federated", "all"): counts})
+    assert validation_f1([answer]) == f1
+    assert validation_f1([]) is None
+
+
+def test_an_undefined_score_is_no_point_of_a_curve() -> None:
+    entry: Any = {"loss": 1.0, "clinics": {}, "validation": record.judgement({"north": NOTHING})}
+    entry |= dict.fromkeys(("seconds", "aggregate_s", "bytes_up", "bytes_down"), 0)
+    assert [name for name, _ in tracking.scalars(entry) if name.startswith("validation")] == []
+
+
+def test_a_plot_leaves_a_gap_where_a_round_is_undefined() -> None:
+    from clinfed.evaluation.report import plots
+
+    judged = [record.judgement({"north": counts}) for counts in (NOTHING, RIGHT, NOTHING)]
+    rounds = [{"round": number, "validation": each} for number, each in enumerate(judged, 1)]
+    figure = plots.rounds({"rounds": rounds})  # type: ignore[arg-type]
+    drawn = figure.axes[0].lines[0].get_ydata(orig=False)
+    assert [math.isnan(float(each)) for each in drawn] == [True, False, True]
+    plots.systems([System("nothing", [NOTHING]), System("right", [RIGHT])])
