@@ -15,7 +15,7 @@ from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import COUNTS
 from clinfed.evaluation.report.comparison import comparison_rows, score_rows
-from clinfed.evaluation.report.page import verdict
+from clinfed.evaluation.report.lead import verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.spans import JudgedNote, count_spans
