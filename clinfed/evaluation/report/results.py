@@ -18,6 +18,7 @@ from clinfed.evaluation.unit_counts import UnitCounts
 ALL = "all"  # gold
 FEDERATED = "federated"  # what a record calls the adapter of a federation
 JOINED = "joined"  # what a record calls the adapter's spans joined with a lexicon of the notes that it was trained on
+JOIN = " + lexicon"  # ends the name of a row whose adapter is joined with lexicons
 LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
 
 
@@ -108,7 +109,7 @@ class Result:
     @cached_property
     def joined(self) -> System | None:
         """Return the adapter joined with the lexicons of the trained notes, None unless all runs have judged that."""
-        return self._beside(JOINED, f"{self.name} + lexicon")
+        return self._beside(JOINED, f"{self.name}{JOIN}")
 
     @cached_property
     def lexicons(self) -> dict[str, System]:
