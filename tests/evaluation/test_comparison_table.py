@@ -14,10 +14,11 @@ from clinfed.evaluation import comparison
 from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import COUNTS
-from clinfed.evaluation.report.comparison import comparison_rows, score_rows
+from clinfed.evaluation.report.comparison import comparison_rows, comparison_table, score_rows
 from clinfed.evaluation.report.lead import leading, rivals, verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.terminal import WIDTH
 from clinfed.evaluation.spans import JudgedNote, count_spans
 from clinfed.evaluation.unit_counts import count_units
 
@@ -37,6 +38,7 @@ def run(system: str, tps: Sequence[int], *, gold: int = 50, lexicons: Mapping[st
         "probes": {"trainable_parameters": 1, "training_s": 1.0, "documents_per_s": 1.0},
         "bytes_up": 0,
         "bytes_down": 0,
+        "adapter_sha256": "",
         "config": {"options": {"corpus": "synthetic"}},
     }
     counts = {(system, "all"): {name: counted(tp, gold) for name, tp in zip(CLINICS, tps, strict=True)}}
@@ -217,3 +219,13 @@ def test_each_row_is_drawn_once_however_many_it_is_paired_with(monkeypatch: pyte
     results = [row(f"row {number}", (number % 40, 40)) for number in range(72)]
     assert len(difference_rows(differences(results))) == 72 * 71 // 2
     assert len(drawn) == 72
+
+
+def test_the_table_of_a_comparison_has_room_in_a_terminal_and_is_whole_in_markdown() -> None:
+    name = "federated (strategy=fedrows training.batch_notes=4 adapter.r=32)"
+    results = [row(name, (30, 40), (40, 40), lexicons={"clinic_lexicons": 20, "joined": 45}), row("local", (1, 2))]
+    table = comparison_table(results, pending=[f"a row with quite a name {number} (seed 0)" for number in range(9)])
+    assert max(map(len, table.text.splitlines())) <= WIDTH
+    head, rows, _ = comparison_rows(results)
+    assert all(column in table.text for column in head)
+    assert all("| " + " | ".join(each) + " |" in table.markdown.splitlines() for each in [head, *rows])
