@@ -56,7 +56,7 @@ def gather(folders: Iterable[Path | Given]) -> list[Found]:
         place = each if isinstance(each, Given) else Given(each)
         runs = _runs_below(place.folder)
         if not runs and not gather_documents([place.folder]):
-            raise UserError(f"{place.folder}: no run record; give the folder of a run or of a comparison")
+            raise UserError(f"{place.folder}: no run record; give the folder of a run, of a comparison or of sweeps")
         if place.name:
             several = len({row for _, row, _ in runs}) > 1
             runs = [(path, f"{place.name}: {row}" if several else place.name, run) for path, row, run in runs]

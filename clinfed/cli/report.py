@@ -1,6 +1,7 @@
 """clinfed report RUN... -o report.html: what was compared, the verdict, tables, plots and highlighted notes.
 
-A RUN is the folder of a run or of a comparison. Notes are shown of an invented or public corpus only.
+A RUN is the folder of a run or of a comparison, or that of sweeps, which have a page of their own. Notes are shown of
+an invented or public corpus only.
 """
 
 import argparse
@@ -9,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from clinfed.cli.gathered import Found, as_results, gather, gather_documents, given
+from clinfed.cli.gathered import Found, Given, as_results, gather, gather_documents, given
+from clinfed.cli.studies import study_files, sweep_report
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished
@@ -32,7 +34,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "runs",
         nargs="+",
         metavar="[NAME=]RUN",
-        help="folder of a run or of a comparison; NAME is what its row is called, else it is named by what differs",
+        help="folder of a run, of a comparison or of sweeps; NAME: what its row is called, else what differs",
     )
     parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
     parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
@@ -60,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     if args.notes < 0:
         raise UserError(f"--notes {args.notes}: expected how many notes are shown, from 0")
     places = [given(argument) for argument in args.runs]
+    if studies := [file for place in places for file in study_files(place.folder)]:
+        return write_sweep(studies, places, args)
     found, of_documents = gather(places), gather_documents([place.folder for place in places])
     if args.verify:
         wrong = max(verify_all(found), verify_documents(of_documents))
@@ -82,6 +86,17 @@ def run(args: argparse.Namespace) -> int:
     report = report_of(found, of_documents, args)
     report = replace(report, notes=notes, notes_by=f"predicted by {shown}", corpus=corpus)
     for file in report.write(args.output or PAGE):
+        print(file)
+    return 0
+
+
+def write_sweep(studies: Sequence[Path], places: Sequence[Given], args: argparse.Namespace) -> int:
+    """Write the report of a sweep. Raises: UserError for what a sweep does not have."""
+    if others := [place.folder for place in places if not study_files(place.folder)]:
+        raise UserError(f"{others[0]}: no sweep, as the others are; a page shows runs or sweeps: give one of the two")
+    if args.verify:
+        raise UserError("--verify: a sweep keeps no counts to have its scores again from; leave --verify out")
+    for file in sweep_report(studies).write(args.output or PAGE):
         print(file)
     return 0
 
