@@ -48,7 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs=2,
         metavar=("OURS", "THEIRS"),
         default=(),
-        help="two rows whose codes are compared (federated and centralised, else the first two)",
+        help="two rows whose codes are compared (else the federated one and what it is held against)",
     )
     parser.add_argument(
         "--verify",
