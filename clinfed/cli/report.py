@@ -1,40 +1,41 @@
 """clinfed report RUN... -o report.html: what was compared, the verdict, tables, plots and highlighted notes.
 
-A RUN is the folder of a run or of a comparison. Notes are shown of an invented or public corpus only.
+A RUN is the folder of a run or of a comparison, or that of sweeps, which have a page of their own. Notes are shown of
+an invented or public corpus only.
 """
 
 import argparse
-import hashlib
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import unquote
 
-import configs
-from clinfed.cli.rows import NO_DIFFERENCE, record_of
+from clinfed.cli.gathered import Found, Given, as_results, gather, gather_documents, given
+from clinfed.cli.studies import study_files, sweep_report
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
-from clinfed.evaluation.record import ADAPTERS
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
+from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.recomputed import verify
-from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.results import Finished
 from configs.discovery import plugin_class
 from configs.former import completed
 
 SHOWN_NOTES = 30
 PAGE = Path("report.html")
 
-Found = tuple[Path, str, Finished]  # folder, name of the row, run
-
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
     parser = subparsers.add_parser("report", help="one HTML page of finished runs: verdict, tables, plots, notes")
-    parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run or of a comparison")
+    parser.add_argument(
+        "runs",
+        nargs="+",
+        metavar="[NAME=]RUN",
+        help="folder of a run, of a comparison or of sweeps; NAME: what its row is called, else what differs",
+    )
     parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
     parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
     parser.add_argument(
@@ -47,7 +48,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         nargs=2,
         metavar=("OURS", "THEIRS"),
         default=(),
-        help="two rows whose codes are compared (federated and centralised, else the first two)",
+        help="two rows whose codes are compared (else the federated one and what it is held against)",
     )
     parser.add_argument(
         "--verify",
@@ -60,7 +61,10 @@ def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
     if args.notes < 0:
         raise UserError(f"--notes {args.notes}: expected how many notes are shown, from 0")
-    found, of_documents = gather(args.runs), gather_documents(args.runs)
+    places = [given(argument) for argument in args.runs]
+    if studies := [file for place in places for file in study_files(place.folder)]:
+        return write_sweep(studies, places, args)
+    found, of_documents = gather(places), gather_documents([place.folder for place in places])
     if args.verify:
         wrong = max(verify_all(found), verify_documents(of_documents))
         if args.output and not found:
@@ -86,10 +90,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def write_sweep(studies: Sequence[Path], places: Sequence[Given], args: argparse.Namespace) -> int:
+    """Write the report of a sweep. Raises: UserError for what a sweep does not have."""
+    if others := [place.folder for place in places if not study_files(place.folder)]:
+        raise UserError(f"{others[0]}: no sweep, as the others are; a page shows runs or sweeps: give one of the two")
+    if args.verify:
+        raise UserError("--verify: a sweep keeps no counts to have its scores again from; leave --verify out")
+    for file in sweep_report(studies).write(args.output or PAGE):
+        print(file)
+    return 0
+
+
 def name_of_shown(found: Sequence[Found]) -> str:
-    """Return the row whose notes are shown: the federation's, else the first."""
-    names = [name for _, name, _ in found]
-    return "federated" if "federated" in names else names[0]
+    """Return the row whose notes are shown: the one that the report is about."""
+    return leading(as_results(found)).name
 
 
 def report_of(found: Sequence[Found], of_documents: Sequence[Path], args: argparse.Namespace) -> Report:
@@ -107,81 +121,6 @@ def report_of(found: Sequence[Found], of_documents: Sequence[Path], args: argpar
 def held_by_sites(finished: Finished) -> bool:
     """Return whether the run's notes were real sites' own: unlike a simulation, they never name patients."""
     return any("patients" not in entry for entry in finished.record["manifest"].values())
-
-
-def gather(folders: Iterable[Path]) -> list[Found]:
-    """Return all runs below the folders, of each row and seed of a comparison the newest.
-
-    Raises: UserError where there is none, or the same run twice.
-    """
-    found: list[Found] = []
-    for folder in folders:
-        newest = [record_of(each) for each in sorted(folder.glob("*/seed-*"))]
-        records_below = [*folder.glob("record.json"), *(path for path in newest if path is not None)]
-        if not records_below and not gather_documents([folder]):
-            raise UserError(f"{folder}: no run record; give the folder of a run or of a comparison")
-        for path in records_below:
-            finished = Finished.of(path)
-            row = unquote(path.parents[2].name) if path.parents[1].name.startswith("seed-") else ""
-            found.append(
-                (path.parent, row or next(name for name in ADAPTERS if name in finished.record["test"]), finished)
-            )
-    return told_apart(found)
-
-
-def told_apart(found: Sequence[Found]) -> list[Found]:
-    """Return the runs, those of one row with different settings as rows of their own, named by what differs.
-
-    Raises: UserError for two runs of the same settings and seed: their mean would be no mean over seeds.
-    """
-    named: list[Found] = []
-    places: dict[tuple[str, int], Path] = {}
-    for row in dict.fromkeys(name for _, name, _ in found):
-        runs = [(path, run) for path, name, run in found if name == row]
-        for (path, run), settings in zip(runs, distinguishing([run.record["config"] for _, run in runs]), strict=True):
-            name, seed = f"{row} ({settings})" if settings else row, run.record["seeds"]["run"]
-            if (name, seed) in places:
-                raise UserError(
-                    f"{path}: has the settings and the seed of {places[name, seed]}; leave one of the two out"
-                )
-            places[name, seed] = path
-            named.append((path, name, run))
-    return named
-
-
-def distinguishing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what tells each resolved run from the others, as overrides, "" where nothing does.
-
-    Seeds and places do not count, nor does a setting that an older version did not know.
-    """
-    runs = [completed(run) for run in runs]
-    keys = sorted({key for other in runs for key in configs.differing(runs[0], other)})
-    keys = [key for key in keys if key.split(".")[0] not in NO_DIFFERENCE]
-    keys = [key for key in keys if all(configs.has(run, key) for run in runs)]
-    chosen = [key.removeprefix("options.") for key in keys if key.startswith("options.")]
-    short = [key for key in keys if key.startswith("options.") or key.split(".")[0] not in chosen]
-    brief, full = ([_written(run, which) for run in runs] for which in (short, keys))
-    return brief if len(set(brief)) == len(set(full)) else full
-
-
-def _written(run: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """Return the settings as overrides; a path, which may name a patient, as the start of its SHA-256."""
-    values = {key.removeprefix("options."): configs.value_of(run, key) for key in keys}
-    hidden = {key: hashlib.sha256(value.encode()).hexdigest()[:8] for key, value in values.items() if "/" in value}
-    return " ".join(f"{key}={value}" for key, value in (values | hidden).items())
-
-
-def gather_documents(folders: Iterable[Path]) -> list[Path]:
-    """Return the records of all runs of `clinfed classify` below the folders."""
-    return [path for folder in folders for path in sorted(folder.glob(f"*/seed-*/*/{documents.FILE}"))]
-
-
-def as_results(found: Sequence[Found]) -> list[Result]:
-    """Return the runs by row and seed."""
-    rows: dict[str, dict[int, Finished]] = {}
-    for _, name, finished in found:
-        rows.setdefault(name, {})[finished.record["seeds"]["run"]] = finished
-    return [Result(name, runs) for name, runs in rows.items()]
 
 
 def verify_all(found: Sequence[Found]) -> int:

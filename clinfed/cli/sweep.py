@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import configs
 from clinfed.cli import add_overrides
 from clinfed.cli.simulate import refuse_missing_paths
+from clinfed.cli.studies import OVERRIDES, SEARCHED
 from clinfed.errors import UserError
 from clinfed.home import home
 
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"{each['row']}: validation F1 {each['validation_f1']:.3f}, {each['trials']} trials: {settings}", file=out
         )
+    print(f"sweep: {home() / 'sweeps'}", file=out)  # what `clinfed report` takes
     if args.json:
         print(json.dumps(rows), flush=True)
     return 0
@@ -106,6 +108,8 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
         direction="maximize",
         load_if_exists=True,
     )
+    study.set_user_attr(OVERRIDES, list(overrides))  # for a report to name the row by
+    study.set_user_attr(SEARCHED, list(searched))
     # A resumed study must not draw the trials again that it has; the same calls give the same trials.
     study.sampler = optuna.samplers.TPESampler(seed=(int(digest, 16) + len(study.trials)) % 2**32)
 

@@ -16,6 +16,7 @@ const make = (name, text = "", kind = "") => Object.assign(document.createElemen
 
 const pressed = new Set(); // kinds; none is all
 let index; // as the server sent it
+let cuts = []; // where each note's id may be shortened
 let codes = null; // places of the codes that the filter names, null for all
 let shown = []; // places of the notes that pass the filter
 let at = -1; // place in shown
@@ -27,6 +28,7 @@ let awaited = 0; // the step to take when it is there: 1 to its first mention, -
 async function start() {
   index = await fetched("index.json");
   if (!index) return;
+  cuts = cutsOf(index.notes.map(([id]) => id));
   const languages = new Map();
   for (const [, language] of index.notes) languages.set(language, (languages.get(language) || 0) + 1);
   for (const [language, count] of [...languages].sort()) $("language").append(new Option(`${language || "unknown"} (${count})`, language));
@@ -114,12 +116,51 @@ function row(place) {
   const said = counts.flatMap((each, kind) => (each ? [`${SIGNS[index.kinds[kind]]}${each}`] : []));
   const item = Object.assign(make("div"), { id: `row-${place}`, title: id });
   item.style.top = `${place * ROW}px`;
-  item.append(make("span", id), make("span", `${language || "?"}  ${said.join(" ") || "no mention"}`, "quiet"));
+  item.append(idOf(shown[place]), make("span", `${language || "?"}  ${said.join(" ") || "no mention"}`, "quiet"));
   const named = counts.flatMap((each, kind) => (each ? [`${each} ${index.kinds[kind]}`] : []));
   const states = { "role": "option", "aria-selected": place === at, "aria-setsize": shown.length, "aria-posinset": place + 1 };
   states["aria-label"] = [id, language, ...named].join(", ");
   for (const [name, value] of Object.entries(states)) item.setAttribute(name, value);
   return item;
+}
+
+// An id in parts: those that many ids share give way where a row is narrow, what tells it from the others does not.
+function idOf(place) {
+  const id = index.notes[place][0], [from, own, to] = cuts[place], whole = make("span", "", "id");
+  const parts = [["shared", id.slice(0, from)], ["group", id.slice(from, own)], ["own", id.slice(own, to)], ["shared", id.slice(to)]];
+  whole.append(...parts.map(([kind, text]) => make("span", text, text.length > 3 ? `${kind} long` : kind)));
+  return whole;
+}
+
+// Where each id is cut: after the beginning that all ids share, where the part begins that tells it from the id most like it,
+// and before the ending that all share.
+function cutsOf(ids) {
+  const order = ids.map((_, place) => place).sort((a, b) => (ids[a] < ids[b] ? -1 : 1));
+  const likeNext = order.map((place, rank) => (rank + 1 < order.length ? alike(ids[place], ids[order[rank + 1]]) : 0));
+  const least = (numbers) => numbers.reduce((one, other) => Math.min(one, other), Infinity);
+  const from = ids.length > 1 ? wordStart(ids[0], least(likeNext.slice(0, -1))) : 0;
+  const backwards = (id) => [...id].reverse().join("");
+  const last = backwards(ids[0] ?? "");
+  const ending = ids.length > 1 ? least(ids.map((id) => alike(backwards(id), last))) : 0;
+  const found = [];
+  order.forEach((place, rank) => {
+    const id = ids[place], to = Math.max(from, id.length - ending);
+    found[place] = [from, Math.max(from, wordStart(id, Math.min(to, Math.max(likeNext[rank], rank ? likeNext[rank - 1] : 0)))), to];
+  });
+  return found;
+}
+
+function alike(one, other) {
+  let length = 0;
+  while (length < one.length && one[length] === other[length]) length += 1;
+  return length;
+}
+
+// The place where the word begins that stands at a place, so that no number is cut in two; at most 12 characters before it.
+function wordStart(id, place) {
+  let start = place;
+  while (start > 0 && place - start < 12 && /[\p{L}\p{N}]/u.test(id[start - 1])) start -= 1;
+  return start;
 }
 
 async function select(place, then = 0) {

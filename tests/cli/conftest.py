@@ -1,6 +1,5 @@
 """Finished runs, small and trained in this process; a report of one; notes to review; a browser."""
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,9 +13,11 @@ from clinfed.cli import main
 from clinfed.cli.rows import record_of
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+from tests.browsing import browser
+
+__all__ = ["browser"]  # a fixture
 
 HEADS = ("jerl", "jerl_factored")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="session")
@@ -65,24 +66,6 @@ def page(runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Pat
     target = tmp_path_factory.mktemp("report") / "report.html"
     assert main(["report", str(runs["public"]), "-o", str(target), "--notes", "6"]) == 0
     return target
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """Return a headless Chromium that has a profile of its own and no network to look for."""
-    if not CHROMIUM or not DRIVER:
-        pytest.skip("no chromium and chromedriver on this machine (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    flags = "headless no-sandbox disable-gpu disable-quic no-first-run disable-background-networking disable-sync"
-    for flag in [*flags.split(), "disable-component-update", f"user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.compare import Children, side_by_side
-from clinfed.cli.report import gather_documents, report_of
+from clinfed.cli.gathered import gather_documents
+from clinfed.cli.report import report_of
 from clinfed.cli.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.errors import UserError
 from clinfed.evaluation import kept

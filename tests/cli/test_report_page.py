@@ -110,18 +110,59 @@ def test_numbers_are_sorted_as_numbers_and_texts_as_texts(browser: Any, page: Pa
     assert browser.execute_script(shown) == rising
 
 
-def test_in_the_dark_and_on_paper_text_is_readable(
-    browser: Any, page: Path, contrast: Callable[[str, str], float]
+# What is seen below the middle of each word of the plots: the topmost thing with a colour that is no word itself.
+WORDS = """
+const found = [];
+const seen = (colour) => colour && colour.startsWith("rgb") && !colour.endsWith(", 0)");
+for (const svg of document.querySelectorAll("figure svg")) {
+  svg.scrollIntoView({ block: "center" });
+  for (const word of svg.querySelectorAll("[id^=text_]")) {
+    const box = word.getBoundingClientRect(), glyph = word.querySelector("use, path, text");
+    if (!glyph || !box.width) continue;
+    const below = document.elementsFromPoint((box.left + box.right) / 2, (box.top + box.bottom) / 2)
+      .filter((each) => !each.closest("[id^=text_]"))
+      .map((each) => getComputedStyle(each)[each.ownerSVGElement ? "fill" : "backgroundColor"]);
+    found.push([getComputedStyle(glyph).fill, below.find(seen), svg.querySelector("title").textContent]);
+  }
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_texts_of_the_page_and_of_its_plots_are_readable(
+    browser: Any, page: Path, contrast: Callable[[str, str], float], scheme: str
 ) -> None:
-    papers = {}
-    for scheme in ("light", "dark"):
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        browser.get(page.as_uri())
-        style = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
-        ink, papers[scheme] = browser.execute_script(style)
-        assert contrast(ink, papers[scheme]) > 7  # WCAG's enhanced level
-    assert papers["light"] != papers["dark"]
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(page.as_uri())
+    style = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]"
+    ink, paper = browser.execute_script(style)
+    assert contrast(ink, paper) > 7  # WCAG's enhanced level
+    assert (contrast(paper, "rgb(0, 0, 0)") < 2) == (scheme == "dark")
+    words = browser.execute_script(WORDS)
+    assert len({title for _, _, title in words}) == 7
+    assert len(words) > 60
+    assert not [each for each in words if contrast(*each[:2]) < 4.5]  # WCAG's level for text of any size
+
+
+def test_each_plot_is_an_image_that_says_its_numbers(browser: Any, page: Path, runs: dict[str, Path]) -> None:
+    browser.get(page.as_uri())
+    plots = browser.find_elements("css selector", "figure svg")
+    assert {plot.get_attribute("role") for plot in plots} == {"img"}
+    described = {
+        plot.find_element("css selector", "title").get_attribute("textContent"): browser.execute_script(
+            "return document.getElementById(arguments[0].getAttribute('aria-describedby')).textContent", plot
+        )
+        for plot in plots
+    }
+    assert [plot.accessible_name for plot in plots] == list(described)
+    record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
+    score = record["test"]["centralised"]["all"]["micro"]["f1"]
+    assert f"centralised {score:.3f} [".replace("0.", ".") in described["F1 of each system"]
+    held = record["manifest"]["ca"]["languages"]["ca"]
+    assert f"ca: notes ca {held:,}" in described["Who holds what"]
+    assert all(any(letter.isdigit() for letter in text) for text in described.values())
 
 
 def test_on_paper_all_rows_and_columns_are_there(browser: Any, page: Path) -> None:
@@ -143,6 +184,32 @@ def test_on_paper_all_rows_and_columns_are_there(browser: Any, page: Path) -> No
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
     assert len(browser.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 20_000
+
+
+NAMES = ["federated", "centralised (strategy=fedrows training.batch_notes=4)", "W" * 60]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", [320, 400, 600])
+def test_on_a_narrow_screen_each_table_shows_numbers_beside_names(
+    browser: Any, page: Path, width: int, name: str
+) -> None:
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.get(page.as_uri())
+        renamed = "for (const row of document.querySelectorAll('tbody tr')) row.cells[0].textContent = arguments[0];"
+        renamed += "for (const t of document.querySelectorAll('table')) t.style.setProperty('--name', arguments[1])"
+        browser.execute_script(renamed, name, f"{len(name)}ch")
+        for wide in browser.find_elements("css selector", ".wide:has(table)"):
+            row = wide.find_element("css selector", "tbody tr")
+            first, *cells = row.find_elements("css selector", "td")
+            left, right = first.rect["x"] + first.rect["width"], wide.rect["x"] + wide.rect["width"]
+            shown = [each for each in cells if left - 1 <= each.rect["x"] <= right + 1 - each.rect["width"]]
+            assert [each.text for each in shown if any(letter.isdigit() for letter in each.text)], wide.text
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_on_a_narrow_screen_the_rows_names_stay_in_sight(browser: Any, page: Path) -> None:

@@ -209,3 +209,55 @@ def test_of_many_notes_only_those_in_view_are_in_the_page(
     sent = browser.execute_script("return performance.getEntriesByType('resource').map((each) => each.name)")
     assert [name.rpartition("/")[2] for name in sent].count("0.json") == 1
     assert len([name for name in sent if "/notes/" in name]) == 1  # texts are fetched one at a time
+
+
+WARDS = [
+    f"hospital-of-the-coast-discharge-summary-{ward}-unit-{number:06}-final-version"
+    for ward in ("cardiology", "neurology")
+    for number in (1, 2, 10, 11, 120)
+]
+VISITS = [f"S0004-06142005000900016-{number}" for number in range(1, 13)]
+# Of each row: title, name for screen readers, text, the parts of its id that are not shortened, whether it has room.
+SEEN = """
+return [...document.querySelectorAll("[role=option]")].map((row) => {
+  const parts = [...row.querySelectorAll(".id > *")];
+  const whole = parts.filter((part) => part.scrollWidth <= part.clientWidth + 1).map((part) => part.textContent);
+  const right = Math.max(...parts.map((part) => part.getBoundingClientRect().right));
+  return [row.title, row.ariaLabel, row.firstChild.textContent, whole, right <= row.getBoundingClientRect().right];
+});
+"""
+
+
+@pytest.mark.parametrize("ids", [WARDS, VISITS], ids=["wards", "visits"])
+@pytest.mark.parametrize("width", [1280, 980, 400])
+def test_ids_of_notes_are_not_cut_where_they_differ(
+    browser: Any, serving: Callable[..., Any], tmp_path: Path, ids: list[str], width: int
+) -> None:
+    notes = [Note(each, "asma", (Span(((0, 4),), "J45"),), "es") for each in ids]
+    write_jsonl(notes, tmp_path / "long.jsonl")
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        Page(browser, serving(tmp_path / "long.jsonl", tmp_path / "long.jsonl").url)
+        rows = browser.execute_script(SEEN)
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert len(rows) >= 5
+    for title, label, text, whole, fits in rows:
+        number = title.removesuffix("-final-version").rpartition("-")[2]
+        assert title == text  # the whole id, where the mouse rests, where it is copied and for screen readers
+        assert title in ids
+        assert label.startswith(f"{title}, es, ")
+        assert [part for part in whole if number in part], (title, whole)
+        assert fits
+
+
+def test_an_id_that_is_the_beginning_of_another_and_a_single_one_stand_whole(
+    browser: Any, serving: Callable[..., Any], tmp_path: Path
+) -> None:
+    for ids in (["visit", "visit-1", "visit-11", "other"], ["alone"]):
+        notes = [Note(each, "asma", (Span(((0, 4),), "J45"),), "es") for each in ids]
+        write_jsonl(notes, tmp_path / "short.jsonl")
+        page = Page(browser, serving(tmp_path / "short.jsonl", tmp_path / "short.jsonl").url)
+        assert sorted(page.texts("[role=option] .id")) == sorted(ids)
+        assert all("".join(whole) == title for title, _, _, whole, _ in browser.execute_script(SEEN))

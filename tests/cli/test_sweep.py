@@ -12,6 +12,7 @@ from clinfed.cli import main
 from clinfed.cli.sweep import SPACE as SHIPPED
 from clinfed.cli.sweep import draw, not_given, read_space
 from clinfed.corpus.splits import split_of
+from clinfed.evaluation.report.tables import fraction
 
 SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nadapter.r: {choices: [2, 4]}\n"
 
@@ -33,7 +34,7 @@ def sweep(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     return run
 
 
-def test_a_sweep_goes_on_where_it_was_stopped(sweep: Any) -> None:
+def test_a_sweep_goes_on_where_it_was_stopped(sweep: Any, tmp_path: Path) -> None:
     first, rows = sweep("--trials", "1")
     assert len(first) == 1
     assert rows[0]["trials"] == 1
@@ -47,6 +48,10 @@ def test_a_sweep_goes_on_where_it_was_stopped(sweep: Any) -> None:
     assert len({line.split(" | ")[2] for line in first + second}) == 2  # not the first trial's settings again
     assert sweep("--trials", "2")[0] == []
     assert sweep("--trials", "1") == ([], [best_of_one])  # the best of as many trials as any other row has
+    assert main(["report", str(tmp_path / "home" / "sweeps"), "-o", str(tmp_path / "sweep.html")]) == 0
+    text = (tmp_path / "sweep.md").read_text("utf-8")
+    assert text.startswith(f"The best validation F1 is {fraction(rows[0]['validation_f1'])}: as given, trial ")
+    assert "rounds=1" in text
 
 
 def test_each_row_gets_as_many_trials_and_only_the_settings_that_it_has(sweep: Any) -> None:

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,3 +62,29 @@ def test_a_setting_stands_with_its_default_and_its_comment(site: Path) -> None:
 def test_every_option_of_every_group_stands_among_the_settings(site: Path) -> None:
     page = (site / "reference" / "settings.html").read_text("utf-8")
     assert not [f"{group}={name}" for group in PLUGINS for name in options(group) if f"<h3>{group}={name}<" not in page]
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_block_of_a_page_names_its_language(page: Path) -> None:
+    fences = [line for line in page.read_text("utf-8").splitlines() if line.lstrip().startswith("```")]
+    assert len(fences) % 2 == 0
+    assert not [number for number, line in enumerate(fences[::2]) if line.strip() == "```"]
+
+
+def test_no_block_of_a_page_is_wider_than_the_page(browser: Any, site: Path) -> None:
+    wider = """return [...document.querySelectorAll("pre")].filter((each) => each.scrollWidth > each.clientWidth + 1)
+    .map((each) => each.textContent.slice(0, 40))"""
+    for page in sorted(site.glob("*.html")) + sorted(site.glob("tutorials/*.html")):
+        browser.get(page.as_uri())
+        assert browser.execute_script(wider) == [], page.name
+
+
+def test_the_lines_of_a_diagram_are_not_broken(browser: Any, site: Path) -> None:
+    browser.get((site / "deploy.html").as_uri())
+    broken = """return [...document.querySelectorAll(".highlight-text pre")].slice(0, 2).map((each) => {
+    const lines = each.textContent.trimEnd().split("\\n").length;
+    return each.clientHeight < (lines + 2) * parseFloat(getComputedStyle(each).lineHeight); })"""
+    assert browser.execute_script(broken) == [True, True]

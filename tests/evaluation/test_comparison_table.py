@@ -14,10 +14,11 @@ from clinfed.evaluation import comparison
 from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.record import COUNTS
-from clinfed.evaluation.report.comparison import comparison_rows, score_rows
-from clinfed.evaluation.report.page import verdict
+from clinfed.evaluation.report.comparison import comparison_rows, comparison_table, score_rows
+from clinfed.evaluation.report.lead import leading, rivals, verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.terminal import WIDTH
 from clinfed.evaluation.spans import JudgedNote, count_spans
 from clinfed.evaluation.unit_counts import count_units
 
@@ -37,6 +38,7 @@ def run(system: str, tps: Sequence[int], *, gold: int = 50, lexicons: Mapping[st
         "probes": {"trainable_parameters": 1, "training_s": 1.0, "documents_per_s": 1.0},
         "bytes_up": 0,
         "bytes_down": 0,
+        "adapter_sha256": "",
         "config": {"options": {"corpus": "synthetic"}},
     }
     counts = {(system, "all"): {name: counted(tp, gold) for name, tp in zip(CLINICS, tps, strict=True)}}
@@ -172,6 +174,34 @@ def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead
     assert ".100 below centralised [-.100, -.100] (seeds 0)" in fewer
 
 
+def told(name: str, system: str, tps: Sequence[int], **config: Any) -> Result:
+    """Return a row of one seed that a federated or a centralised run has trained, with these settings."""
+    finished = run(system, tps, lexicons={"pooled_lexicon": 49, "joined": 49})
+    finished.record["config"].update(config)
+    return Result(name, {0: finished})
+
+
+def test_the_verdict_leads_with_the_federation_whatever_its_row_is_called() -> None:
+    lexicon = {"task": {"lexicon": True}}
+    alone = told("local north", "centralised", (45, 45), only={"clinic": "north"})
+    with_input = told("federated lexicon", "federated", (48, 48), **lexicon)
+    one_place, ours = told("one place", "centralised", (45, 45)), told("three sites", "federated", (40, 40))
+    text = said([alone, with_input, one_place, ours])
+    assert text.startswith("The federated adapter “three sites” reaches strict micro-F1 .800")
+    assert ".100 below one place [-.100, -.100]; .180 below lexicon, pooled" in text
+    assert "local north" not in text
+    assert "+ lexicon" not in text
+    assert said([alone, with_input]).startswith("The federated lexicon adapter")  # where there is no other
+    assert said([alone, one_place]).startswith("The centralised adapter “one place”")
+    settings = [told(f"federated (rounds={rounds})", "federated", (rounds, 40)) for rounds in (20, 30)]
+    text = said([one_place, *settings])
+    assert text.startswith("The federated (rounds=20) adapter reaches strict micro-F1 .600")
+    assert ".100 below federated (rounds=30)" in text
+    assert leading([alone]).name == "local north"
+    many = [ours, *(told(f"row {number}", "centralised", (45, 45)) for number in range(9))]
+    assert [row.name for row in rivals(many)] == ["row 0", "row 1", "row 2"]
+
+
 def test_a_difference_that_stands_the_other_way_round_is_turned_with_its_interval() -> None:
     results = [row("centralised", (45, 45)), row("federated", (40, 40))]
     found = {"ours": "centralised", "theirs": "federated", "f1": 0.1, "interval": [0.02, 0.18], "seeds": [0]}
@@ -189,3 +219,13 @@ def test_each_row_is_drawn_once_however_many_it_is_paired_with(monkeypatch: pyte
     results = [row(f"row {number}", (number % 40, 40)) for number in range(72)]
     assert len(difference_rows(differences(results))) == 72 * 71 // 2
     assert len(drawn) == 72
+
+
+def test_the_table_of_a_comparison_has_room_in_a_terminal_and_is_whole_in_markdown() -> None:
+    name = "federated (strategy=fedrows training.batch_notes=4 adapter.r=32)"
+    results = [row(name, (30, 40), (40, 40), lexicons={"clinic_lexicons": 20, "joined": 45}), row("local", (1, 2))]
+    table = comparison_table(results, pending=[f"a row with quite a name {number} (seed 0)" for number in range(9)])
+    assert max(map(len, table.text.splitlines())) <= WIDTH
+    head, rows, _ = comparison_rows(results)
+    assert all(column in table.text for column in head)
+    assert all("| " + " | ".join(each) + " |" in table.markdown.splitlines() for each in [head, *rows])

@@ -64,7 +64,7 @@ def sample() -> RunRecord:
         "chosen_by": "last round",
         "test": {
             "clinic_lexicons": {"all": two_clinics(right=0)},
-            "federated": {"all": two_clinics(right=1), "representable": two_clinics(right=1)},
+            "federated": {"all": two_clinics(right=1), "representable": two_clinics(right=2)},
             "pooled_lexicon": {"all": two_clinics(right=1)},
         },
         "differences": {"pooled_lexicon": {"f1": -0.014, "interval": [-0.03, 0.0]}},
@@ -185,6 +185,14 @@ def test_the_closing_table_shows_systems_golds_and_the_ceiling():
     assert "recall .648, F1 .787 against all gold" in text
     assert "adapter of round 2 (last round)" in text
     assert "federated adapter minus lexicon, pooled: -.014 [-.030, .000] F1, paired" in text
+
+
+def test_representable_gold_stands_in_the_closing_table_only_where_it_differs():
+    record = sample()
+    assert "representable = those" in closing_table(record)
+    record["test"]["federated"]["representable"] = record["test"]["federated"]["all"]
+    assert "representable" not in closing_table(record)
+    assert "federated adapter, all gold" in closing_table(record)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.6214, ".621"), (1.0, "1.000"), (0.9996, "1.000"), (-0.25, "-.250")])

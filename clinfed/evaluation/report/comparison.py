@@ -20,7 +20,6 @@ from clinfed.evaluation.report.tables import (
     MB,
     NO_LANGUAGE,
     Table,
-    aligned,
     bars,
     bracketed,
     fraction,
@@ -28,6 +27,7 @@ from clinfed.evaluation.report.tables import (
     mean,
     seeds_range,
 )
+from clinfed.evaluation.report.terminal import folded, wrapped
 from clinfed.evaluation.unit_counts import ALL
 
 SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1", "macro low", "macro high")
@@ -36,6 +36,7 @@ COSTS = (
     *("training_peak_bytes", "inference_peak_bytes"),
 )
 FREQUENCIES = [band for band in BANDS if band != "0"]  # a code that gold never holds has no recall to speak of
+BREAKS = (f"codes {FREQUENCIES[0]}", "trainable")  # where scores by code, and costs, begin in a terminal
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) 
     """Return the table of what is finished; below it stands what is pending."""
     head, rows, below = comparison_rows(results)
     below += [f"pending: {', '.join(pending)}"] if pending else []
-    text = "\n".join([*aligned([head, *rows]), "", *below])
+    text = "\n".join([folded(head, rows, BREAKS), "", *wrapped(below)])
     found = differences(results)
     numbers = {"systems": [_numbers(result) for result in results if result.runs], "differences": found}
     beside = [*difference_lines(results, found), *surplus_of(results)]

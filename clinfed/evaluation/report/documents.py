@@ -15,13 +15,13 @@ from clinfed.evaluation.report.tables import (
     MB,
     NO_LANGUAGE,
     Table,
-    aligned,
     bars,
     bracketed,
     fraction,
     mean,
     seeds_range,
 )
+from clinfed.evaluation.report.terminal import folded, wrapped
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
 HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")
@@ -55,7 +55,7 @@ def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
     if not runs:
         return Table("", "", {"documents": []})
     head, rows, below = document_rows(runs)
-    text = "\n".join([*aligned([head, *rows]), "", *below])
+    text = "\n".join([folded(head, rows, COST[2:3]), "", *wrapped(below)])
     systems = systems_of(runs)
     differences = document_differences(runs)
     lines = [

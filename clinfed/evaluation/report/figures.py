@@ -1,6 +1,8 @@
 """Figures without a screen, saved without dates: two pictures of the same numbers have the same bytes."""
 
+import hashlib
 import io
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,12 +34,20 @@ def save(figure: "Figure", path: str | Path) -> None:
         figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else None)
 
 
-def inline_svg(figure: "Figure", title: str) -> str:
-    """Return the figure as SVG for an HTML page; its ink is the page's, so that it is readable in the dark."""
+def inline_svg(figure: "Figure", title: str, description: str) -> str:
+    """Return the figure as an SVG for an HTML page: an image with a name and a description for those who cannot see it.
+
+    Its ink is the page's, so that it is readable in the dark. matplotlib gives black text no colour of its own.
+    """
     import matplotlib as mpl
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": f"clinfed {title}"}):  # ids of two pictures on a page must differ
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :].replace(INK, "currentColor")
+    text = text[text.index("<svg") :].replace(INK, "currentColor")
+    name = hashlib.sha256(title.encode()).hexdigest()[:8]
+    said = f'role="img" aria-labelledby="title-{name}" aria-describedby="desc-{name}" fill="currentColor"'
+    alternative = f'<title id="title-{name}">{escape(title)}</title><desc id="desc-{name}">{escape(description)}</desc>'
+    head, body = text.split(">", 1)
+    return f"{head} {said}>{alternative}{body}"

@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from clinfed.evaluation.report import holdings, plots
-from clinfed.evaluation.report.comparison import SCORES_HEAD, all_systems, comparison_rows, score_rows
+from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
 from clinfed.evaluation.report.highlights import Piece
+from clinfed.evaluation.report.lead import verdict
 from clinfed.evaluation.report.pairs import (
     DIFFERENCES_HEAD,
     SURPLUS_HEAD,
@@ -23,14 +23,14 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
     surplus_rows,
 )
+from clinfed.evaluation.report.pictures import Picture, pictures_of
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import Finished, Result
-from clinfed.evaluation.report.tables import bars, bracketed, fraction, listed
+from clinfed.evaluation.report.tables import bars
+from clinfed.evaluation.report.templates import rendered
 
-TEMPLATE = Path(__file__).with_name("page.html.jinja")
 DIFFERENCES = "differences"  # the name of their table
 SOURCES_HEAD = ("system", "seed", "started", "adapter", "code", "machine", "seconds", "record")
-OPPONENTS = ("centralised", "lexicon, pooled", "lexicons, each clinic's own")
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Report:
         """Write the page and, beside it, its tables and pictures; return all files."""
         target.parent.mkdir(parents=True, exist_ok=True)
         head, rows, below = comparison_rows(self.results)
-        figures = self._figures()
-        target.write_text(self._page(head, rows, below, figures), encoding="utf-8")
+        pictures = pictures_of(self.results)
+        target.write_text(self._page(head, rows, below, pictures), encoding="utf-8")
         files = [target]
-        for name, (_, figure) in figures.items():
+        for picture in pictures:
             for suffix in (".svg", ".png"):
-                files.append(target.with_name(f"{target.stem}-{name}{suffix}"))
-                save(figure, files[-1])
+                files.append(target.with_name(f"{target.stem}-{picture.name}{suffix}"))
+                save(picture.figure, files[-1])
         for path, lines in self._tables_beside(target).items():
             files.append(path)
             with path.open("w", encoding="utf-8", newline="") as table:
@@ -125,17 +125,12 @@ class Report:
         return [*lines, *(surplus_lines(*pair) if (pair := self._pair) else [])]
 
     def _page(
-        self,
-        head: Sequence[str],
-        rows: Sequence[Sequence[str]],
-        below: Sequence[str],
-        figures: Mapping[str, tuple[str, Any]],
+        self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str], pictures: Sequence[Picture]
     ) -> str:
-        from jinja2 import Environment
         from markupsafe import Markup
 
-        template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-        return template.render(
+        return rendered(
+            "page.html.jinja",
             title=self.title,
             verdict=verdict(self.results, self._differences),
             judged=self._judged(),
@@ -145,8 +140,8 @@ class Report:
             tables=[each[1:] for each in self._tables()],
             totals=TOTALS,  # this row is not sorted among the others
             mcnemar=self._mcnemar(),
-            # Our own pictures, whose texts matplotlib has escaped.
-            plots=[(title, Markup(inline_svg(figure, title))) for title, figure in figures.values()],
+            # Our own pictures, whose texts are escaped.
+            plots=[(each.title, Markup(inline_svg(each.figure, each.title, each.description))) for each in pictures],
             notes=self.notes,
             notes_by=self.notes_by,
             corpus=self.corpus,
@@ -182,26 +177,6 @@ class Report:
             found.append(("documents", title, head, rows))
         return [each for each in found if each[3]]
 
-    def _figures(self) -> dict[str, tuple[str, Any]]:
-        """Return name -> (title, figure); rounds are those of the federation, else of the first run."""
-        shown = next((each for each in self.results if each.name == "federated" and each.runs), None)
-        shown = shown or next(each for each in self.results if each.runs)
-        record = next(iter(shown.runs.values())).record
-        first = {result.name: next(iter(result.runs.values())).record for result in self.results if result.runs}
-        figures = {"systems": ("F1 of each system", plots.systems(all_systems(self.results)))}
-        figures["rounds"] = (f"F1 after each round: {shown.name}", plots.rounds(record))
-        figures["costs"] = (
-            "F1 against what it costs",
-            plots.costs([_cost(each) for each in self.results if each.runs]),
-        )
-        counted = next(iter(shown.runs.values())).adapter
-        supports = {language or "no language": counted.support(language) for language in counted.languages}
-        figures["frequencies"] = ("Codes by how often gold has them in the test split", plots.frequencies(supports))
-        figures["labels"] = ("Mentions by ICD-10 chapter", plots.labels(record["manifest"]))
-        figures["holdings"] = ("Who holds what", holdings.figure_of(record["manifest"]))
-        figures["seconds"] = ("Seconds by phase", plots.seconds(first))
-        return figures
-
     def _judged(self) -> str:
         run = next(run for result in self.results for _, run in _runs(result))
         labels = run.record["labels"]
@@ -223,32 +198,6 @@ class Report:
         return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
 
 
-def verdict(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> str:
-    """Return what came out in two sentences; the second has the paired differences to what a federation rivals.
-
-    found: the differences of the results.
-    """
-    finished = {result.name: result for result in results if result.runs}
-    name = "federated" if "federated" in finished else next(iter(finished))
-    ours, seeds = finished[name].system, sorted(finished[name].runs)
-    first = (
-        f"The {name} adapter reaches strict micro-F1 {bracketed(ours.f1(), ours.interval())} on test "
-        f"({len(seeds)} seed{'s' if len(seeds) > 1 else ''})."
-    )
-    parts = []
-    for opponent in OPPONENTS:
-        each = next((each for each in found if {each["ours"], each["theirs"]} == {name, opponent}), None)
-        if each is None:
-            continue
-        sign = 1 if each["ours"] == name else -1
-        difference, (low, high) = sign * each["f1"], sorted(sign * bound for bound in each["interval"])
-        side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
-        gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
-        common = "" if each["seeds"] == seeds else f" (seeds {listed(each['seeds'])})"
-        parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]{common}")
-    return f"{first} It is {'; '.join(parts)}." if parts else first
-
-
 def _read(path: Path) -> str:
     """Return a file's text, "" where there is none to read."""
     try:
@@ -259,12 +208,3 @@ def _read(path: Path) -> str:
 
 def _runs(result: Result) -> list[tuple[int, Finished]]:
     return sorted(result.runs.items())
-
-
-def _cost(result: Result) -> dict[str, Any]:
-    record = next(iter(result.runs.values())).record
-    sent = record["bytes_up"] + record["bytes_down"]
-    trainable = record["probes"]["trainable_parameters"]
-    system = result.system
-    row = {"name": result.name, "f1": system.f1(), "interval": system.interval()}
-    return row | {"trainable": trainable, "bytes": sent}

@@ -8,6 +8,7 @@ from typing import Any
 from clinfed.errors import UserError
 from clinfed.evaluation.comparison import System, surplus_statistics, surpluses
 from clinfed.evaluation.hits import paired
+from clinfed.evaluation.report.lead import leading, rivals
 from clinfed.evaluation.report.results import Result
 from clinfed.evaluation.report.tables import bracketed, listed
 
@@ -15,7 +16,6 @@ DIFFERENCES_HEAD = (
     *("ours", "theirs", "ours minus theirs [95% interval]", "seeds"),
     *("McNemar: seed", "only ours", "only theirs", "p"),
 )
-BY_CODE = ("federated", "centralised")
 TOTALS = "all of these"  # the last row of the table by code
 SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "surplus")
 
@@ -137,7 +137,7 @@ def p_value(p: float) -> str:
 
 
 def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
-    """Return the two rows whose codes are compared: the named ones, else federated and centralised, else the first two.
+    """Return the two rows whose codes are compared: the named ones, else the leading row and a rival.
 
     None where fewer are finished, or those two were judged on other notes. Raises: UserError for a name that no
     finished row has, and for two named ones that were judged on other notes.
@@ -145,8 +145,7 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
     named = {result.name: result for result in results if result.runs}
     if unknown := [name for name in names if name not in named]:
         raise UserError(f"{unknown[0]}: no such finished row; choose two of {', '.join(named)}")
-    usual = BY_CODE if set(BY_CODE) <= named.keys() else tuple(named)[:2]
-    chosen = [named[name] for name in names or usual]
+    chosen = [named[name] for name in names] or _usual_pair([*named.values()])
     if len(chosen) < 2:
         return None
     if common_seeds(chosen) or not chosen[0].runs.keys() & chosen[1].runs.keys():
@@ -154,6 +153,14 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
     if names:
         raise UserError(f"{names[0]} and {names[1]} were judged on other notes; choose two rows of one corpus")
     return None
+
+
+def _usual_pair(finished: Sequence[Result]) -> list[Result]:
+    if not finished:
+        return []
+    first = leading(finished)
+    others = [*rivals(finished), *(row for row in finished if row is not first)]
+    return [first, *others[:1]]
 
 
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:

@@ -71,13 +71,22 @@ def costs(rows: Sequence[Mapping[str, Any]]) -> "Figure":
             marker = MARKERS[number // COLOURS % len(MARKERS)]  # after the last colour the first comes again
             axes.errorbar([value], [row["f1"]], yerr=spread, marker=marker, capsize=3, label=row["name"])
         axes.set_xlabel(title)
-        axes.set_xscale("log" if key == "trainable" else "symlog")
+        _scale_costs(axes, [row[key] for row in rows], has_zero=key == "bytes")
         axes.set_ylim(bottom=0)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("strict micro-F1 on test")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
     return figure
+
+
+def _scale_costs(axes: Any, values: Sequence[float], *, has_zero: bool) -> None:
+    """Set a logarithmic axis where the values need one: within a power of ten its labels would lie over each other."""
+    if max(values) < 10 * min(values):
+        axes.locator_params(axis="x", nbins=4)
+        axes.xaxis.set_major_formatter("{x:,.6g}")
+    else:
+        axes.set_xscale("symlog" if has_zero else "log")
 
 
 def seconds(records: Mapping[str, RunRecord]) -> "Figure":
@@ -97,40 +106,51 @@ def seconds(records: Mapping[str, RunRecord]) -> "Figure":
 
 def frequencies(supports: Mapping[str, Mapping[str, int]]) -> "Figure":
     """Return how many codes have how many gold mentions, in bins of four. supports: language -> code -> mentions."""
-    starts = range(1, 1 + BINS * BIN, BIN)
     figure = new_figure(10, 3)
     axes = figure.subplots()
     width = 0.8 / max(1, len(supports))
     for number, (language, support) in enumerate(supports.items()):
-        binned = Counter(min((mentions - 1) // BIN, BINS - 1) for mentions in support.values())
-        places = [place + number * width for place in range(BINS)]
-        axes.bar(places, [binned[place] for place in range(BINS)], width, label=language)
+        axes.bar(
+            [place + number * width for place in range(BINS)], list(binned(support).values()), width, label=language
+        )
     middle = (len(supports) - 1) * width / 2
-    names = [f"{start}-{start + BIN - 1}" for start in starts[:-1]] + [f"{starts[-1]}+"]
-    axes.set_xticks([place + middle for place in range(BINS)], names)
+    axes.set_xticks([place + middle for place in range(BINS)], list(binned({})))
     axes.set_xlabel("gold mentions of a code")
     axes.set_ylabel("codes")
     _finish(axes)
     return figure
 
 
+def binned(support: Mapping[str, int]) -> dict[str, int]:
+    """Return how many codes are in each bin of gold mentions: 1-4, 5-8, ... support: code -> mentions."""
+    starts = range(1, 1 + BINS * BIN, BIN)
+    names = [f"{start}-{start + BIN - 1}" for start in starts[:-1]] + [f"{starts[-1]}+"]
+    found = Counter(min((mentions - 1) // BIN, BINS - 1) for mentions in support.values())
+    return {name: found[place] for place, name in enumerate(names)}
+
+
 def labels(manifest: Mapping[str, Mapping[str, Any]]) -> "Figure":
     """Return the mentions of each ICD-10 chapter, all clinics together."""
-    totals: dict[str, int] = {}
-    for entry in manifest.values():
-        for chapter, count in entry["chapters"].items():
-            totals[chapter] = totals.get(chapter, 0) + int(count)
-    ordered = sorted(totals.items(), key=lambda item: (-item[1], item[0]))
+    ordered = chapters(manifest)
     figure = new_figure(10, 3)
     axes = figure.subplots()
-    axes.bar([chapter for chapter, _ in ordered], [count for _, count in ordered])
+    axes.bar(list(ordered), list(ordered.values()))
     axes.set_ylabel("mentions")
     axes.set_xlabel("ICD-10 chapter")
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
+def chapters(manifest: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return each chapter's mentions at all clinics together, the largest first."""
+    totals: Counter[str] = Counter()
+    for entry in manifest.values():
+        totals.update({chapter: int(count) for chapter, count in entry["chapters"].items()})
+    return dict(sorted(totals.items(), key=lambda item: (-item[1], item[0])))
+
+
 def _finish(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if axes.get_legend_handles_labels()[0]:  # a run without validation notes has no line to name
-        axes.legend(frameon=False, fontsize="small")
+        # Beside the axes: no name lies over a line or a bar, whose colour may hide it.
+        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0)

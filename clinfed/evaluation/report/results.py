@@ -16,7 +16,9 @@ from clinfed.evaluation.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRe
 from clinfed.evaluation.unit_counts import UnitCounts
 
 ALL = "all"  # gold
+FEDERATED = "federated"  # what a record calls the adapter of a federation
 JOINED = "joined"  # what a record calls the adapter's spans joined with a lexicon of the notes that it was trained on
+JOIN = " + lexicon"  # ends the name of a row whose adapter is joined with lexicons
 LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
 
 
@@ -76,6 +78,23 @@ class Result:
             return self  # with what it has merged
         return Result(self.name, {seed: run for seed, run in self.runs.items() if seed in seeds})
 
+    @property
+    def is_federated(self) -> bool:
+        """Return whether a federation has trained the row."""
+        return any((FEDERATED, ALL) in run.counts for run in self.runs.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Return whether the row was trained on all notes: not on one clinic's, on one language's or on a share."""
+        config = next(iter(self.runs.values())).record["config"]
+        only = config.get("only", {})
+        return not (only.get("clinic") or only.get("language")) and only.get("share", 1.0) == 1.0
+
+    @property
+    def has_lexicon_input(self) -> bool:
+        """Return whether the row's adapter is told what a lexicon finds."""
+        return bool(next(iter(self.runs.values())).record["config"].get("task", {}).get("lexicon", False))
+
     @cached_property
     def system(self) -> System:
         """Return the counts of the seeds that are finished."""
@@ -90,7 +109,7 @@ class Result:
     @cached_property
     def joined(self) -> System | None:
         """Return the adapter joined with the lexicons of the trained notes, None unless all runs have judged that."""
-        return self._beside(JOINED, f"{self.name} + lexicon")
+        return self._beside(JOINED, f"{self.name}{JOIN}")
 
     @cached_property
     def lexicons(self) -> dict[str, System]:

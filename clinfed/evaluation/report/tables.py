@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
+from clinfed.evaluation.report.terminal import folded
 
 SYSTEMS = {
     "federated": "federated adapter",
@@ -15,6 +16,7 @@ SYSTEMS = {
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
 }
+REPRESENTABLE = "Gold: all = every annotated mention; representable = those that tags of these labels can hold."
 NO_LANGUAGE = "no language"
 MB = 1e6  # bytes
 
@@ -55,7 +57,7 @@ def closing_table(record: RunRecord) -> str:
     judgements = {
         f"{SYSTEMS.get(system, system)}, {gold} gold": scores
         for system in sorted(record["test"], key=_place)
-        for gold, scores in record["test"][system].items()
+        for gold, scores in _golds(record["test"][system]).items()
     }
     return "\n".join([*_preamble(record), "", scores_table(judgements), *_differences(record)])
 
@@ -65,7 +67,7 @@ def scores_table(judgements: Mapping[str, Judgement]) -> str:
     languages = sorted({language for scores in judgements.values() for language in scores["by_language"]})
     head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
     head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
-    return "\n".join(aligned([head, *([name, *_cells(scores, languages)] for name, scores in judgements.items())]))
+    return folded(head, [[name, *_cells(scores, languages)] for name, scores in judgements.items()])
 
 
 def worst_clinic(clinics: dict[str, Score]) -> str:
@@ -133,6 +135,11 @@ def mean(values: Iterable[float | None]) -> float:
     return sum(found) / len(found) if found else float("nan")
 
 
+def _golds(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """Return a system's scores by gold; those against representable gold only where they are others."""
+    return {gold: scores for gold, scores in judged.items() if gold == "all" or scores != judged.get("all")}
+
+
 def _place(system: str) -> tuple[int, str]:
     return (list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS), system)
 
@@ -148,7 +155,7 @@ def _preamble(record: RunRecord) -> list[str]:
     return [
         f"Test, once, adapter of round {record['chosen_round']} ({record['chosen_by']}). Strict: exact span and code.",
         "Interval: percentile bootstrap over patients, or over notes that name none.",
-        "Gold: all = every annotated mention; representable = those that one tag a word can hold with these labels.",
+        *([REPRESENTABLE] if any(_golds(record["test"][system]).keys() - {"all"} for system in record["test"]) else []),
         "Macro: mean F1 over codes in gold or prediction; over codes in gold.",
         closed,
         *_losses(record),
@@ -189,12 +196,6 @@ def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
         *(fraction(by_language[each]["f1"]) if each in by_language else "-" for each in languages),
         worst_clinic(scores["by_clinic"]),
     ]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the rows as lines whose columns begin at the same place."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _differences(record: RunRecord) -> list[str]:
