@@ -6,7 +6,7 @@ TEST_STAMP := .venv/.installed-test
 # One thread a process: two clinics train side by side on two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install run test check lint format docs clean
+.PHONY: help install run test check lint format lock docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ lint: $(TEST_STAMP)  ## format, lint and types alone
 format: $(TEST_STAMP)  ## let ruff write the format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+lock: $(TEST_STAMP)  ## write the versions that are installed, and so were tested, into constraints-tested.txt
+	(head -1 constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//') > build.lock && mv build.lock constraints-tested.txt
 
 docs: $(TEST_STAMP)  ## build the pages into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going docs build/docs

@@ -130,6 +130,8 @@ def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:
     """Return the reader of the site's format with the run's way of reading (case, slice) and the site's own paths."""
     reader = plugin_class("corpus", site.format)()
     assert isinstance(reader, Corpus)
+    if hasattr(reader, "keep_fragments"):
+        reader.keep_fragments = getattr(run_corpus, "keep_fragments", False)
     return replace(
         reader,
         path=site.notes,

@@ -21,6 +21,7 @@ TABLE = {
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
     "clinfed.evaluation.tracking": ("clinfed.evaluation", "", "torch mlflow"),
     "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib jinja2 markupsafe"),
+    "clinfed.runs": ("clinfed.evaluation clinfed.home", "numpy", ""),
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     "clinfed.tasks": ("clinfed.corpus", "numpy", "torch transformers"),
@@ -77,7 +78,7 @@ TABLE = {
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",
-        f"{TENSORS} platformdirs optuna psutil tqdm yaml",
+        f"{TENSORS} platformdirs optuna psutil shtab tqdm yaml",
     ),
 }
 

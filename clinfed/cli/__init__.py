@@ -18,12 +18,14 @@ COMMANDS = {
     "review": "read predictions in a local browser, beside gold where there is some",
     "publish": "a run's adapter as a folder for others, with card and audit file",
     "adapt": "train a global adapter further on a site's own notes",
+    "runs": "list, name and remove the runs of this machine",
     "report": "one HTML page of finished runs: verdict, tables, plots, notes",
     "config": "print the resolved run",
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
     "check": "say whether this site is ready to join, and what to do if it is not",
     "pretrain": "make the embedded base anew",
+    "completion": "print the script that completes commands and keys in your shell",
     "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",
 }
 

@@ -1,19 +1,35 @@
 """ICD-10 codes: their written form, category and chapter.
 
-Source: WHO ICD-10 (2019) and ICD-10-CM (2026) chapter ranges, whose union is taken where they differ.
+Digits follow WHO ICD-10 (2019) and its national editions: up to three after the dot, in any chapter. Letters stand only
+where ICD-10-CM (2021 to 2026) has them, and X also where a place is left open, as in S42.90X and W19.XXX, which
+CodiEsp uses as codes. Of chapters, the union of WHO's and ICD-10-CM's ranges is taken.
 """
 
 import re
 from typing import NamedTuple
 
-# A category is a letter and two digits; ICD-10-CM also has C4A, C7B, O9A and QA0. One to four characters follow
-# the dot; X stands for a place that is left open, as in S42.90X and W19.XXX, which CodiEsp uses as codes.
-_CATEGORY = r"[A-Z](?:[0-9][0-9AB]|A[0-9])"
-_DOTTED = re.compile(rf"{_CATEGORY}(?:\.[0-9A-Z]{{1,4}})?")
-# Of the letters after the category, those that ICD-10-CM has there (I21.A1, E11.A, C84.AA, Y93.K1), and only where the
-# category itself begins with letter and digit: no label begins so, and no word becomes a code.
-_LETTERED = r"(?<=[0-9][0-9AB])(?:[A-KZ][0-9X][0-9A-Z]{0,2}|[ABZ]A?)"
-_UNDOTTED = re.compile(rf"({_CATEGORY})([0-9X][0-9A-Z]{{0,3}}|{_LETTERED})")
+_CATEGORY = re.compile(r"[A-Z][0-9]{2}|C4A|C7[AB]|D3A|I[15]A|J4A|M1A|O9A|QA0|Z3A")
+# Which beginnings of a code, dot left out, end in a letter; by the letter's place. E11.A, C84.Z and Y93.K are three.
+_LETTERED = {
+    4: re.compile(
+        r"(?:C49|C50|C84|C9[126]|D46|D75|E1[016]|E88|F0[1-3]|F32|F68|F78|G20|G35|G4[03]|G90|H9[03]|I21|I82|K31|K82|L24"
+        r"|L98|M05|M45|M51|M79|M96|N0[0-7]|N80|N85|O09|O35|R09|R10|S06|T36|T45|T50|T7[469]|T80|W44|Y3[67]|Y93|Z51|Z67"
+        r"|Z84|Z91)A|(?:D46|F0[1-3]|G20|G35|G4[03]|G90|I21|I82|L24|N0[0247]|N80|O35|T50|W44|Y93|Z91)B"
+        r"|(?:D46|F0[1-3]|G20|G35|G4[03]|I82|N80|O35|W44|Y93)C|(?:G35|G43|N80|O35|W44|Y93)D|(?:G43|O35|W44|Y93)E"
+        r"|(?:O35|W44|Y93)[F-H]|Y93[I-L]|(?:C84|C9[1236]|D4[67]|T50)Z|(?:J09|[MSTV-Y][0-9]{2})X"
+    ),
+    5: re.compile(
+        r"C8[1-5].[AB]|H018[AB]|H442[A-E]|H578A|I82[45][YZ]|M0[568].A|M350[A-C]|M45AB|M625A|M80.[AB]|N803[A-C]|P041A"
+        r"|R108A|R402A|S068A|S309A|Y936A|Z368A|Z854A|[HMOSTV-Y].{3}X"
+    ),
+    6: re.compile(
+        r"H0[0-2].{2}[A-C]|H54.{2}A|L033.A|S021.[A-H]|S024.[A-F]|S06.{2}A|S3[01].{2}A|Z860.A|(?:E(?:0[89]|1[013])37"
+        r"|[HMOSTV-Y].{4})X"
+    ),
+    7: re.compile(r"H54.{3}A|M.{5}[ADGKPSX]|S.{5}[A-HJKMNP-SX]|[TV-Y].{5}[ADSX]|O.{5}X"),
+}
+# Four digits after the dot; else MeSH's D003924 and C535575 would be codes.
+_LONG = re.compile(r"C441[0-9][29][12]|QA0[0-9]{4}|[EGHJ-MORTZ].{5}[0-9]")
 
 
 class Chapter(NamedTuple):
@@ -53,16 +69,21 @@ CHAPTERS: dict[str, Chapter] = {
 def normalise(code: str) -> str:
     """Return the code as the books write it: "n44.8" and "N448" become "N44.8".
 
-    Raises: ValueError where the form is not ICD-10's, or no chapter holds it; the message does not repeat what was
-    found.
+    Raises: ValueError where the form is not ICD-10's; the message does not repeat what was found.
     """
     upper = code.strip().upper()
-    if parts := _UNDOTTED.fullmatch(upper):
-        upper = f"{parts[1]}.{parts[2]}"
-    if _DOTTED.fullmatch(upper):
-        _chapter_of(upper[:3])
-        return upper
-    raise ValueError("not the form of an ICD-10 code (letter, two digits, then a dot and one to four characters)")
+    compact = upper[:3] + upper[3:].removeprefix(".")
+    if upper[3:] != "." and _CATEGORY.fullmatch(compact[:3]) and _may_follow(compact):
+        return f"{compact[:3]}.{compact[3:]}" if compact[3:] else compact
+    raise ValueError("not the form of an ICD-10 code (letter, two digits, then a dot and up to three digits)")
+
+
+def _may_follow(compact: str) -> bool:
+    """Return whether ICD-10 has such signs after the category. compact: the code in upper case, without its dot."""
+    if len(compact) > 7 or (compact[6:].isdigit() and not _LONG.fullmatch(compact)):
+        return False
+    places = enumerate(compact[3:], 4)
+    return all("0" <= sign <= "9" or _LETTERED[place].fullmatch(compact[:place]) for place, sign in places)
 
 
 def is_code(text: str) -> bool:
@@ -84,12 +105,6 @@ def chapter(code: str) -> str:
 
     Raises: ValueError where the form is not ICD-10's, labels such as FARMACO included.
     """
-    return _chapter_of(category(code))
-
-
-def _chapter_of(three: str) -> str:
+    three = category(code)
     # Digits sort before letters in ASCII, so O9A falls after O99 and comparing strings is enough.
-    for number, (first, last, _) in CHAPTERS.items():
-        if first <= three <= last:
-            return number
-    raise ValueError("no chapter of ICD-10 holds this category")
+    return next(number for number, (first, last, _) in CHAPTERS.items() if first <= three <= last)

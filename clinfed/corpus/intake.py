@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from clinfed.corpus import icd10
+from clinfed.corpus import icd10, terminologies
 from clinfed.corpus.note import Fragment, Note, Span
 from clinfed.errors import UserError, printable
 
@@ -116,11 +116,41 @@ def checked_fragments(where: str, fragments: Sequence[Fragment], length: int) ->
 
 def checked_code(where: str, code: str) -> str:
     """Return the code in its normal form, or raise BadInputError."""
+    check_terminology(where, code)
     try:
         return icd10.normalise(code)
     except ValueError:
-        found = "a code that has not the form of ICD-10, or stands in no chapter of it"
-        raise BadInputError(where, "broken code", found, "one like E11.9") from None
+        raise broken_code(where) from None
+
+
+def broken_code(where: str) -> BadInputError:
+    """Return the fault of a code that is none."""
+    found = "a code that has not the form of ICD-10"
+    return BadInputError(where, "broken code", found, "one like E11.9, with letters only where ICD-10-CM has them")
+
+
+def check_terminology(where: str, code: str) -> None:
+    """Raise BadInputError where a code or label has the form of another terminology's codes."""
+    if name := terminologies.formed(code):
+        expected = "one of ICD-10 like E11.9" + ", with its dot if it is one (T14.9)" * (name == "UMLS")
+        raise BadInputError(where, terminologies.counted(name), f"a code that has the form of {name}'s", expected)
+
+
+def joined(spans: Iterable[Span], text: str, skipped: Counter[str]) -> Iterator[Span]:
+    """Yield the spans, with fragments that only white space parts as one: tools write a mention over a line end so.
+
+    skipped: counts the spans that this changes.
+    """
+    for span in spans:
+        fragments = [span.fragments[0]]
+        for start, end in span.fragments[1:]:
+            if text[fragments[-1][1] : start].strip():
+                fragments.append((start, end))
+            else:
+                fragments[-1] = (fragments[-1][0], end)
+        if len(fragments) < len(span.fragments):
+            skipped["fragments parted by white space (joined)"] += 1
+        yield Span(tuple(fragments), span.code)
 
 
 def distinct(spans: Iterable[Span], skipped: Counter[str]) -> tuple[Span, ...]:

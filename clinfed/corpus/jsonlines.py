@@ -47,8 +47,11 @@ def _dump_span(span: Span, finding: Finding | None) -> dict[str, Any]:
     return fields
 
 
-def parse(where: str, line: str, skipped: Counter[str]) -> Note:
-    """Return the note of one line; unknown fields are counted in skipped and ignored. Raises BadInputError."""
+def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool = False) -> Note:
+    """Return the note of one line; unknown fields are counted in skipped and ignored. Raises BadInputError.
+
+    keep_fragments: leave fragments apart that only white space parts.
+    """
     fields = parse_object(where, line)
     id_, raw = string(where, fields, "id"), string(where, fields, "text")
     if not id_ or not raw:
@@ -58,11 +61,12 @@ def parse(where: str, line: str, skipped: Counter[str]) -> Note:
         raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
     text, mentions = jsonl_offsets.settled(where, raw, mentions)
     unknown = len(fields.keys() - _NOTE_FIELDS)
-    spans = []
+    spans: list[Span] = []
     for mention in mentions:
         spans.append(_parse_span(where, mention, len(text)))
         unknown += len(mention.keys() - _SPAN_FIELDS)
-    note = Note(id_, text, intake.distinct(spans, skipped), **parse_metadata(where, fields))
+    given = spans if keep_fragments else intake.joined(spans, text, skipped)
+    note = Note(id_, text, intake.distinct(given, skipped), **parse_metadata(where, fields))
     if unknown:
         skipped["unknown field (ignored)"] += unknown
     skipped.update(counting.conversions(raw))
@@ -138,6 +142,7 @@ def _parse_code(where: str, mention: dict[str, Any]) -> str:
         return intake.checked_code(where, code)
     if "code" in mention or not isinstance(label, str) or not labels.is_label(label):
         raise BadInputError(where, "broken label", "a label beside a code, or no word", "code, or a word as label")
+    intake.check_terminology(where, label)
     return label
 
 

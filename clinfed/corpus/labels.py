@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from clinfed.corpus import icd10
+from clinfed.corpus import icd10, terminologies
 from clinfed.errors import UserError
 
 _LABEL = re.compile(r"[^\W\d_][\w-]*")  # a word, such as FARMACO
@@ -26,6 +26,9 @@ def load(path: str | Path) -> list[str]:
         raise UserError(f"{path}: not a list of strings, or empty; expected {expected}; correct corpus.labels")
     codes = []
     for number, code in enumerate(content, 1):
+        if name := terminologies.formed(code):
+            found = f"entry {number} has the form of {name}'s codes"
+            raise UserError(f"{path}: {found}; expected {expected}; correct the entry")
         if not icd10.is_code(code) and not is_label(code):
             raise UserError(f"{path}: entry {number} is not a code; expected {expected}; correct the entry")
         codes.append(icd10.normalise(code) if icd10.is_code(code) else code)
@@ -37,11 +40,6 @@ def load(path: str | Path) -> list[str]:
 def is_label(text: str) -> bool:
     """Return whether the text is a label that stands for itself: a word that does not begin like a code."""
     return bool(_LABEL.fullmatch(text)) and not _BEGINNING.match(text)
-
-
-def attempts_code(text: str) -> bool:
-    """Return whether the text sets out like a code (letter, digit and more) but is none: "E11,9"."""
-    return len(text) > 2 and bool(_BEGINNING.match(text)) and not icd10.is_code(text)
 
 
 def shared(labels: str, corpus: str) -> list[str]:

@@ -3,19 +3,18 @@
 Source: https://brat.nlplab.org/standoff.html
 """
 
-import itertools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clinfed.corpus import icd10, intake, labels
+from clinfed.corpus import icd10, intake, remarks, terminologies
 from clinfed.corpus.intake import BadInputError
 from clinfed.corpus.note import Fragment, Span
+from clinfed.corpus.remarks import Remark
+from clinfed.corpus.terminologies import ICD10
 
-CODE_ATTRIBUTES = {"code", "icd", "icd10", "icd-10", "cie10", "cie-10", "cim10", "cim-10"}
-_TERMINOLOGY = re.compile(r"(icd|cie|cim)[-_ ]?(10)?([-_ ]?(cm|es|mc))?", re.IGNORECASE)
-_SEPARATORS = re.compile(r"[\s;|+/]+|,(?!\d)")  # a comma before a digit is a slip for the dot: "E11,9"
+ANNOTATOR_NOTES = "AnnotatorNotes"  # BRAT's own type of notes
 
 
 @dataclass
@@ -27,10 +26,11 @@ class _Mention:
 
 @dataclass
 class _Sheet:
-    """What was found so far: mentions by their T id, codes with the T id that they point at."""
+    """What was found so far: mentions by their T id, codes and remarks with the id that they point at."""
 
     mentions: dict[str, _Mention] = field(default_factory=dict)
     codes: dict[str, list[tuple[str, str]]] = field(default_factory=lambda: defaultdict(list))
+    remarks: list[tuple[str, str, Remark]] = field(default_factory=list)
 
 
 def parse(lines: Iterable[tuple[str, str]], text: str, skipped: Counter[str]) -> list[Span]:
@@ -43,16 +43,34 @@ def parse(lines: Iterable[tuple[str, str]], text: str, skipped: Counter[str]) ->
     for where, line in lines:
         if line.strip():
             _parse_line(where, line, text, sheet, skipped)
+    _hear(sheet, skipped)
     _hand_out(sheet, skipped)
     spans = []
     for mention in sheet.mentions.values():
-        if not mention.codes and icd10.is_code(mention.type):
+        if not mention.codes and icd10.is_code(mention.type) and not terminologies.formed(mention.type):
             mention.codes.append(icd10.normalise(mention.type))
         if not mention.codes:
             skipped["mention without code"] += 1
         # The same code in two places, say normalisation and note, is one code.
         spans += [Span(mention.fragments, code) for code in dict.fromkeys(mention.codes)]
     return spans
+
+
+def _hear(sheet: _Sheet, skipped: Counter[str]) -> None:
+    """Enter the codes of remarks, but where a normalisation or attribute has given their mention a code already."""
+    coded = {target: {code for _, code in codes} for target, codes in sheet.codes.items()}
+    for where, target, remark in sheet.remarks:
+        skipped.update({terminologies.counted(name): number for name, number in remark.others.items()})
+        if remark.unread:
+            skipped["code among the words of a note (not read)"] += remark.unread
+        if not remark.codes and not remark.broken:
+            skipped["annotator note without code"] += 1
+        elif target not in coded:
+            if remark.broken:
+                raise intake.broken_code(where)
+            sheet.codes[target] += [(where, code) for code in remark.codes]
+        elif remark.broken or not coded[target].issuperset(remark.codes):
+            skipped["note beside a normalisation or attribute with a code (not read)"] += 1
 
 
 def _hand_out(sheet: _Sheet, skipped: Counter[str]) -> None:
@@ -109,40 +127,29 @@ def _parse_normalisation(where: str, rest: str, sheet: _Sheet, skipped: Counter[
     if len(parts) != 3 or ":" not in parts[2]:
         raise BadInputError(where, "broken annotation", "an N line without its parts", "Reference T1 ICD10:E11.9")
     terminology, _, code = parts[2].partition(":")
-    if _TERMINOLOGY.fullmatch(terminology):
+    if (name := terminologies.named(terminology)) == ICD10:
         sheet.codes[parts[1]].append((where, intake.checked_code(where, code)))
     else:
-        skipped["reference to another terminology"] += 1
+        skipped[terminologies.counted(name)] += 1
 
 
 def _parse_attribute(where: str, rest: str, sheet: _Sheet, skipped: Counter[str]) -> None:
-    """Read `Code T1 E11.9`; attributes of another name (negation, certainty) are counted and left."""
+    """Read `Code T1 E11.9` or `ICD10 T1 E11.9`; attributes of another name (negation, certainty) are counted."""
     parts = rest.split()
     if len(parts) < 2:
         raise BadInputError(where, "broken annotation", "an attribute without its parts", "Code T1 E11.9")
-    if parts[0].lower() in CODE_ATTRIBUTES:
+    name = ICD10 if parts[0].lower() == "code" else terminologies.named(parts[0])
+    if name == ICD10:
         sheet.codes[parts[1]].append((where, intake.checked_code(where, " ".join(parts[2:]))))
     else:
-        skipped["other attribute"] += 1
+        skipped[terminologies.counted(name) if name else "other attribute"] += 1
 
 
 def _parse_note(where: str, rest: str, sheet: _Sheet, skipped: Counter[str]) -> None:
-    """Read `AnnotatorNotes T1<tab>E11.9`: codes that the note begins with; a remark follows, or is all there is."""
-    parts = rest.split(maxsplit=2)
-    words = _words(parts[2]) if len(parts) == 3 else []
-    if words and labels.attempts_code(words[0]):
-        intake.checked_code(where, words[0])  # raises
-    codes = [icd10.normalise(word) for word in itertools.takewhile(icd10.is_code, words)]
-    if codes:
-        sheet.codes[parts[1]] += [(where, code) for code in codes]
+    """Read `AnnotatorNotes T1<tab>E11.9`, or a type that names ICD-10; notes of other types are counted and left."""
+    type_, target, text = [*rest.split(maxsplit=2), "", "", ""][:3]
+    name = terminologies.named(type_)
+    if name == ICD10 or type_ == ANNOTATOR_NOTES:
+        sheet.remarks.append((where, target, remarks.parse(text, terminology=name)))
     else:
-        skipped["annotator note without code"] += 1
-
-
-def _words(remark: str) -> list[str]:
-    """Return the words of an annotator's note, without the name of the terminology: "ICD10:E11.9" is "E11.9"."""
-    words = []
-    for word in _SEPARATORS.split(remark):
-        name, _, rest = word.partition(":")
-        words.append(rest if _TERMINOLOGY.fullmatch(name) else word)
-    return [word for word in words if word]
+        skipped[terminologies.counted(name) if name else "note of another type"] += 1

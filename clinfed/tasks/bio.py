@@ -5,6 +5,7 @@ the flat head, so that L = 2C + 1.
 """
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -36,27 +37,34 @@ def flat_spans(spans: Iterable[Span]) -> tuple[list[Span], Counter[str]]:
     Rule: discontinuous spans cannot be held; of overlapping ones the longest is kept, then the earliest, then the first
     code in alphabetical order.
     """
-    kept: list[Span] = []
+    kept: dict[tuple[Fragment, ...], Span] = {}
+    taken: set[int] = set()  # the characters of kept spans
     lost: Counter[str] = Counter()
     for span in sorted(set(spans), key=lambda s: (s.start - s.end, s)):
         if len(span.fragments) > 1:
             lost["discontinuous"] += 1
-        elif any(span.fragments == other.fragments for other in kept):
+        elif span.fragments in kept:
             lost["second code of a mention"] += 1
-        elif any(span.start < other.end and other.start < span.end for other in kept):
+        elif span.start in taken or span.end - 1 in taken:  # what is kept is no shorter, so it covers either end
             lost["overlapping"] += 1
         else:
-            kept.append(span)
-    return sorted(kept), lost
+            kept[span.fragments] = span
+            taken.update(range(span.start, span.end))
+    return sorted(kept.values()), lost
 
 
 def covered_words(words: Sequence[Fragment], span: Span) -> tuple[range, bool]:
-    """Return the indices of the words that a contiguous span touches, and whether it starts and ends at word limits."""
-    touched = [i for i, (start, end) in enumerate(words) if start < span.end and span.start < end]
+    """Return the indices of the words that a contiguous span touches, and whether it starts and ends at word limits.
+
+    words: in reading order, apart from each other.
+    """
+    touched = range(
+        bisect_right(words, span.start, key=lambda word: word[1]),
+        bisect_left(words, span.end, key=lambda word: word[0]),
+    )
     if not touched:
         return range(0), False
-    exact = words[touched[0]][0] == span.start and words[touched[-1]][1] == span.end
-    return range(touched[0], touched[-1] + 1), exact
+    return touched, (words[touched[0]][0], words[touched[-1]][1]) == (span.start, span.end)
 
 
 def tags_of(

@@ -92,7 +92,7 @@ FAULTS = {
     ),
     "unknown code": (
         {"spans": [ASMA | {"code": "asma"}]},
-        "a code that has not the form of ICD-10, or stands in no chapter of it; expected one like",
+        "a code that has not the form of ICD-10; expected one like",
     ),
     "wrong language": ({"language": "Catalan"}, "language is not two small letters; expected ISO 639-1"),
 }

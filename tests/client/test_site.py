@@ -12,8 +12,11 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.app
 import client.warm
 from client import permission, relay
+from client.clinic import site_corpus
 from client.site import Site, of_node, read
 from clinfed import fingerprints, protocol
+from clinfed.corpus.readers.brat import Brat
+from clinfed.corpus.readers.jsonl import Jsonl
 from clinfed.errors import UserError
 from clinfed.refusals import REMEDIES, RefusedError
 from configs import load
@@ -246,3 +249,11 @@ def test_each_setting_that_shapes_a_clinic_makes_it_anew(tmp_path: Path, world: 
     warm = client.warm.Warm(world.site_overrides)
     before = warm.clinic({"settings": str(written(tmp_path, **paths))})
     assert warm.clinic({"settings": str(written(tmp_path, **{**paths, **change}))}) is not before
+
+
+@pytest.mark.parametrize(("form", "run_corpus"), [("jsonl", Brat), ("brat", Jsonl)])
+def test_a_site_keeps_fragments_apart_where_the_run_does(form: str, run_corpus: Any, tmp_path: Path) -> None:
+    site = Site(name="north", notes=str(tmp_path), format=form)
+    assert site_corpus(site, run_corpus(keep_fragments=True)).keep_fragments is True
+    assert site_corpus(site, run_corpus()).keep_fragments is False
+    assert not hasattr(site_corpus(Site(notes=str(tmp_path), format="conll"), run_corpus()), "keep_fragments")

@@ -34,7 +34,14 @@ DIABETES = ((10, 18),)
         ("A1\tCode T1 E11.9\n", ["E11.9"]),
         ("M1\tICD10 T1 e11.9\n", ["E11.9"]),
         ("#1\tAnnotatorNotes T1\tE11.9\n", ["E11.9"]),
-        ("#1\tAnnotatorNotes T1\te11.9; I10 doubtful\n", ["E11.9", "I10"]),
+        ("#1\tAnnotatorNotes T1\tI10; e11.9 doubtful\n", ["I10", "E11.9"]),
+        ("#1\tICD-10-GM T1\tI10 doubtful\n", ["I10"]),  # the type says that it is a code
+        ("#1\tAnnotatorNotes T1\tC22.0 8170/3;C77.1 8000/6\n", ["C22.0", "C77.1"]),  # ICD-O's beside them
+        ("#1\tAnnotatorNotes T1\tI10\n#2\tAnnotatorNotes T1\tE11.9\n", ["I10", "E11.9"]),
+        ("N1\tReference T1 ICD-10-GM:E11.9\n", ["E11.9"]),
+        ("A1\tICD-10-CM T1 E11.9\n", ["E11.9"]),
+        ("N1\tReference T1 ICD-O:C50.9\n#1\tAnnotatorNotes T1\tD05.1\n", ["D05.1"]),
+        ("N1\tReference T1 ICD10:E11.9\n#1\tAnnotatorNotes T1\tB12; E53,8; D51.0 low\n", ["E11.9"]),
         ("#1\tAnnotatorNotes T1\tE11.9,I10\n", ["E11.9", "I10"]),
         ("#1\tAnnotatorNotes T1\tICD10: E11.9\n", ["E11.9"]),
         ("N1\tReference T1 ICD10:E11.9\n#1\tAnnotatorNotes T1\tE11.9\n", ["E11.9"]),  # twice the same is one
@@ -46,6 +53,38 @@ def test_a_code_stands_in_one_of_three_places(tmp_path: Path, lines: str, codes:
     for annotations in (T1 + lines, lines + T1):  # in either order
         (note,) = read(brat_pair(tmp_path, annotations))
         assert note == Note("note", TEXT, tuple(Span(DIABETES, code) for code in codes))
+
+
+def test_codes_of_other_systems_and_remarks_are_counted_and_cost_no_note(tmp_path: Path) -> None:
+    annotations = (
+        f"{T1}N1\tReference T1 ICD10:E11.9\nN2\tReference T1 UMLS:C0011860\nN3\tReference T1 Local:E10\n"
+        "A1\tICD-9 T1 V58.6\n#1\tICD-O T1\tC50.9\n#2\tTODO T1\tI10\n#3\tAnnotatorNotes T1\tP2Y12 y A1c\n"
+        "#4\tAnnotatorNotes T1\tD013577, C0011860; M8041/3\n#5\tAnnotatorNotes T1\tcanary of I10, R05\n"
+        "#6\tAnnotatorNotes T1\tE11.9 (DM2)\n#7\tAnnotatorNotes T1\tZ79.4\n#8\tAnnotatorNotes T1\tE11,9\n#9\tx\n"
+        "T2\tT047 29 32\tHTA\n"  # a type of UMLS, though T04.7 is a code
+    )
+    corpus = Brat(path=str(brat_pair(tmp_path, annotations)))
+    assert [note.spans for note in corpus.notes()] == [(Span(DIABETES, "E11.9"),)]
+    assert corpus.skipped == {
+        "code of another terminology (UMLS)": 2,
+        "code of another terminology (ICD-9)": 1,
+        "code of another terminology (ICD-O)": 2,
+        "code of another terminology (MeSH)": 1,
+        "code of another terminology": 1,
+        "note of another type": 2,
+        "annotator note without code": 3,
+        "code among the words of a note (not read)": 2,
+        "note beside a normalisation or attribute with a code (not read)": 2,
+        "mention without code": 1,
+    }
+
+
+def test_a_mention_over_a_line_end_is_one_fragment_unless_kept(tmp_path: Path) -> None:
+    path = brat_pair(tmp_path, "T1\tDIAG 29 33;34 38\tHTA. Nega\nN1\tReference T1 ICD10:I10\n")
+    corpus = Brat(path=str(path))
+    assert [note.spans for note in corpus.notes()] == [(Span(((29, 38),), "I10"),)]
+    assert corpus.skipped == {"fragments parted by white space (joined)": 1}
+    assert [note.spans for note in read(path, keep_fragments=True)] == [(Span(((29, 33), (34, 38)), "I10"),)]
 
 
 def test_the_type_itself_may_be_the_code(tmp_path: Path) -> None:
@@ -78,7 +117,7 @@ def test_what_has_no_code_is_counted(tmp_path: Path) -> None:
     assert [note.spans for note in corpus.notes()] == [()]
     assert corpus.skipped == {
         "mention without code": 2,
-        "reference to another terminology": 1,
+        "code of another terminology (SNOMED CT)": 1,
         "annotator note without code": 1,
         "other attribute": 1,
         "relation, event or equivalence": 1,
@@ -104,6 +143,9 @@ def test_what_has_no_code_is_counted(tmp_path: Path) -> None:
         (T1 + "A1\tCode\n", r"note\.ann:2: an attribute without its parts"),
         (T1 + "#1\tAnnotatorNotes T1\tE11,9\n", r"note\.ann:2: a code that has not"),  # not E11 and a remark
         (T1 + "#1\tAnnotatorNotes T1\tE11.99999\n", r"note\.ann:2: a code that has not"),
+        (T1 + "#1\tAnnotatorNotes T1\tI10; N18,9\n", r"note\.ann:2: a code that has not"),  # also after the first
+        (T1 + "#1\tAnnotatorNotes T1\tE11 .9\n", r"note\.ann:2: a code that has not"),  # not E11
+        (T1 + "N1\tReference T1 ICD10:B304ZZZ\n", r"note\.ann:2: a code that has the form of ICD-10-PCS's"),
         (T1 + "N1\tReference T7 ICD10:E11.9\n", r"note\.ann:2: a code that points at no T line"),
         ("canary\n", r"note\.ann:1: a line of no kind that BRAT has"),
         (T1.encode() + b"#1\tAnnotatorNotes T1\tcan\xe1ry\n", r"note\.ann:2: byte 24 .* is not UTF-8"),

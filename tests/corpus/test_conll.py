@@ -37,6 +37,12 @@ def test_labels_without_code_more_columns_and_document_starts(tmp_path: Path) ->
         ("canary\tB-\n", "a tag that is not IOB2"),
         ("canary\tB-E11,9\n", "a tag that is not IOB2"),
         ("canary\tB-E1\n", "a tag that is not IOB2"),
+        ("canary\tB-T1a\n", "a tag that is not IOB2"),
+        ("canary\tB-T191\n", r"the form of UMLS's; .*its dot"),
+        ("canary\tB-C538231\n", "the form of MeSH's"),
+        ("canary\tB-8500/3\n", "the form of ICD-O's"),
+        ("canary\tB-4A02XM4\n", "the form of ICD-10-PCS's"),
+        ("canary\tB-BT30ZZZ\n", "the form of ICD-10-PCS's"),  # a word, to whom it knows
         ("canary\tI-R05\n", "an I- tag that continues no mention"),
         ("bird\tB-R05\ncanary\tI-R52\n", "an I- tag that continues no mention"),
         (b"can\xe1ry\tO\n", "is not UTF-8"),

@@ -22,9 +22,22 @@ def jsonl_file(folder: Path, *records: dict[str, Any] | bytes) -> Path:
 
 def test_all_fields_are_read(tmp_path: Path) -> None:
     record = GOOD | {"language": "ca", "patient": "p", "clinic": "c", "split": "train"}
-    record["spans"] = [{"fragments": [[3, 6], [0, 2]], "code": "R05"}, {"start": 0, "end": 2, "label": "FARMACO"}]
-    spans = (Span(((0, 2), (3, 6)), "R05"), Span(((0, 2),), "FARMACO"))
+    record["spans"] = [{"fragments": [[4, 6], [0, 2]], "code": "R05"}, {"start": 0, "end": 2, "label": "FARMACO"}]
+    spans = (Span(((0, 2), (4, 6)), "R05"), Span(((0, 2),), "FARMACO"))
     assert list(read(jsonl_file(tmp_path, record))) == [Note("good", "Té tos.", spans, "ca", "p", "c", "train")]
+
+
+def test_fragments_that_only_white_space_parts_are_one_unless_kept(tmp_path: Path) -> None:
+    text = "Dolor\n  toràcic\tagut, lleu."
+    fragments = [[0, 5], [8, 15], [16, 20], [22, 26]]
+    record: dict[str, Any] = {"id": "a", "text": text, "spans": [{"fragments": fragments, "code": "R07.4"}]}
+    record["spans"].append({"fragments": [[0, 20], [22, 26]], "code": "R07.4"})  # the same, once it is joined
+    corpus = Jsonl(path=str(jsonl_file(tmp_path, record)))
+    assert [note.spans for note in corpus.notes()] == [(Span(((0, 20), (22, 26)), "R07.4"),)]  # the comma parts
+    assert corpus.skipped == {"fragments parted by white space (joined)": 1, "repeated mention (merged)": 1}
+    kept = Jsonl(path=corpus.path, keep_fragments=True)
+    assert [len(span.fragments) for note in kept.notes() for span in note.spans] == [4, 2]
+    assert not kept.skipped
 
 
 def test_id_and_text_are_enough_and_null_is_absent(tmp_path: Path) -> None:
@@ -73,9 +86,12 @@ def test_unknown_fields_and_repeated_mentions_are_counted(tmp_path: Path) -> Non
             r"\[3, 7\) ends past",
         ),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "canary"}]}, "a code that has not"),
-        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "I9A.1"}]}, "or stands in no chapter"),
+        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "I9A.1"}]}, "a code that has not"),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3}]}, "a span's code is missing"),
         ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "label": "R05"}]}, "a label beside a code"),
+        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "D013577"}]}, "the form of MeSH's"),
+        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "code": "T184"}]}, "the form of UMLS's"),
+        ({"id": "x", "text": "canary", "spans": [{"start": 0, "end": 3, "label": "BT30ZZZ"}]}, "of ICD-10-PCS's"),
     ],
 )
 def test_a_faulty_line_is_named_or_skipped_and_counted(tmp_path: Path, record: Any, found: str) -> None:

@@ -77,7 +77,7 @@ def test_jsonl_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFact
     path = tmp_path_factory.mktemp("jsonl") / "notes.jsonl"
     writers.write_jsonl(notes, path)
     skipped: Counter[str] = Counter()
-    assert list(jsonl.read(path, skipped=skipped)) == notes
+    assert list(jsonl.read(path, skipped=skipped, keep_fragments=True)) == notes
     assert not skipped
 
 
@@ -87,14 +87,14 @@ def test_brat_gives_back_what_was_written(tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("brat") / "notes"
     writers.write_brat(notes, folder)
     skipped: Counter[str] = Counter()
-    assert by_id(brat.read(folder, skipped=skipped)) == by_id(iter(notes))
+    assert by_id(brat.read(folder, skipped=skipped, keep_fragments=True)) == by_id(iter(notes))
     assert not skipped
 
 
 def test_one_format_becomes_the_other(codiesp_path: Path, tmp_path: Path) -> None:
     notes = [note for note in codiesp.read(codiesp_path) if note.split == "test"]
     writers.write_brat(notes, tmp_path / "brat")
-    writers.write_jsonl(brat.read(tmp_path / "brat"), tmp_path / "notes.jsonl")
+    writers.write_jsonl(brat.read(tmp_path / "brat"), tmp_path / "notes.jsonl")  # none has fragments to be joined
     assert by_id(jsonl.read(tmp_path / "notes.jsonl")) == by_id(iter(notes))
 
 

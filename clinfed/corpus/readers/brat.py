@@ -32,20 +32,29 @@ ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the note
 class Brat(FileCorpus):
     """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
 
+    keep_fragments: bool = False  # leave fragments of a mention apart that only white space parts
+
     def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
 
 
 def read(
-    path: str | Path, *, annotated: bool = True, skip_bad: bool = False, skipped: Counter[str] | None = None
+    path: str | Path,
+    *,
+    annotated: bool = True,
+    skip_bad: bool = False,
+    skipped: Counter[str] | None = None,
+    keep_fragments: bool = False,
 ) -> Iterator[Note]:
     """Yield the notes of a pair of files (either's path), or of all pairs below a folder, streaming.
 
-    annotated: False reads the texts alone, whatever stands beside them.
+    annotated: False reads the texts alone, whatever stands beside them. keep_fragments: leave fragments of a mention
+    apart that only white space parts.
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(given_path(path, PAIRS), counts, annotated), skip_bad=skip_bad, skipped=counts)
+    candidates = _candidates(given_path(path, PAIRS), counts, annotated, keep_fragments)
+    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
 def annotations_of(text: Path) -> list[Path]:
@@ -64,7 +73,7 @@ def _pair(file: Path) -> Listing:
     return Listing(file.parent, texts + [each for each in beside if each.suffix.lower() == ".ann"])
 
 
-def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[Candidate]:
+def _candidates(path: Path, skipped: Counter[str], annotated: bool, keep_fragments: bool) -> Iterator[Candidate]:
     is_folder = path.is_dir()
     found = walking.listing(path) if is_folder else _pair(path)
     texts = found.of(".txt") if is_folder else [file for file in found.files if file.suffix.lower() != ".ann"]
@@ -79,16 +88,25 @@ def _candidates(path: Path, skipped: Counter[str], annotated: bool) -> Iterator[
     annotations = defaultdict(list)
     for file in found.of(".ann") if annotated else ():
         annotations[file.with_suffix("")].append(file)
+    note = partial(_note, keep_fragments=keep_fragments)
     for text, id_ in ids.items():
         if annotated:
-            yield f"{text}:1", partial(_note, text, annotations.pop(text.with_suffix(""), []), id_, metadata, skipped)
+            yield f"{text}:1", partial(note, text, annotations.pop(text.with_suffix(""), []), id_, metadata, skipped)
         else:
             yield f"{text}:1", partial(_text, text, id_, metadata, skipped)
     for file in itertools.chain(*annotations.values()):
         yield f"{file}:1", partial(_orphan, f"{file}:1")
 
 
-def _note(file: Path, annotations: Sequence[Path], id_: str, metadata: NoteMetadata, skipped: Counter[str]) -> Note:
+def _note(
+    file: Path,
+    annotations: Sequence[Path],
+    id_: str,
+    metadata: NoteMetadata,
+    skipped: Counter[str],
+    *,
+    keep_fragments: bool,
+) -> Note:
     raw = read_text(file)
     strange = counting.conversions(raw)
     text = counting.plain(raw)
@@ -98,10 +116,11 @@ def _note(file: Path, annotations: Sequence[Path], id_: str, metadata: NoteMetad
     if text != raw:
         kept = brat_offsets.moved(lines, counting.settled(f"{file}:1", raw, brat_offsets.mentions(lines)))
     try:
-        spans = intake.distinct(standoff.parse(kept, text, strange), strange)
+        spans = standoff.parse(kept, text, strange)
     except BadInputError as fault:
         raise counting.explained(fault, raw, brat_offsets.mentions(lines)) from None
-    note = Note(id_, text, spans, **metadata.of(id_))
+    given = spans if keep_fragments else intake.joined(spans, text, strange)
+    note = Note(id_, text, intake.distinct(given, strange), **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 

@@ -100,6 +100,7 @@ def _tag(where: str, tag: str) -> tuple[str, str]:
         return "O", ""
     prefix, dash, code = tag.partition("-")
     if prefix in ("B", "I") and dash:
+        intake.check_terminology(where, code)
         if icd10.is_code(code):
             return prefix, icd10.normalise(code)
         if labels.is_label(code):

@@ -24,41 +24,50 @@ WHAT = "a JSONL file of notes, or a folder of such files"
 class Jsonl(FileCorpus):
     """Notes in JSONL files; skipped counts what reading left out, merged or ignored."""
 
+    keep_fragments: bool = False  # leave fragments of a mention apart that only white space parts
+
     def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
 
 
-def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:
+def read(
+    path: str | Path,
+    *,
+    skip_bad: bool = False,
+    skipped: Counter[str] | None = None,
+    keep_fragments: bool = False,
+) -> Iterator[Note]:
     """Yield the notes of a file, or of all *.jsonl files below a folder, streaming.
 
+    keep_fragments: leave fragments of a mention apart that only white space parts.
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(path, counts), skip_bad=skip_bad, skipped=counts)
+    return intake.sift(_candidates(path, counts, keep_fragments), skip_bad=skip_bad, skipped=counts)
 
 
-def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:
+def _candidates(path: str | Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:
     _, files = find_files(path, ".jsonl", WHAT)
     yield from left_out(path, ".jsonl", WHAT, skipped)
     for file in files:
         try:
-            yield from _lines(file, skipped)
+            yield from _lines(file, skipped, keep_fragments)
         except BadInputError as fault:
             yield walking.refusal(fault)
 
 
-def _lines(file: Path, skipped: Counter[str]) -> Iterator[Candidate]:
+def _lines(file: Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:
     empty = True
     for where, line in read_lines(file, skipped):
         if line.strip():
             empty = False
-            yield where, partial(_note, where, line, skipped)
+            yield where, partial(_note, where, line, skipped, keep_fragments)
     if empty:
         yield f"{file}:1", partial(_nothing, f"{file}:1")
 
 
-def _note(where: str, line: bytes, skipped: Counter[str]) -> Note:
-    return jsonlines.parse(where, decode_line(where, line), skipped)
+def _note(where: str, line: bytes, skipped: Counter[str], keep_fragments: bool) -> Note:
+    return jsonlines.parse(where, decode_line(where, line), skipped, keep_fragments=keep_fragments)
 
 
 def _nothing(where: str) -> Note:

@@ -1,6 +1,6 @@
 """Documents a second of `clinfed predict` beside transformers' token-classification pipeline, same model, same notes.
 
-    python docs/predict_throughput.py [--adapter RUN] [--notes FILE.jsonl] [--count 400] [--threads 1]
+    python benchmarks/predict_throughput.py [--adapter RUN] [--notes FILE.jsonl] [--count 400] [--threads 1]
 
 Without a run, which must be of task=jerl, an adapter on the embedded base is drawn by chance: its pace is a trained
 one's, its findings are not. The pipeline gets the same encoder with the adapter merged into its weights, the same head,

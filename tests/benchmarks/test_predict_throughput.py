@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "predict_throughput.py"
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "predict_throughput.py"
 
 
 def test_it_runs_both_sides_on_the_same_notes(tmp_path: Path) -> None:
