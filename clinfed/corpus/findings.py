@@ -31,7 +31,8 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Span, Finding]]:
     for file in find_files(path, ".jsonl", "predictions")[1]:
         for where, line in read_lines(file):
             with contextlib.suppress(BadInputError):
-                yield from jsonlines.findings(where, decode_line(where, line))
+                said = jsonlines.findings(where, decode_line(where, line))
+                yield from (each for each in said if intake.encodable(each[2].title))
 
 
 def _codiesp(table: Path) -> Iterator[tuple[str, Span, Finding]]:

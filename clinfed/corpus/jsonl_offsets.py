@@ -40,7 +40,7 @@ def _brings_surface(span: Any) -> bool:
 
 def _mention(where: str, span: Any) -> Iterator[Mention]:
     """Yield the mention of a span's object, unless its offsets are broken."""
-    if not isinstance(span, dict):
+    if not isinstance(span, dict) or ("fragments" in span and ("start" in span or "end" in span)):
         return
     pairs = span.get("fragments")
     if pairs is None:

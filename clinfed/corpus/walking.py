@@ -66,11 +66,18 @@ def listing(root: Path) -> Listing:
 
 
 def passed_over(
-    found: Listing, wanted: Collection[str], skipped: Counter[str], *, used: Collection[Path] = (), hint: str = ""
+    found: Listing,
+    wanted: Collection[str],
+    skipped: Counter[str],
+    *,
+    used: Collection[Path] = (),
+    hint: str = "",
+    by_patient: bool = True,
 ) -> Iterator[Candidate]:
     """Count in skipped what is not read; yield what cannot be passed over as notes that raise its fault.
 
     wanted: the suffixes that are read. used: other files that are. hint: where tables with patients belong.
+    by_patient: whether these notes are split by patient, so that a file that names patients may not be passed over.
     """
     skipped.update(found.counts)
     faults = list(found.faults)
@@ -78,11 +85,14 @@ def passed_over(
         suffix = file.suffix.lower()
         if suffix in wanted:
             faults += [] if intake.encodable(str(file)) else [_unencodable(file)]
-        elif file not in used:
-            if _names_patients(file):
-                faults.append(_unread_metadata(file))
-            else:
-                skipped[other_kind(suffix, hint)] += 1
+        elif file in used:
+            continue
+        elif not _names_patients(file):
+            skipped[other_kind(suffix, hint)] += 1
+        elif by_patient:
+            faults.append(_unread_metadata(file))
+        else:
+            skipped["table that seems to say whose the notes are (not read)"] += 1
     return (refusal(fault) for fault in faults)
 
 

@@ -129,6 +129,13 @@ def test_jsonl_texts_without_spans_are_converted_and_without_surfaces_refused(tm
         list(jsonl.read(path))
 
 
+def test_a_span_with_both_kinds_of_offsets_stays_a_fault_where_the_text_is_converted(tmp_path: Path) -> None:
+    both = {"start": 17, "end": 20, "fragments": [[17, 20]], "text": "HTA"}
+    hta = {"start": 17, "end": 20, "text": "HTA"}
+    with pytest.raises(BadInputError, match="both ways to give them"):
+        list(jsonl.read(jsonl_note(tmp_path, PAIRED, hta, both)))
+
+
 EMOJI = "😷 DM2 i 😷 HTA."  # DM2 at 2 to 5, HTA at 10 to 13
 
 

@@ -88,10 +88,10 @@ def _candidates(path: Path, skipped: Counter[str], annotated: bool, keep_fragmen
     annotations = defaultdict(list)
     for file in found.of(".ann") if annotated else ():
         annotations[file.with_suffix("")].append(file)
+    note = partial(_note, keep_fragments=keep_fragments)
     for text, id_ in ids.items():
         if annotated:
-            own = annotations.pop(text.with_suffix(""), [])
-            yield f"{text}:1", partial(_note, text, own, id_, metadata, skipped, keep_fragments=keep_fragments)
+            yield f"{text}:1", partial(note, text, annotations.pop(text.with_suffix(""), []), id_, metadata, skipped)
         else:
             yield f"{text}:1", partial(_text, text, id_, metadata, skipped)
     for file in itertools.chain(*annotations.values()):

@@ -145,7 +145,7 @@ def _left_out(
     rest = walking.Listing(root, faults=[fault for fault in whole.faults if str(fault) not in told])
     rest.counts = whole.counts
     for found in texts:
-        yield from walking.passed_over(found, (".txt",), skipped)
+        yield from walking.passed_over(found, (".txt",), skipped, by_patient=False)
         rest.counts = rest.counts - found.counts
     for file in whole.files:
         parts = file.relative_to(root).parts
@@ -157,7 +157,7 @@ def _left_out(
             skipped["CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)"] += 1
         elif file not in known:
             rest.files.append(file)
-    yield from walking.passed_over(rest, (), skipped)
+    yield from walking.passed_over(rest, (), skipped, by_patient=False)
 
 
 def _of_table(table: Path, texts: Sequence[Path], skipped: Counter[str]) -> Iterator[Candidate]:
