@@ -13,6 +13,9 @@ from typing import Any
 
 from clinfed.errors import UserError
 
+LIMITS = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
+MOST_SEED = 2**32 - 1  # what every generator of random numbers takes
+
 
 def setting(
     default: Any,
@@ -27,7 +30,8 @@ def setting(
 ) -> Any:
     """Return a dataclass field with its meaning and its limits; a list or dict is copied for each object.
 
-    least and most may be reached, above and below may not. A number is always finite.
+    least and most may be reached, above and below may not. A number is always finite. The choice "cuda:N" stands for
+    "cuda:" and any whole number.
     """
     bounds = {"least": least, "most": most, "above": above, "below": below}
     metadata = {"help": help, "unit": unit, "choices": tuple(choices), **bounds}
@@ -67,21 +71,19 @@ def refuse_outside(key: str, value: Any, limits: Mapping[str, Any]) -> None:
     if isinstance(value, int | float) and not isinstance(value, bool):
         fits = math.isfinite(value) and _is_inside(value, limits)
     else:
-        fits = not limits.get("choices") or value in limits["choices"]
+        fits = not limits.get("choices") or any(_is_choice(value, choice) for choice in limits["choices"])
     if not fits:
         raise UserError(f"{key}={value}: expected {expected(limits)}")
 
 
 def expected(limits: Mapping[str, Any]) -> str:
-    """Return what a value may be, in words: "at least 0 and less than 1"; "" where nothing is declared but a string."""
+    """Return what a value may be, in words: "at least 0 and less than 1"."""
     if choices := limits.get("choices"):
         return " or ".join(filter(None, [", ".join(choices[:-1]), choices[-1]]))
-    given = {name: limits.get(name) for name in ("least", "above", "most", "below")}
-    if given["least"] is not None and given["most"] is None and given["below"] is None:
+    given = {name: limits[name] for name in LIMITS if limits.get(name) is not None}
+    if list(given) == ["least"]:
         return f"{_plain(given['least'])} or more"
-    words = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
-    parts = [f"{words[name]} {_plain(limit)}" for name, limit in given.items() if limit is not None]
-    return " and ".join(parts) or "a finite number"
+    return " and ".join(f"{LIMITS[name]} {_plain(limit)}" for name, limit in given.items()) or "a finite number"
 
 
 def _is_inside(value: float, limits: Mapping[str, Any]) -> bool:
@@ -94,5 +96,11 @@ def _is_inside(value: float, limits: Mapping[str, Any]) -> bool:
     )
 
 
+def _is_choice(value: Any, choice: str) -> bool:
+    prefix, colon, number = str(value).rpartition(":")
+    numbered = choice.endswith(":N") and colon and number.isascii() and number.isdigit()
+    return value == choice or (bool(numbered) and prefix == choice.removesuffix(":N"))
+
+
 def _plain(limit: float) -> str:
-    return str(limit) if isinstance(limit, int) else f"{limit:g}"
+    return f"{limit:,.10g}"  # all digits of MOST_SEED
