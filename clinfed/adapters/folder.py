@@ -2,11 +2,13 @@
 
 import copy
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinfed.adapters.card import Card, Contents, card_text
+from clinfed.adapters import hashes
+from clinfed.adapters.card import SCRIPT, Card, Contents, card_text
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import Tagger, read_state
 from clinfed.errors import UserError
@@ -18,8 +20,10 @@ ADAPTER = "adapter_model.safetensors"
 ENCODER = "model.safetensors"  # of full fine-tuning, where no PEFT folder can exist
 HEAD = "head.safetensors"
 LABELS = "labels.json"
-SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints
+SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints, hashes
+AUDIT = "audit.json"  # of a published folder
 CARD = "README.md"
+LOADED = (ADAPTER, "adapter_config.json", ENCODER, "config.json", HEAD, LABELS)  # an adapter has some of them
 PEFT_PREFIX = "base_model.model."
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
@@ -46,16 +50,21 @@ def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> N
 
 
 def write_card(folder: Path, card: Card, state: AdapterState, *, num_codes: int) -> None:
-    """Write the folder's model card."""
-    head = {name: array.shape for name, array in _part(state, "head.").items()}
+    """Write the folder's model card, and beside it the script that it shows."""
     num_head = sum(array.size for array in _part(state, "head.").values())
-    contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256(), head)
+    contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256())
     (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
+    shutil.copyfile(SCRIPT, folder / SCRIPT.name)
 
 
 def save_settings(folder: Path, settings: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
-    """Write what clinfed needs to use the folder on another machine; the caller sees to it that no path is in it."""
-    _write_json(folder / SETTINGS, {"settings": dict(settings), "fingerprints": dict(fingerprints)})
+    """Write what clinfed needs to use the folder on another machine, with the hashes of the files that it loads.
+
+    The caller sees to it that no path is in it, and that these files are written before.
+    """
+    files = hashes.of_files(folder, LOADED)
+    content = {"settings": dict(settings), "fingerprints": dict(fingerprints), hashes.KEY: files}
+    _write_json(folder / SETTINGS, content)
 
 
 def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -74,9 +83,12 @@ def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def load_state(folder: Path) -> AdapterState:
     """Return the adapter and head in a folder, under their wire names.
 
-    Raises: UserError when files are missing or a pickle lies among them: opening one can run foreign code.
+    Raises: UserError when files are missing or are not those that the folder's settings or audit file name, when a
+    number is not finite, or a pickle lies among them: opening one can run foreign code.
     """
     refuse_pickles(folder)
+    for record in (SETTINGS, AUDIT):
+        hashes.refuse_changed(folder / record)
     weights = next((folder / name for name in (ADAPTER, ENCODER) if (folder / name).is_file()), None)
     if weights is None or not (folder / HEAD).is_file():
         raise UserError(f"{folder}: expected {ADAPTER} (or {ENCODER}) and {HEAD}; give a folder that clinfed wrote")
@@ -86,15 +98,23 @@ def load_state(folder: Path) -> AdapterState:
 
 
 def _tensors(path: Path) -> "dict[str, np.ndarray]":
-    """Return the tensors of a safetensors file. Raises: UserError where it is none, or damaged."""
+    """Return the tensors of a safetensors file. Raises: UserError where it is none, damaged, or not of numbers."""
+    import numpy as np
     from safetensors.numpy import load_file
 
     try:
-        return dict(load_file(path))
+        tensors = dict(load_file(path))
     except Exception as error:  # safetensors' own class, and numpy's for a type that it does not know
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}); expected a whole safetensors file; copy the folder again"
         ) from None
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{path}: {name} holds numbers that are not finite; expected those of a finished training; "
+                "copy the folder again, or train anew with a lower training.learning_rate"
+            )
+    return tensors
 
 
 def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:
