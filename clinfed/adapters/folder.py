@@ -2,6 +2,8 @@
 
 import copy
 import json
+import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from clinfed.adapters import hashes
 from clinfed.adapters.card import SCRIPT, Card, Contents, card_text
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import Tagger, read_state
+from clinfed.disk import writing
 from clinfed.errors import UserError
 
 if TYPE_CHECKING:
@@ -33,18 +36,16 @@ def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> N
 
     For full fine-tuning the encoder is written as a model folder for AutoModel.from_pretrained instead.
     """
-    from safetensors.numpy import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     state = read_state(tagger)
     encoder, head = _part(state, "encoder."), _part(state, "head.")
     if hasattr(tagger.encoder, "peft_config"):
-        save_file({PEFT_PREFIX + name: array for name, array in encoder.items()}, folder / ADAPTER, {"format": "pt"})
+        save_tensors({PEFT_PREFIX + name: array for name, array in encoder.items()}, folder / ADAPTER)
         _write_json(folder / "adapter_config.json", _peft_config(tagger, card))
     else:
-        save_file(encoder, folder / ENCODER, {"format": "pt"})
+        save_tensors(encoder, folder / ENCODER)
         _write_json(folder / "config.json", _model_config(tagger))
-    save_file(head, folder / HEAD, {"format": "pt"})
+    save_tensors(head, folder / HEAD)
     _write_json(folder / LABELS, {"task": card.task, "codes": list(codes)})
     write_card(folder, card, state, num_codes=len(codes))
 
@@ -53,8 +54,9 @@ def write_card(folder: Path, card: Card, state: AdapterState, *, num_codes: int)
     """Write the folder's model card, and beside it the script that it shows."""
     num_head = sum(array.size for array in _part(state, "head.").values())
     contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256())
-    (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
-    shutil.copyfile(SCRIPT, folder / SCRIPT.name)
+    with writing(folder):
+        (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
+        shutil.copyfile(SCRIPT, folder / SCRIPT.name)
 
 
 def save_settings(folder: Path, settings: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
@@ -95,6 +97,19 @@ def load_state(folder: Path) -> AdapterState:
     encoder = {f"encoder.{name.removeprefix(PEFT_PREFIX)}": array for name, array in _tensors(weights).items()}
     head = {f"head.{name}": array for name, array in _tensors(folder / HEAD).items()}
     return AdapterState({**encoder, **head})
+
+
+def save_tensors(tensors: "Mapping[str, np.ndarray]", path: Path) -> None:
+    """Write a safetensors file that torch, too, takes for its own. Raises: OSError where the disk refuses it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(tensors), path, {"format": "pt"})
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise
 
 
 def _tensors(path: Path) -> "dict[str, np.ndarray]":
@@ -164,6 +179,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     def plain(value: Any) -> Any:
         return sorted(value) if isinstance(value, set) else str(getattr(value, "value", value))
 
-    path.write_text(
-        json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    with writing(path):
+        path.write_text(
+            json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
+        )

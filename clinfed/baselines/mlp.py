@@ -6,6 +6,7 @@ Source: Federated Learning for ICD Classification with Lightweight Models and Pr
 (arXiv 2507.03122), whose abstract names the parts; sizes and training are ours.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.settings import Classifier
+from clinfed.errors import DivergedError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,6 +90,11 @@ def train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                raise DivergedError(
+                    f"clinic {examples.clinic}: the classifier diverged in pass {epoch + 1}: the loss is {losses[-1]}; "
+                    f"lower classifier.learning_rate={settings.learning_rate:g}"
+                )
     return _state(network), sum(losses) / max(1, len(losses))
 
 

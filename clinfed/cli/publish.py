@@ -14,6 +14,7 @@ from clinfed.adapters import folder as folders
 from clinfed.adapters import hashes
 from clinfed.adapters.card import Card
 from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.disk import writing
 from clinfed.errors import UserError
 from clinfed.evaluation import publication
 from configs import Run
@@ -56,7 +57,8 @@ def publish(adapted: Adapted, folder: Path, *, license_: str = "", where: str = 
     folders.save_settings(folder, portable(run), adapted.fingerprints)
     folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
     audit = publication.audit(adapted.record) | {hashes.KEY: hashes.of_files(folder)}
-    (folder / folders.AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with writing(folder):
+        (folder / folders.AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def card_of(adapted: Adapted, run: Run, license_: str, where: str) -> Card:

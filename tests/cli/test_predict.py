@@ -242,8 +242,8 @@ def test_mistakes_in_the_command_are_named(
     assert "no such folder" in refused(capsys, tmp_path / "nowhere", few, out)
     assert "no such file or folder" in refused(capsys, run, tmp_path / "nowhere", out)
     assert "exists already" in refused(capsys, run, few, few)
-    assert "--threads 0: expected 1 or more" in refused(capsys, run, few, out, "--threads", "0")
-    assert "--device tpu: not on this machine" in refused(capsys, run, few, out, "--device", "tpu")
+    assert "--threads=0: expected at least 1 and at most 1,024" in refused(capsys, run, few, out, "--threads", "0")
+    assert "--device=tpu: expected cpu, cuda or cuda:N" in refused(capsys, run, few, out, "--device", "tpu")
     assert "trained without one" in refused(capsys, run, few, out, "--lexicon", str(few))
     assert "names no ICD-10 code" in refused(capsys, run, few, out, "--titles", str(_file(tmp_path / "t.csv", "a,b\n")))
 
