@@ -6,7 +6,6 @@ Source: Federated Learning for ICD Classification with Lightweight Models and Pr
 (arXiv 2507.03122), whose abstract names the parts; sizes and training are ours.
 """
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import LARGEST_WEIGHT, AdapterState
 from clinfed.baselines.settings import Classifier
 from clinfed.errors import DivergedError
 
@@ -90,11 +89,11 @@ def train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
-                raise DivergedError(
-                    f"clinic {examples.clinic}: the classifier diverged in pass {epoch + 1}: the loss is {losses[-1]}; "
-                    f"lower classifier.learning_rate={settings.learning_rate:g}"
-                )
+        if not all(bool((each.detach().abs() <= LARGEST_WEIGHT).all()) for each in parameters):
+            raise DivergedError(
+                f"clinic {examples.clinic}: the classifier diverged in pass {epoch + 1}: a weight is not finite, or "
+                f"larger than {LARGEST_WEIGHT:,.0f}; lower classifier.learning_rate={settings.learning_rate:g}"
+            )
     return _state(network), sum(losses) / max(1, len(losses))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import LARGEST_WEIGHT, AdapterState
 from clinfed.errors import DivergedError
 from clinfed.training.batches import batches_of, plan_batches
 from clinfed.training.determinism import seed_everything
@@ -20,9 +20,6 @@ from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
     from clinfed.tasks.base import Task
-
-# Trained weights are around 1; beside such a number float32 holds no tenth, and no later round comes back from it.
-LARGEST_WEIGHT = 1e6
 
 
 @dataclass(frozen=True)
