@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ def mistake(error: OSError, *, unnamed: str = "a file that is written") -> str |
         return None
     if error.filename is None:
         return f"{unnamed}: {MENDABLE[error.errno]}" if error.errno in WITHOUT_NAME else None
-    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else str(error.filename)
+    written = error.filename2 if error.errno in WITHOUT_NAME else None  # where a copy goes; the first is its source
+    place = os.fsdecode(written or error.filename)
     return None if _is_installed(place) else f"{place}: {MENDABLE[error.errno]}"
 
 
@@ -50,6 +52,18 @@ def writing(target: Path, passing: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if error.errno in MENDABLE and (error.filename is None or str(error.filename).startswith(str(passing))):
             error.filename, error.filename2 = str(target), None
+        raise
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[None]:
+    """Make a folder, and remove it again where what is written into it does not come to its end."""
+    folder.mkdir(parents=True)
+    try:
+        with writing(folder):
+            yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import clinfed
-from clinfed.disk import mistake, refuse_unwritable, writing
+from clinfed.disk import mistake, refuse_unwritable, whole, writing
 
 
 def test_a_full_disk_is_named_with_its_remedy() -> None:
@@ -33,6 +33,21 @@ def test_a_passing_name_is_replaced_by_the_targets() -> None:
     with pytest.raises(OSError, match="left") as error, writing(target, passing):
         raise OSError(errno.ENOSPC, "No space left on device", str(passing))
     assert error.value.filename == str(target)
+
+
+def test_a_copy_names_where_it_goes_and_not_its_source() -> None:
+    error = OSError(errno.ENOSPC, "No space left on device", "/runs/head", None, "/media/head")
+    assert str(mistake(error)).startswith("/media/head: no space is left")
+
+
+def test_a_folder_that_could_not_be_written_whole_is_not_left_behind(tmp_path: Path) -> None:
+    def begin_and_fail() -> None:
+        (tmp_path / "new" / "part").write_text("x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="left"), whole(tmp_path / "new"):
+        begin_and_fail()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_file_keeps_its_name() -> None:

@@ -90,11 +90,14 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
         if not all(bool((each.detach().abs() <= LARGEST_WEIGHT).all()) for each in parameters):
-            raise DivergedError(
-                f"clinic {examples.clinic}: the classifier diverged in pass {epoch + 1}: a weight is not finite, or "
-                f"larger than {LARGEST_WEIGHT:,.0f}; lower classifier.learning_rate={settings.learning_rate:g}"
-            )
+            raise _diverged(examples.clinic, epoch, settings)
     return _state(network), sum(losses) / max(1, len(losses))
+
+
+def _diverged(clinic: str, epoch: int, settings: Classifier) -> DivergedError:
+    found = f"clinic {clinic}: the classifier diverged in pass {epoch + 1}"
+    most = f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}"
+    return DivergedError(f"{found}: {most}; lower classifier.learning_rate={settings.learning_rate:g}")
 
 
 def probabilities(state: AdapterState, vectors: Floats) -> Floats:

@@ -14,7 +14,7 @@ from clinfed.adapters import folder as folders
 from clinfed.adapters import hashes
 from clinfed.adapters.card import Card
 from clinfed.cli.adapted import Adapted, open_adapter
-from clinfed.disk import writing
+from clinfed.disk import whole
 from clinfed.errors import UserError
 from clinfed.evaluation import publication
 from configs import Run
@@ -49,15 +49,14 @@ def run(args: argparse.Namespace) -> int:
 def publish(adapted: Adapted, folder: Path, *, license_: str = "", where: str = "") -> None:
     """Write adapter, head, label map, settings, card and audit file into a new folder."""
     assert adapted.record is not None, "only a run can be published"
-    folder.mkdir(parents=True)
-    for name in folders.LOADED:
-        if (adapted.folder / name).is_file():
-            shutil.copyfile(adapted.folder / name, folder / name)
     run = unpacked(adapted.settings)  # without --base: others look for the base where the run had it from
-    folders.save_settings(folder, portable(run), adapted.fingerprints)
-    folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
-    audit = publication.audit(adapted.record) | {hashes.KEY: hashes.of_files(folder)}
-    with writing(folder):
+    with whole(folder):
+        for name in folders.LOADED:
+            if (adapted.folder / name).is_file():
+                shutil.copyfile(adapted.folder / name, folder / name)
+        folders.save_settings(folder, portable(run), adapted.fingerprints)
+        folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
+        audit = publication.audit(adapted.record) | {hashes.KEY: hashes.of_files(folder)}
         (folder / folders.AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
