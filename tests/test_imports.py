@@ -10,9 +10,12 @@ ROOT = Path(__file__).parents[1]
 OURS = ("clinfed", "client", "clinfed_tiny", "configs", "partitions", "server", "strategies")
 TENSORS = "torch transformers tokenizers peft bitsandbytes accelerate safetensors huggingface_hub"
 # package or module: (of ours, others anywhere, others inside functions or for types only); the longest name counts.
-# All may import the standard library, themselves and clinfed.errors; nobody imports clinfed.cli.
+# All may import the standard library, themselves, clinfed.errors, clinfed.disk and clinfed.settings; nobody imports
+# clinfed.cli.
 TABLE = {
     "clinfed.errors": ("", "", ""),
+    "clinfed.disk": ("", "", ""),
+    "clinfed.settings": ("", "", ""),
     "clinfed.home": ("", "", "platformdirs"),
     "clinfed.refusals": ("", "", ""),
     "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
@@ -117,7 +120,9 @@ def is_allowed(module: str, name: str, lazy: bool) -> bool:
     top = name.split(".")[0]
     if top in OURS:
         is_cli = inside(name, ["clinfed.cli"]) and not inside(module, ["clinfed.cli"])
-        return not is_cli and inside(name, [*ours, row_of(module), "clinfed.errors", "clinfed_tiny"])
+        return not is_cli and inside(
+            name, [*ours, row_of(module), "clinfed.errors", "clinfed.disk", "clinfed.settings", "clinfed_tiny"]
+        )
     return top in sys.stdlib_module_names or top in anywhere or (lazy and top in inside_functions)
 
 

@@ -5,7 +5,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
+from clinfed import disk
+from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.errors import UserError
 
 COMMANDS = {
@@ -35,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     # Nothing is compiled by torch here; else bitsandbytes would import its compiler, a sixth of a short run's time.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    quiet_bitsandbytes()  # before any command imports it
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
@@ -45,17 +49,38 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
-    args = parser.parse_args(argv)
-    assert module is not None  # argparse has ended the program for anything that is no command
     try:
-        return int(module.run(args))
+        args = parser.parse_args(argv)
+        assert module is not None  # argparse has ended the program for anything that is no command
+        code = int(module.run(args))
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"clinfed {args.command}: {error}", file=sys.stderr)
-        return 2
+        return _refused(chosen, str(error))
     except BrokenPipeError:  # `clinfed ... | head`
+        _silence(sys.stdout)
         return 0
+    except OSError as error:
+        said = disk.mistake(error, unnamed="standard output, or a file in $CLINFED_HOME or the temporary folder")
+        if said is None:
+            raise
+        _silence(sys.stdout)
+        return _refused(chosen, said)
     except KeyboardInterrupt:
         return 130
+
+
+def _refused(command: str | None, text: str) -> int:
+    print(f"clinfed {command}: {text}", file=sys.stderr)
+    return 2
+
+
+def _silence(stream: TextIO) -> None:
+    """Let go of what a stream refuses to take: else Python tries again when it ends, and says so."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def cores() -> int:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clinfed.cli.gathered import Found, Given, as_results, gather, gather_documents, given
+from clinfed.cli.options import add_number
 from clinfed.cli.studies import study_files, sweep_report
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -37,7 +38,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="folder of a run, of a comparison or of sweeps; NAME: what its row is called, else what differs",
     )
     parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
-    parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
+    add_number(
+        parser, "--notes", default=SHOWN_NOTES, help="how many test notes are highlighted", least=0, most=1_000_000
+    )
     parser.add_argument(
         "--show-notes-of-this-site",
         action="store_true",
@@ -59,8 +62,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
-    if args.notes < 0:
-        raise UserError(f"--notes {args.notes}: expected how many notes are shown, from 0")
     places = [given(argument) for argument in args.runs]
     if studies := [file for place in places for file in study_files(place.folder)]:
         return write_sweep(studies, places, args)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import FOLDER, Resources, simulate
+from clinfed.disk import refuse_unwritable
 from clinfed.errors import UserError
 from clinfed.evaluation import kept, tracking
 from clinfed.evaluation import record as records
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the simulation; progress goes to standard output, with --json to standard error."""
     overrides = as_resumed(absolute_paths(args.overrides, Path.cwd()))
     chosen = load(overrides)
-    refuse_missing_paths(chosen)
+    refuse_unready(chosen)
     tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
     settings = chosen.training
@@ -111,6 +112,16 @@ def refuse_resume(run: Run) -> None:
     """Raise UserError where a command that trains in one go is told to go on with a run."""
     if run.resume:
         raise UserError(f"resume={run.resume}: only `clinfed simulate` goes on with a run; leave it out")
+
+
+def refuse_unready(run: Run) -> None:
+    """Raise UserError or OSError for what the run cannot be without on this machine, before anything is started."""
+    refuse_missing_paths(run)
+    refuse_unwritable(Path(run.output) if run.output else runs_folder())
+    if run.training.device != "cpu":
+        from clinfed.training.device import refuse_absent  # torch: on a CPU nothing of it is needed here
+
+        refuse_absent(run.training.device)
 
 
 def refuse_missing_paths(run: Run) -> None:

@@ -23,6 +23,7 @@ from clinfed.corpus.note_metadata import NoteMetadata
 from clinfed.corpus.readers.base import FileCorpus
 from clinfed.corpus.walking import Listing
 from clinfed.errors import UserError, printable
+from clinfed.settings import setting
 
 PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
 ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the notes are
@@ -32,7 +33,7 @@ ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the note
 class Brat(FileCorpus):
     """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
 
-    keep_fragments: bool = False  # leave fragments of a mention apart that only white space parts
+    keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
 
     def _read(self) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)

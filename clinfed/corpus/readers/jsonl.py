@@ -16,6 +16,7 @@ from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
 from clinfed.corpus.intake import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers.base import FileCorpus
+from clinfed.settings import setting
 
 WHAT = "a JSONL file of notes, or a folder of such files"
 
@@ -24,7 +25,7 @@ WHAT = "a JSONL file of notes, or a folder of such files"
 class Jsonl(FileCorpus):
     """Notes in JSONL files; skipped counts what reading left out, merged or ignored."""
 
-    keep_fragments: bool = False  # leave fragments of a mention apart that only white space parts
+    keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
 
     def _read(self) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
