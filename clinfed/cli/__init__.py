@@ -34,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Nothing is compiled by torch here; else bitsandbytes would import its compiler, a sixth of a short run's time.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and end")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = None
@@ -54,6 +55,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+class Version(argparse.Action):
+    """Prints the installed version, which is looked up only if it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and end."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("clinfed")
+        except PackageNotFoundError:  # a checkout on the path
+            found = "of a checkout that is not installed"
+        print(f"clinfed {found}")
+        parser.exit()
 
 
 def cores() -> int:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,19 @@ def test_an_unknown_command_lists_the_commands(arguments: list[str], capsys: pyt
         main(arguments)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: clinfed")
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"clinfed {version('clinfed')}\n"
+
+
+def test_the_package_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "clinfed", "config", "rounds=2"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "rounds: 2\n" in done.stdout
 
 
 def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:
