@@ -44,9 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
-    args = parser.parse_args(argv)
+    args, unknown = parser.parse_known_args(argv)
     assert module is not None  # argparse has ended the program for anything that is no command
     try:
+        if unknown:
+            if not hasattr(args, "overrides"):
+                parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+            args.overrides += rest_of_overrides(unknown, argv)
         return int(module.run(args))
     except UserError as error:
         print(f"clinfed {args.command}: {error}", file=sys.stderr)
@@ -55,6 +59,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def rest_of_overrides(unknown: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """Return what argparse left of the overrides where options stand between them.
+
+    Raises: UserError for an option that is none, with the override that was probably meant.
+    """
+    for word in unknown:
+        if word.startswith("-"):
+            name, equals, value = word.lstrip("-").partition("=")
+            following = "" if equals else next(iter(argv[argv.index(word) + 1 :]), "")
+            if not equals and following and not following.startswith("-") and "=" not in following:
+                value = following
+            key = _key(name)
+            advice = f"settings have no dashes before them: write {key}={value or 'VALUE'}"
+            raise UserError(f"{word}: no such option; {advice if key else f'see clinfed {argv[0]} --help'}")
+    return list(unknown)
+
+
+def _key(name: str) -> str:
+    """Return the setting that a word with dashes names, "" where it names none."""
+    import configs
+    from configs.mistakes import same
+
+    key = name.replace("-", "_").lower()
+    known = configs.keys(configs.resolved(configs.load()))
+    return key if key in known or "." in key else next(iter(same(key, known)), "")
 
 
 class Version(argparse.Action):
