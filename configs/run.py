@@ -1,6 +1,5 @@
 """Run: everything that one run is told, as plain objects; the same on all sides."""
 
-import math
 from dataclasses import dataclass, field
 
 from clinfed.adapters.base import Adapter
@@ -8,66 +7,92 @@ from clinfed.baselines.settings import Classifier
 from clinfed.bases.base import Base
 from clinfed.corpus.source import Corpus
 from clinfed.errors import UserError
+from clinfed.settings import MOST_SEED, check, setting
 from clinfed.tasks.base import Task
 from clinfed.training.schedules import Passes
 from clinfed.training.settings import Training
 from partitions.base import Partition
 from strategies.base import Strategy
 
+MOST_ROUNDS = 100_000
+MOST_CLINICS = 10_000
+LONGEST_S = 30 * 24 * 3600
+
 
 @dataclass
 class Central:
     """What the coordinator judges by itself."""
 
-    notes: str = ""  # absolute path of a public test set that the coordinator holds; "" judges in the clinics only
+    notes: str = setting(
+        "", help="path of a public test set that the coordinator holds; empty judges in the clinics only"
+    )
 
 
 @dataclass
 class Only:
     """Which training notes `clinfed train` uses, of all clinics'; judgement stays with everyone's notes."""
 
-    clinic: str = ""  # those of one clinic, as the partition deals them: local-only training
-    language: str = ""  # those in one language
-    share: float = 1.0  # about this part of each clinic's, by a hash: centralised training with less notes
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise UserError(f"only.share={self.share}: expected more than 0 and at most 1")
+    clinic: str = setting("", help="those of one clinic, as the partition deals them: local-only training")
+    language: str = setting("", help="those in one language")
+    share: float = setting(
+        1.0,
+        help="about this part of each clinic's, by a hash: centralised training with less notes",
+        above=0,
+        most=1,
+        unit="fraction",
+    )
 
 
 @dataclass
 class Join:
     """Whom a run waits for before its first round; who comes later takes part from the round after."""
 
-    minimum: int = 0  # begin with so many of `clinics` when the wait is over; 0: all of them
-    wait_s: float = 120.0  # for SuperNodes to be online, at the start and where a round lacks its quorum
-
-    def __post_init__(self) -> None:
-        _refuse_outside("join", self, minimum=(0, math.inf), wait_s=(0, math.inf))
+    minimum: int = setting(
+        0, help="begin with so many of `clinics` when the wait is over; 0: all of them", least=0, most=MOST_CLINICS
+    )
+    wait_s: float = setting(
+        120.0,
+        help="for SuperNodes to be online, at the start and where a round lacks its quorum",
+        least=0,
+        most=LONGEST_S,
+        unit="seconds",
+    )
 
 
 @dataclass
 class Participation:
     """Who trains in a round, and when the round is over."""
 
-    fraction: float = 1.0  # of the clinics with training notes; drawn anew each round, by seed and name
-    quorum: float = 0.5  # of those drawn: with fewer accepted answers the run stops, to be resumed
-    deadline_s: float = 0.0  # for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation
-
-    def __post_init__(self) -> None:
-        _refuse_outside("round", self, fraction=(0, 1), quorum=(0, 1), deadline_s=(0, math.inf))
-        if not self.fraction:
-            raise UserError("round.fraction=0.0: expected more than 0 and at most 1")
+    fraction: float = setting(
+        1.0,
+        help="of the clinics with training notes; drawn anew each round, by seed and name",
+        above=0,
+        most=1,
+        unit="fraction",
+    )
+    quorum: float = setting(
+        0.5,
+        help="of those drawn: with fewer accepted answers the run stops, to be resumed",
+        least=0,
+        most=1,
+        unit="fraction",
+    )
+    deadline_s: float = setting(
+        0.0,
+        help="for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation",
+        least=0,
+        most=LONGEST_S,
+        unit="seconds",
+    )
 
 
 @dataclass
 class Stop:
     """When a run ends before its last round."""
 
-    patience: int = 0  # validated rounds without a better micro-F1; 0: never
-
-    def __post_init__(self) -> None:
-        _refuse_outside("stop", self, patience=(0, math.inf))
+    patience: int = setting(
+        0, help="validated rounds without a better micro-F1; 0: never", least=0, most=MOST_ROUNDS, unit="rounds"
+    )
 
 
 @dataclass
@@ -81,32 +106,40 @@ class Run:
     partition: Partition = field(default_factory=Partition)
     strategy: Strategy = field(default_factory=Strategy)
     training: Training = field(default_factory=Training)
-    classifier: Classifier = field(default_factory=Classifier)  # of `clinfed classify` only
+    classifier: Classifier = field(default_factory=Classifier)
     central: Central = field(default_factory=Central)
     only: Only = field(default_factory=Only)
     join: Join = field(default_factory=Join)
     round: Participation = field(default_factory=Participation)
     stop: Stop = field(default_factory=Stop)
-    rounds: int = 5
-    rounds_per_epoch: int = 1  # more: each of them trains on a part of an epoch's batches
-    chosen: str = (
-        "last"  # the round whose adapter is judged on test and saved as `adapter`: last, or best on validation
+    rounds: int = setting(5, help="how often the clinics' updates are averaged", least=1, most=MOST_ROUNDS)
+    rounds_per_epoch: int = setting(
+        1, help="more: each of them trains on a part of an epoch's batches", least=1, most=MOST_ROUNDS, unit="rounds"
     )
-    seed: int = 0
-    clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
-    resume: str = ""  # absolute path of the folder of an interrupted run, to go on with it
-    output: str = ""  # absolute folder for the run record; "" is the user's data folder
-    tracking: str = "off"  # or tensorboard, mlflow: each round's scores on the coordinator's disk as they come
-    experiment: str = ""  # the named set of overrides that this run started from
-    options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
+    chosen: str = setting(
+        "last",
+        help="the round whose adapter is judged on test and saved as `adapter`: last, or best on validation",
+        choices=("last", "best"),
+    )
+    seed: int = setting(0, help="of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED)
+    clinics: int = setting(
+        0,
+        help="how many clinics a simulation deals notes to; 0: as many as there are SuperNodes",
+        least=0,
+        most=MOST_CLINICS,
+    )
+    resume: str = setting("", help="folder of an interrupted run, to go on with it")
+    output: str = setting("", help="folder for the run record; empty is the user's data folder")
+    tracking: str = setting(
+        "off",
+        help="writes each round's scores on the coordinator's disk as they come",
+        choices=("off", "tensorboard", "mlflow"),
+    )
+    experiment: str = setting("", help="the named set of overrides that this run started from")
+    options: dict[str, str] = setting({}, help="group -> name of its option; filled in by the loader")
 
     def __post_init__(self) -> None:
-        for key, least in (("rounds", 1), ("rounds_per_epoch", 1), ("seed", 0), ("clinics", 0)):
-            if getattr(self, key) < least:
-                raise UserError(f"{key}={getattr(self, key)}: expected {least} or more")
-        _refuse_outside("corpus", self.corpus, train_fraction=(0, 1))
-        if self.chosen not in ("last", "best"):
-            raise UserError(f"chosen={self.chosen}: expected last or best")
+        check("", self)  # with all groups
         parts = self.rounds_per_epoch
         if parts > 1 and self.training.local_epochs != 1:
             found = f"rounds_per_epoch={parts} training.local_epochs={self.training.local_epochs}"
@@ -124,12 +157,3 @@ class Run:
         local = self.training.local_epochs
         epoch, part = divmod((number - 1) * local, self.rounds_per_epoch)
         return Passes(range(epoch, epoch + local), self.passes().total_epochs, part, self.rounds_per_epoch)
-
-
-def _refuse_outside(group: str, settings: object, **limits: tuple[float, float]) -> None:
-    """Raise UserError for a setting below or above its limits."""
-    for key, (least, most) in limits.items():
-        value = getattr(settings, key)
-        if not least <= value <= most:
-            above = f" and at most {most:g}" if most < math.inf else ""
-            raise UserError(f"{group}.{key}={value}: expected at least {least:g}{above}")

@@ -16,6 +16,7 @@ from clinfed.corpus.icd10 import chapter, is_code
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
+from clinfed.settings import setting
 
 UNKNOWN = "und"  # ISO 639-2 for an undetermined language; also a clinic or a chapter that no note names
 
@@ -63,7 +64,9 @@ def chapter_of(code: str) -> str:
 class Partition:
     """How notes are dealt to clinics in a simulation."""
 
-    within_language: bool = False  # the rule runs inside each language, so that no clinic has two majority languages
+    within_language: bool = setting(
+        False, help="the rule runs inside each language, so that no clinic has two majority languages"
+    )
 
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic name; holdings come sorted by unit. A clinic may get none: it sits out."""

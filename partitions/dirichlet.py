@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clinfed.settings import setting
 from partitions.base import Holding, Partition
 from partitions.spread import numbered
 
@@ -17,11 +18,9 @@ class Dirichlet(Partition):
     Source: Hsu et al. 2019, Measuring the Effects of Non-Identical Data Distribution, section 3, by chapter.
     """
 
-    alpha: float = 0.3  # towards 0 a chapter sits in one clinic; from about 100 on the clinics are alike
-
-    def __post_init__(self) -> None:
-        if self.alpha <= 0:
-            raise ValueError(f"partition.alpha={self.alpha}: expected more than 0")
+    alpha: float = setting(
+        0.3, help="towards 0 a chapter sits in one clinic; from about 100 on the clinics are alike", above=0, most=1e6
+    )
 
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic."""

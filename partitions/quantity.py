@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from clinfed.settings import setting
 from partitions.base import Holding, Partition
 from partitions.spread import numbered, spread
 
@@ -13,11 +14,12 @@ from partitions.spread import numbered, spread
 class Quantity(Partition):
     """Random patients, but the k-th clinic's share of the notes is proportional to k**-power."""
 
-    power: float = 1.0  # 0 gives iid; 1 is Zipf's law: half as many notes in the second clinic as in the first
-
-    def __post_init__(self) -> None:
-        if self.power < 0:
-            raise ValueError(f"partition.power={self.power}: expected 0 or more")
+    power: float = setting(
+        1.0,
+        help="0 gives iid; 1 is Zipf's law: half as many notes in the second clinic as in the first",
+        least=0,
+        most=20,
+    )
 
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic."""

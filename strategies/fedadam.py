@@ -7,6 +7,7 @@ import numpy as np
 
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
+from clinfed.settings import setting
 from strategies.average import cast_like, weighted_mean
 from strategies.base import ServerState, Strategy
 
@@ -20,18 +21,14 @@ class FedAdam(Strategy):
     Source: Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2; defaults of beta and tau from section 5.
     """
 
-    learning_rate: float = 0.01  # the server's; a step is about this size once the moments have settled
-    beta1: float = 0.9
-    beta2: float = 0.99
-    tau: float = 0.001  # how much adaptivity: changes well below it are not scaled up
-
-    def __post_init__(self) -> None:
-        for key in ("beta1", "beta2"):
-            if not 0 <= getattr(self, key) < 1:
-                raise ValueError(f"strategy.{key}={getattr(self, key)}: expected at least 0 and less than 1")
-        for key in ("learning_rate", "tau"):
-            if getattr(self, key) <= 0:
-                raise ValueError(f"strategy.{key}={getattr(self, key)}: expected more than 0")
+    learning_rate: float = setting(
+        0.01, help="the server's; a step is about this size once the moments have settled", above=0, most=1_000
+    )
+    beta1: float = setting(0.9, help="how much of the first moment a round keeps", least=0, below=1)
+    beta2: float = setting(0.99, help="how much of the second moment a round keeps", least=0, below=1)
+    tau: float = setting(
+        0.001, help="how much adaptivity: changes well below it are not scaled up", above=0, most=1_000
+    )
 
     def start(self, adapter: AdapterState) -> ServerState:
         """Return the state before the first round, with its two moments."""

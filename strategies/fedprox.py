@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from clinfed.settings import setting
 from strategies.fedavg import FedAvg
 
 
@@ -12,8 +13,6 @@ class FedProx(FedAvg):
     Source: Li et al. 2020, Federated Optimization in Heterogeneous Networks, Algorithm 2.
     """
 
-    proximal_mu: float = 0.01  # 0 gives FedAvg; the paper's grid is 0.001, 0.01, 0.1, 1
-
-    def __post_init__(self) -> None:
-        if self.proximal_mu < 0:
-            raise ValueError(f"strategy.proximal_mu={self.proximal_mu}: expected 0 or more")
+    proximal_mu: float = setting(
+        0.01, help="0 gives FedAvg; the paper's grid is 0.001, 0.01, 0.1, 1", least=0, most=1_000
+    )

@@ -2,17 +2,22 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.bases.targets import refuse_unknown, target_modules
-from clinfed.errors import UserError
+from clinfed.settings import check, setting
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from torch import nn
     from transformers import BitsAndBytesConfig
+
+# Limits of what several methods have.
+RANK: dict[str, Any] = {"least": 1, "most": 8_192}
+SCALE: dict[str, Any] = {"above": 0, "most": 1e6}
+DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}
 
 
 @dataclass
@@ -38,16 +43,14 @@ class Adapter:
 class PeftAdapter(Adapter):
     """A method of peft on linear layers; round 0 equals the base. What a method adds is its `config`."""
 
-    target_modules: list[str] = field(default_factory=list)  # empty: all linear layers inside encoder layers
+    target_modules: list[str] = setting([], help="layers by name; empty: all linear layers inside encoder layers")
 
     def attach(self, encoder: "nn.Module") -> "nn.Module":
         """Return the peft model around the encoder; only the method's own parameters require gradients."""
         quiet_bitsandbytes()  # peft imports it whether or not the base is quantised
         from peft import get_peft_model
 
-        rank = getattr(self, "r", 1)
-        if rank < 1:
-            raise UserError(f"adapter.r={rank}: expected a rank of at least 1")
+        check("adapter", self)
         refuse_unknown(encoder, self.target_modules)
         config = self.config(encoder, list(self.target_modules) or target_modules(encoder))
         with warnings.catch_warnings():

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.adapters.base import PeftAdapter
+from clinfed.adapters.base import DROPOUT, RANK, SCALE, PeftAdapter
+from clinfed.settings import setting
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 class Loha(PeftAdapter):
     """W x + alpha/r * (B1 A1 * B2 A2) x: twice LoRA's numbers, rank up to r^2; the four factors are averaged."""
 
-    r: int = 16
-    alpha: float = 32.0
-    rank_dropout: float = 0.0  # share of the update's rows that a step leaves out
-    module_dropout: float = 0.0  # share of the updates that a step leaves out
+    r: int = setting(16, help="rank of both products", **RANK)
+    alpha: float = setting(32.0, help="the update is scaled by alpha / r", **SCALE)
+    rank_dropout: float = setting(0.0, help="part of the update's rows that a step leaves out", **DROPOUT)
+    module_dropout: float = setting(0.0, help="part of the updates that a step leaves out", **DROPOUT)
 
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
         """Return peft's LoHa."""

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.adapters.base import PeftAdapter
-from clinfed.errors import AdviceWarning
+from clinfed.adapters.base import DROPOUT, RANK, SCALE, PeftAdapter
+from clinfed.errors import AdviceWarning, UserError
+from clinfed.settings import setting
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -27,11 +28,20 @@ class Lokr(PeftAdapter):
     Both factors (or the factors of D) are averaged as they are.
     """
 
-    r: int = 16
-    alpha: float = 32.0
-    decompose_factor: int = -1  # size of C; -1 makes C and D nearly square, which leaves hardly a number to learn
-    rank_dropout: float = 0.0
-    module_dropout: float = 0.0
+    r: int = setting(16, help="rank of the second factor", **RANK)
+    alpha: float = setting(32.0, help="the update is scaled by alpha / r", **SCALE)
+    decompose_factor: int = setting(
+        -1,
+        help="size of C; -1 makes C and D nearly square, which leaves hardly a number to learn",
+        least=-1,
+        most=65_536,
+    )
+    rank_dropout: float = setting(0.0, help="part of the update's rows that a step leaves out", **DROPOUT)
+    module_dropout: float = setting(0.0, help="part of the updates that a step leaves out", **DROPOUT)
+
+    def __post_init__(self) -> None:
+        if self.decompose_factor == 0:
+            raise UserError("adapter.decompose_factor=0: expected -1, or 1 or more")
 
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
         """Return peft's LoKr; warns where a larger rank would be the same model."""

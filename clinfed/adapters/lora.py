@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from clinfed.adapters.base import PeftAdapter
+from clinfed.adapters.base import DROPOUT, RANK, SCALE, PeftAdapter
+from clinfed.settings import setting
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -21,9 +22,9 @@ class Lora(PeftAdapter):
     The mean of several clinics' A and B is not the mean of their products B A: that error is FedIT's, and is accepted.
     """
 
-    r: int = 16
-    alpha: float = 32.0  # 2 r: the update's scale stays the same when both change together
-    dropout: float = 0.0  # on the adapter's input
+    r: int = setting(16, help="rank: rows of A, columns of B", **RANK)
+    alpha: float = setting(32.0, help="the update is scaled by alpha / r", **SCALE)
+    dropout: float = setting(0.0, help="part of the adapter's input that a step leaves out", **DROPOUT)
 
     decomposed: ClassVar[bool] = False
 

@@ -2,21 +2,25 @@
 
 from dataclasses import dataclass
 
+from clinfed.settings import setting
+
 
 @dataclass
 class Classifier:
     """Options of `classifier.*`; plain values, so that they can be printed, recorded and overridden."""
 
-    pooling: str = "mean"  # of the encoder's output: over all sub-words of a note, or cls
-    hidden: int = 256  # units of the one hidden layer; 0: a linear classifier
-    passes: int = 20  # over a clinic's vectors in one round: they are cached, so that a pass costs next to nothing
-    learning_rate: float = 3e-3
-    weight_decay: float = 0.0
-    batch_notes: int = 32
-
-    def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "cls"):
-            raise ValueError(f"classifier.pooling={self.pooling}: expected mean or cls")
-        for key, least in (("hidden", 0), ("passes", 1), ("batch_notes", 1)):
-            if getattr(self, key) < least:
-                raise ValueError(f"classifier.{key}={getattr(self, key)}: expected {least} or more")
+    pooling: str = setting(
+        "mean", help="of the encoder's output: over all sub-words of a note, or of its first", choices=("mean", "cls")
+    )
+    hidden: int = setting(
+        256, help="of the one hidden layer; 0: a linear classifier", least=0, most=65_536, unit="units"
+    )
+    passes: int = setting(
+        20,
+        help="over a clinic's vectors in one round: they are cached, so that a pass costs next to nothing",
+        least=1,
+        most=100_000,
+    )
+    learning_rate: float = setting(3e-3, help="of the classifier", least=0)
+    weight_decay: float = setting(0.0, help="AdamW's", least=0, most=100)
+    batch_notes: int = setting(32, help="size of a batch", least=1, most=1_000_000, unit="notes")

@@ -2,13 +2,14 @@
 
 import importlib.util
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from clinfed.errors import UserError
 from clinfed.home import bases_folder
+from clinfed.settings import MOST_SEED, setting
 
 # What a base needs: sizes, weights and tokenizer. Weights in pickle form are never fetched.
 FILES = ["config.json", "model*.safetensors", "model.safetensors.index.json"]
@@ -30,15 +31,13 @@ class Base:
     The name tiny is the embedded base; any other is a folder that each side keeps for itself (clinfed.home).
     """
 
-    name: str = EMBEDDED
-    path: str = ""  # absolute folder or hub id "owner/name"; empty: found by name
-    revision: str = ""  # full commit of a hub id: a branch name could change between two clinics
-    license: str = ""
-    config: dict[str, Any] = field(
-        default_factory=dict
-    )  # model_type, layer sizes and vocabulary; counting reads only this
-    random_init: bool = False  # same architecture without the pretrained weights, for comparison
-    random_seed: int = 0  # of the random weights; the same on all sides
+    name: str = setting(EMBEDDED, help="of the base; of base=local, the folder $CLINFED_BASES/NAME on every side")
+    path: str = setting("", help="folder, or hub id owner/name; empty: found by name")
+    revision: str = setting("", help="full commit of a hub id: a branch could change between two clinics")
+    license: str = setting("", help="of the base, for model cards")
+    config: dict[str, Any] = setting({}, help="model_type, layer sizes and vocabulary; counting reads only this")
+    random_init: bool = setting(False, help="same architecture without the pretrained weights, for comparison")
+    random_seed: int = setting(0, help="of the random weights; the same on all sides", least=0, most=MOST_SEED)
 
     @property
     def is_hub(self) -> bool:

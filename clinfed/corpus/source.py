@@ -2,19 +2,27 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from clinfed.corpus.note import Note
+from clinfed.settings import setting
+
+FRACTION: dict[str, Any] = {"least": 0, "most": 1, "unit": "fraction"}  # limits of train_fraction
 
 
 @dataclass
 class Corpus:
     """A source of notes, and of the list of codes that all sides share."""
 
-    path: str = ""  # a file or a folder, absolute
-    train_fraction: float = 1.0  # share of the training notes that is used, nested by hash; judgement uses all notes
-    lowercase: bool = False  # case normalisation, as in the reference paper
-    skip_bad: bool = False  # count and report bad notes instead of stopping at the first
-    labels: str = ""  # a JSON list of codes that all sides share; "" takes the corpus's own public list
+    path: str = setting("", help="file or folder of the notes")
+    train_fraction: float = setting(
+        1.0, help="part of the training notes that is used, nested by hash; judgement uses all", **FRACTION
+    )
+    lowercase: bool = setting(False, help="case normalisation, as in the reference paper")
+    skip_bad: bool = setting(False, help="count and report bad notes instead of stopping at the first")
+    labels: str = setting(
+        "", help="JSON list of the codes that all sides share; empty takes the corpus's own public list"
+    )
 
     def notes(self) -> Iterator[Note]:
         """Yield all notes (all splits), each with its language and, where official, its split."""

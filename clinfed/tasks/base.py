@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from clinfed.settings import setting
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}  # limits of head_dropout
 FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is learnt: odds of 55 to 1
 
 
@@ -15,8 +18,8 @@ FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is learn
 class Task:
     """What is learnt on top of the encoder. Tags are numbered as in clinfed.tasks.bio."""
 
-    head_dropout: float = 0.1
-    lexicon: bool = False  # what each clinic's private lexicon finds is an input of the head
+    head_dropout: float = setting(0.1, help="part of the head's input that a step leaves out", **DROPOUT)
+    lexicon: bool = setting(False, help="what each clinic's private lexicon finds is an input of the head")
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return a new head; its parameters are trained fully and travel with the adapter."""

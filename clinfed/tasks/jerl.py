@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.base import FIRST_TRUST, Task, add_hint, weights
+from clinfed.settings import setting
+from clinfed.tasks.base import DROPOUT, FIRST_TRUST, Task, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,7 +17,9 @@ class Jerl(Task):
     Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120, "Mention preprocess".
     """
 
-    head_dropout: float = 0.2  # the paper's
+    head_dropout: float = setting(
+        0.2, help="part of the head's input that a step leaves out; the default is the paper's", **DROPOUT
+    )
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return Linear(H, L) and, with a lexicon, the weight of its tags."""

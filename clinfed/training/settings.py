@@ -2,39 +2,50 @@
 
 from dataclasses import dataclass
 
-LEAST = {"local_epochs": 1, "batch_notes": 1, "batch_tokens": 0, "threads": 1, "learning_rate": 0, "weight_decay": 0}
+from clinfed.errors import UserError
+from clinfed.settings import setting
 
 
 @dataclass
 class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
-    local_epochs: int = 1  # passes over a clinic's notes in one round, unless rounds_per_epoch spreads one
-    learning_rate: float = 2e-3  # of the adapter
-    head_factor: float = 5.0  # the head, which starts from nothing, learns at so many times that rate
-    schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
-    warmup: float = 0.06  # fraction of all epochs of the run
-    gamma: float = 0.9  # exponential decay an epoch
-    weight_decay: float = 0.01
-    clip_norm: float = 1.0
-    batch_notes: int = 8  # windows in a batch; a short note is one window
-    batch_tokens: int = 0  # instead: at most this many padded tokens in a batch; 0 counts notes
-    window: int = 256  # sub-words in a window, special tokens included
-    stride: int = 64  # sub-words that neighbouring windows of a long note share
-    bf16: bool = True  # bfloat16 autocast where the machine computes in it
-    threads: int = 1  # of one worker; recorded, since another number gives other last bits
-    device: str = "cpu"
+    local_epochs: int = setting(
+        1, help="passes over a clinic's notes in one round, unless rounds_per_epoch spreads one", least=1, most=10_000
+    )
+    learning_rate: float = setting(2e-3, help="of the adapter", least=0)  # no most: a loss that diverges says so
+    head_factor: float = setting(
+        5.0, help="the head, which starts from nothing, learns at so many times that rate", above=0, most=1e6
+    )
+    schedule: str = setting(
+        "linear",
+        help="of the learning rate: linear has a warm-up, exponential is the reference paper's",
+        choices=("linear", "exponential", "constant"),
+    )
+    warmup: float = setting(
+        0.06, help="part of the run's epochs in which a linear rate rises", least=0, below=1, unit="fraction"
+    )
+    gamma: float = setting(0.9, help="factor of an exponential rate's decay in each epoch", above=0, most=1)
+    weight_decay: float = setting(0.01, help="AdamW's", least=0, most=100)
+    clip_norm: float = setting(1.0, help="a longer gradient is scaled down to this length", above=0, most=1e9)
+    batch_notes: int = setting(
+        8, help="size of a batch; a short note is one window", least=1, most=65_536, unit="windows"
+    )
+    batch_tokens: int = setting(
+        0, help="instead: the most padded tokens in a batch; 0 counts notes", least=0, most=100_000_000, unit="tokens"
+    )
+    window: int = setting(
+        256, help="length of a window, special tokens included", least=3, most=1_048_576, unit="sub-words"
+    )
+    stride: int = setting(
+        64, help="what neighbouring windows of a long note share", least=0, most=1_048_576, unit="sub-words"
+    )
+    bf16: bool = setting(True, help="bfloat16 autocast where the machine computes in it")
+    threads: int = setting(
+        1, help="of one worker; recorded, since another number gives other last bits", least=1, most=1_024
+    )
+    device: str = setting("cpu", help="what computes; N is the number of a GPU", choices=("cpu", "cuda", "cuda:N"))
 
     def __post_init__(self) -> None:
-        if self.schedule not in ("linear", "exponential", "constant"):
-            raise ValueError(f"training.schedule={self.schedule}: expected linear, exponential or constant")
-        for key, least in LEAST.items():
-            if not getattr(self, key) >= least:
-                raise ValueError(f"training.{key}={getattr(self, key)}: expected {least} or more")
-        for key in ("head_factor", "clip_norm"):
-            if not getattr(self, key) > 0:
-                raise ValueError(f"training.{key}={getattr(self, key)}: expected more than 0")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"training.warmup={self.warmup}: expected at least 0 and less than 1")
-        if not 0 <= self.stride < self.window - 2:
-            raise ValueError(f"training.stride={self.stride}: expected at least 0 and less than training.window - 2")
+        if self.stride >= max(1, self.window - 2):
+            raise UserError(f"training.stride={self.stride}: expected less than training.window - 2")

@@ -42,7 +42,7 @@ def test_overrides_reach_the_objects_of_the_chosen_options() -> None:
 @pytest.mark.parametrize(
     ("overrides", "complaint"),
     [
-        ("rounds_per_epoch=0", "rounds_per_epoch=0: expected 1 or more"),
+        ("rounds_per_epoch=0", "rounds_per_epoch=0: expected at least 1"),
         ("rounds=5 rounds_per_epoch=2", "rounds=5 rounds_per_epoch=2: expected rounds for whole epochs"),
         ("rounds_per_epoch=5 training.local_epochs=2", "training.local_epochs=2: expected 1 for one of them"),
     ],

@@ -251,5 +251,3 @@ def test_the_list_of_codes_is_filled_up_with_codes_that_no_note_has() -> None:
     assert all(icd10.normalise(code) == code and icd10.chapter(code) for code in filled)
     assert Synthetic(min_codes=500).codes() == own
     assert len(Synthetic(min_codes=MOST_CODES).codes()) == MOST_CODES
-    with pytest.raises(ValueError, match="min_codes"):
-        Synthetic(min_codes=MOST_CODES + 1)

@@ -117,12 +117,6 @@ def test_pooled_is_one_clinic_and_inside_a_language_one_each() -> None:
     assert list(deal(notes, Pooled(within_language=True), 4, seed=0)) == ["ca-pooled", "es-pooled"]
 
 
-@pytest.mark.parametrize("wrong", [lambda: Dirichlet(alpha=0.0), lambda: Quantity(power=-1.0)])
-def test_settings_outside_their_range_are_refused(wrong: type) -> None:
-    with pytest.raises(ValueError, match=r"partition\.(alpha|power)="):
-        wrong()
-
-
 def test_the_manifest_counts_by_hand() -> None:
     span = Span(((0, 2),), "I10")
     notes = [

@@ -54,14 +54,3 @@ def test_fedadam_takes_the_step_of_algorithm_2() -> None:
     server = strategy.aggregate(server, [scalar_update(first, num_examples=5)])
     # d = 0; m = 0.5*2 = 1; v = 0.75*7 = 5.25: momentum alone goes on
     assert value_of(server) == pytest.approx(first + 0.5 / (5.25**0.5 + 2), rel=1e-6)
-
-
-@pytest.mark.parametrize("wrong", [{"beta1": 1.0}, {"beta2": -0.1}, {"tau": 0.0}, {"learning_rate": 0.0}])
-def test_fedadam_refuses_settings_outside_their_range(wrong: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match=f"strategy.{next(iter(wrong))}"):
-        FedAdam(**wrong)
-
-
-def test_fedprox_refuses_a_push() -> None:
-    with pytest.raises(ValueError, match=r"strategy\.proximal_mu=-1"):
-        FedProx(proximal_mu=-1)

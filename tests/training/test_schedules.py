@@ -21,11 +21,6 @@ def test_schedules_follow_the_global_epoch(schedule: str, epoch: float, expected
     assert learning_rate_at(epoch, 10, settings) == pytest.approx(expected)
 
 
-def test_an_unknown_schedule_names_the_known_ones():
-    with pytest.raises(ValueError, match="linear, exponential or constant"):
-        Training(schedule="cosine")
-
-
 def test_rounds_of_whole_epochs_follow_each_other() -> None:
     run = Run(rounds=3, training=Training(local_epochs=2))
     assert [run.passes_of_round(number).epochs for number in (1, 2, 3)] == [range(2), range(2, 4), range(4, 6)]

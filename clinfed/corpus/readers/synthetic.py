@@ -4,22 +4,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from clinfed.corpus.note import Note
-from clinfed.corpus.source import Corpus
+from clinfed.corpus.source import FRACTION, Corpus
 from clinfed.corpus.synthetic import MOST_CODES, codes, generate
+from clinfed.settings import MOST_SEED, setting
 
 
 @dataclass
 class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
 
-    train_fraction: float = 0.2  # the default job's slice: about 3,000 training notes
-    seed: int = 0  # of the notes; another seed gives other patients
-    patients: int = 320  # 320 gives the published size, 21,812 notes
-    min_codes: int = 0  # of the shared list: codes that no note has fill it up, as in a real one
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.min_codes <= MOST_CODES:
-            raise ValueError(f"corpus.min_codes={self.min_codes}: expected 0 to {MOST_CODES}")
+    train_fraction: float = setting(
+        0.2, help="part of the training notes that is used; the default is about 3,000 notes", **FRACTION
+    )
+    seed: int = setting(0, help="of the notes; another seed gives other patients", least=0, most=MOST_SEED)
+    patients: int = setting(320, help="how many are invented; 320 gives 21,812 notes", least=1, most=1_000_000)
+    min_codes: int = setting(
+        0,
+        help="least length of the shared list: codes that no note has fill it up, as in a real one",
+        least=0,
+        most=MOST_CODES,
+    )
 
     def notes(self) -> Iterator[Note]:
         """Yield all notes in the order of their ids."""
