@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from clinfed.errors import UserError
 from configs import mistakes
-from configs.discovery import FOLDER, PLUGINS, check_option, options, plugin_class
+from configs.discovery import FOLDER, PLUGINS, check_option, default_options, options, plugin_class
 from configs.overrides import absolute_paths, parse, refuse_at_site, refuse_relative_paths
 from configs.run import Central, Only, Run
 
@@ -59,7 +59,7 @@ def load(overrides: Sequence[str] = ()) -> Run:
     """
     values = _with_experiment(parse(overrides))
     experiment = values.pop("experiment", "")
-    chosen = _defaults() | {key: value for key, value in values.items() if key in _defaults()}
+    chosen = default_options() | {key: value for key, value in values.items() if key in default_options()}
     for group, option in chosen.items():
         check_option(group, option)
     settings = {key: value for key, value in values.items() if key not in chosen}
@@ -127,7 +127,8 @@ def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str,
     recipe = _recipe(name, folder)
     preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items() if key not in SEVERAL)
     # Another option of a group has other keys: those that the experiment gave to its own option go with it.
-    replaced = {group for group in _defaults() if group in values and values[group] != preset.get(group, values[group])}
+    given = [group for group in default_options() if group in values]
+    replaced = {group for group in given if values[group] != preset.get(group, values[group])}
     return {key: value for key, value in preset.items() if key.split(".")[0] not in replaced} | values
 
 
@@ -158,13 +159,6 @@ def _recipe(name: str, folder: Path) -> dict[str, Any]:
     recipe = OmegaConf.to_container(OmegaConf.load(folder / "experiment" / f"{name}.yaml"))
     assert isinstance(recipe, dict)
     return {str(key): value for key, value in recipe.items()}
-
-
-def _defaults() -> dict[str, str]:
-    """Return group -> default option, as run.yaml has it."""
-    listed = OmegaConf.to_container(OmegaConf.load(FOLDER / "run.yaml"))
-    assert isinstance(listed, dict)
-    return {group: option for entry in listed["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
 
 
 def _compose(chosen: Mapping[str, str], settings: Mapping[str, str]) -> DictConfig:

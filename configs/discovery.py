@@ -30,6 +30,13 @@ SHARED = "base"  # a module of that name holds what options have in common, and 
 FOLDER = Path(__file__).resolve().parent
 
 
+def default_options() -> dict[str, str]:
+    """Return group -> default option, as run.yaml has it."""
+    listed = OmegaConf.to_container(OmegaConf.load(FOLDER / "run.yaml"))
+    assert isinstance(listed, dict)
+    return {group: option for entry in listed["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
+
+
 def options(group: str) -> list[str]:
     """Return the names that may follow `GROUP=`, sorted."""
     if group in RECIPES:

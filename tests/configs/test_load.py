@@ -101,6 +101,7 @@ def test_an_experiment_stands_below_the_command_line() -> None:
 
 def test_keys_of_an_option_go_when_another_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiment").mkdir()
+    (tmp_path / "run.yaml").write_bytes((configs.discovery.FOLDER / "run.yaml").read_bytes())
     (tmp_path / "experiment" / "pull.yaml").write_text("strategy: fedprox\nstrategy.proximal_mu: 0.5\n")
     monkeypatch.setattr("configs.discovery.FOLDER", tmp_path)
     values = configs._with_experiment({"experiment": "pull"}, tmp_path)

@@ -6,8 +6,8 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass, replace
 from typing import Any
 
 from clinfed.errors import UserError
-from clinfed.settings import expected
-from configs.discovery import PLUGINS, RECIPES, options, plugin_class
+from clinfed.settings import LIMITS, expected
+from configs.discovery import PLUGINS, RECIPES, default_options, options, plugin_class
 from configs.run import Run
 
 TOP = "run"  # stands for the keys that have no group
@@ -36,8 +36,8 @@ def keys_of(group: str) -> list[Key]:
         raise UserError(f"--help-keys {group}: no such group; choose one of {', '.join(groups())}")
     if group == TOP:
         plain = [each for each in fields(Run) if each.name not in groups() and each.name != "options"]
-        chosen = [*RECIPES, *PLUGINS]
-        return [*map(_choice, [name for name in chosen]), *(_key("", each) for each in plain if each.name not in chosen)]
+        choices = [*PLUGINS, *RECIPES]
+        return [*map(_choice, choices), *(_key("", each) for each in plain if each.name not in choices)]
     if group in PLUGINS:
         return list(_of_options(group))
     [holder] = (each.default_factory for each in fields(Run) if each.name == group)
@@ -46,15 +46,9 @@ def keys_of(group: str) -> list[Key]:
 
 
 def _choice(group: str) -> Key:
-    default = "" if group == "experiment" else _default_option(group)
-    meaning = "set of overrides to start from" if group == "experiment" else f"see --help-keys {group}"
-    return Key(group, default or '""', ", ".join(options(group)), meaning)
-
-
-def _default_option(group: str) -> str:
-    from configs import default_options
-
-    return default_options()[group]
+    default = default_options().get(group, '""')
+    meaning = f"has keys of its own: {group}.*" if group in groups() else "named set of overrides to start from"
+    return Key(group, default, ", ".join(options(group)), meaning)
 
 
 def _of_options(group: str) -> Iterator[Key]:
@@ -79,10 +73,8 @@ def _key(prefix: str, declared: "Field[Any]") -> Key:
         default = declared.default_factory() if declared.default_factory is not MISSING else ""
     limits = declared.metadata
     kind = KINDS.get(type(default), "text")
-    limited = expected(limits) if any(limits.get(each) is not None for each in LIMITS) or limits.get("choices") else ""
+    is_limited = limits.get("choices") or any(limits.get(each) is not None for each in LIMITS)
+    limited = expected(limits) if is_limited else ""
     allowed = limited if limits.get("choices") else ", ".join(filter(None, [kind, limited]))
     unit = f" ({limits['unit']})" if limits.get("unit") else ""
     return Key(f"{prefix}{declared.name}", json.dumps(default), allowed + unit, limits.get("help", ""))
-
-
-LIMITS = ("least", "most", "above", "below")
