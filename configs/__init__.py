@@ -33,6 +33,7 @@ __all__ = [
     "differing",
     "experiment_rows",
     "keys",
+    "least_overrides",
     "load",
     "options",
     "refuse_at_site",
@@ -112,6 +113,19 @@ def to_overrides(values: Mapping[str, Any]) -> list[str]:
     named = {"experiment": values["experiment"]} if values["experiment"] else {}
     leaves = {key: value for key, value in _leaves(values) if key.split(".")[0] not in ("experiment", "options")}
     return [f"{key}={_written(value)}" for key, value in {**named, **values["options"], **leaves}.items()]
+
+
+def least_overrides(values: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> list[str]:
+    """Return the overrides that make a resolved run of its experiment and the defaults: no more than was once given.
+
+    without: how keys begin that are left out.
+    """
+    named = [f"experiment={values['experiment']}"] if values["experiment"] else []
+    usual = load(named).options
+    named += [f"{group}={option}" for group, option in values["options"].items() if usual[group] != option]
+    plain, leaves = resolved(load(named)), dict(_leaves(values))
+    keys = [key for key in differing(values, plain) if key in leaves and not key.startswith(("options.", *without))]
+    return [*named, *(f"{key}={_written(leaves[key])}" for key in keys)]
 
 
 def to_yaml(values: Mapping[str, Any]) -> str:

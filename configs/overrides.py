@@ -10,6 +10,7 @@ from clinfed.refusals import RefusedError
 KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 PATH_KEYS = ("corpus.path", "corpus.labels", "base.path", "central.notes", "output", "resume")
+UNTOLD = ("corpus.", "base.path", "base.revision")  # what no run tells a real site: its notes, and where a base lies
 ALLOWED = "give key=value, such as strategy=fedprox or adapter.r=16, without +, ~, @, ${...}, ??? or hydra.*"
 
 
