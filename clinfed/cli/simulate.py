@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from client.clinic import refuse_more_clinics_than_patients
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import FOLDER, Resources, simulate
 from clinfed.errors import UserError
@@ -16,6 +17,7 @@ from configs import Run, absolute_paths, least_overrides, load, resolved, to_ove
 from configs.overrides import UNTOLD, parse
 from server import checkpoints
 
+READILY_STARTED = 16  # clinics; to read the notes first takes less time than to start more
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
 
 
@@ -33,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_missing_paths(chosen)
     tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
+    if chosen.clinics > READILY_STARTED:
+        refuse_more_clinics_than_patients(chosen, chosen.corpus.notes())
     settings = chosen.training
     gpu = settings.device.startswith("cuda")
     resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=settings.threads, gpu=gpu)

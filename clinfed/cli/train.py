@@ -86,7 +86,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
         {"train": cache.encoded(learner, "train").lost},
         {each.name: each.skipped for each in clinics},
     )
-    record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
+    system = "local" if cache.run.only.clinic else "centralised"
+    record = recorder.finish(closing, state, held, system=system, seconds=time.perf_counter() - started)
     folder = run_folder(cache.run)
     tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
     tracker.add_round(recorder.rounds[0])

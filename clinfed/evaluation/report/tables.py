@@ -5,11 +5,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
+from clinfed.evaluation.record import ADAPTERS, Judgement, RoundRecord, RunRecord, Score
 
 SYSTEMS = {
     "federated": "federated adapter",
     "centralised": "centralised adapter",
+    "local": "local adapter",
     "joined": "adapter joined with lexicon",
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
@@ -49,7 +50,7 @@ def round_line(record: RoundRecord) -> str:
 def closing_table(record: RunRecord) -> str:
     """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
     judgements = {
-        f"{SYSTEMS.get(system, system)}, {gold} gold": scores
+        f"{_named(system, record)}, {gold} gold": scores
         for system in sorted(record["test"], key=_place)
         for gold, scores in record["test"][system].items()
     }
@@ -92,6 +93,12 @@ def bracketed(value: float, interval: Iterable[float]) -> str:
 def bars(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """Return a table as lines of Markdown."""
     return ["| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows]]
+
+
+def _named(system: str, record: RunRecord) -> str:
+    """Return a system's name; a local adapter's has the clinic on whose notes it was trained."""
+    of = f" of {record['config']['only']['clinic']}" if system == "local" else ""
+    return f"{SYSTEMS.get(system, system)}{of}"
 
 
 def _place(system: str) -> tuple[int, str]:
@@ -159,7 +166,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _differences(record: RunRecord) -> list[str]:
-    ours = SYSTEMS["federated" if "federated" in record["test"] else "centralised"]
+    ours = SYSTEMS[next(name for name in ADAPTERS if name in record["test"])]
     return [
         f"{ours} minus {SYSTEMS.get(system, system)}: {fraction(each['f1'])} "
         f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}] F1, paired"
