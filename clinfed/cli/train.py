@@ -29,6 +29,7 @@ from clinfed.home import home
 from clinfed.protocol import Answer
 from configs import absolute_paths
 from partitions.pooled import NAME as POOLED
+from server.advice import too_little_training
 from server.model import Model, run_folder
 from server.recording import Recorder
 from server.rounds import Round, busiest
@@ -98,7 +99,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
     collect_kept(folder, record)
     records.write(folder / "record.json", record)  # last: with it the run is complete
-    show(f"{table}\nrun record: {folder / 'record.json'}")
+    show("\n".join(filter(None, [table, too_little_training(record), f"run record: {folder / 'record.json'}"])))
     return folder / "record.json"
 
 
