@@ -1,7 +1,7 @@
 """Which notes this node holds: dealt by the partition in a simulation, read from the clinic's own disk at a site."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from client.site import Site
@@ -90,8 +90,9 @@ class Simulation:
     def of_notes(cls, notes: Sequence[Note], run: Run, num_nodes: int) -> "Simulation":
         """Deal notes that have been read, which takes seconds: one corpus may be dealt with several seeds.
 
-        Raises: UserError where no training note holds a mention with a code of the shared list.
+        Raises: UserError for more clinics than patients, and where no training note holds a mention with a shared code.
         """
+        refuse_more_clinics_than_patients(run, notes)
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped, codes = dict(getattr(run.corpus, "skipped", {})), tuple(run.corpus.codes())
@@ -110,6 +111,15 @@ class Simulation:
                 name, notes, self.codes, train_fraction, self.pooled_train, self.num_nodes, self.skipped
             )
         return self._clinics[number]
+
+
+def refuse_more_clinics_than_patients(run: Run, notes: Iterable[Note]) -> None:
+    """Raise UserError for clinics that can only be empty."""
+    if run.clinics > (patients := len({note.unit for note in notes})):
+        raise UserError(
+            f"clinics={run.clinics}: the notes are of {patients} patients, and all of a patient's go to one clinic; "
+            f"give clinics={patients} or fewer"
+        )
 
 
 def read_site(run: Run, site: Site) -> Clinic:

@@ -4,7 +4,6 @@ Only this file knows Hydra, of which it uses compose and typed merging. Nothing 
 config holds: overrides reach clinics over the network.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,11 +16,12 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from clinfed.errors import UserError
-from configs.discovery import FOLDER, PLUGINS, check_option, options, plugin_class
+from configs import mistakes
+from configs.discovery import FOLDER, PLUGINS, check_option, default_options, options, plugin_class
 from configs.overrides import absolute_paths, parse, refuse_at_site, refuse_relative_paths
 from configs.run import Central, Only, Run
 
@@ -32,6 +32,8 @@ __all__ = [
     "absolute_paths",
     "differing",
     "experiment_rows",
+    "keys",
+    "least_overrides",
     "load",
     "options",
     "refuse_at_site",
@@ -58,7 +60,7 @@ def load(overrides: Sequence[str] = ()) -> Run:
     """
     values = _with_experiment(parse(overrides))
     experiment = values.pop("experiment", "")
-    chosen = _defaults() | {key: value for key, value in values.items() if key in _defaults()}
+    chosen = default_options() | {key: value for key, value in values.items() if key in default_options()}
     for group, option in chosen.items():
         check_option(group, option)
     settings = {key: value for key, value in values.items() if key not in chosen}
@@ -84,6 +86,12 @@ def differing(first: Mapping[str, Any], second: Mapping[str, Any]) -> list[str]:
     return sorted(key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key))
 
 
+def keys(values: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys of a resolved run that an override may have, its groups first."""
+    leaves = (key for key, _ in _leaves(values) if key.split(".")[0] != "options")
+    return [*values["options"], *leaves]
+
+
 def has(values: Mapping[str, Any], key: str) -> bool:
     """Return whether a resolved run has a setting, or a group, of this dotted key: IA3 has no rank."""
     found: Any = values
@@ -107,6 +115,19 @@ def to_overrides(values: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_written(value)}" for key, value in {**named, **values["options"], **leaves}.items()]
 
 
+def least_overrides(values: Mapping[str, Any], *, without: tuple[str, ...] = ()) -> list[str]:
+    """Return the overrides that make a resolved run of its experiment and the defaults: no more than was once given.
+
+    without: how keys begin that are left out.
+    """
+    named = [f"experiment={values['experiment']}"] if values["experiment"] else []
+    usual = load(named).options
+    named += [f"{group}={option}" for group, option in values["options"].items() if usual[group] != option]
+    plain, leaves = resolved(load(named)), dict(_leaves(values))
+    keys = [key for key in differing(values, plain) if key in leaves and not key.startswith(("options.", *without))]
+    return [*named, *(f"{key}={_written(leaves[key])}" for key in keys)]
+
+
 def to_yaml(values: Mapping[str, Any]) -> str:
     """Return a resolved run as YAML."""
     return OmegaConf.to_yaml(OmegaConf.create(dict(values)))
@@ -120,7 +141,8 @@ def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str,
     recipe = _recipe(name, folder)
     preset = parse(f"{key!s}={_written(value)}" for key, value in recipe.items() if key not in SEVERAL)
     # Another option of a group has other keys: those that the experiment gave to its own option go with it.
-    replaced = {group for group in _defaults() if group in values and values[group] != preset.get(group, values[group])}
+    given = [group for group in default_options() if group in values]
+    replaced = {group for group in given if values[group] != preset.get(group, values[group])}
     return {key: value for key, value in preset.items() if key.split(".")[0] not in replaced} | values
 
 
@@ -151,13 +173,6 @@ def _recipe(name: str, folder: Path) -> dict[str, Any]:
     recipe = OmegaConf.to_container(OmegaConf.load(folder / "experiment" / f"{name}.yaml"))
     assert isinstance(recipe, dict)
     return {str(key): value for key, value in recipe.items()}
-
-
-def _defaults() -> dict[str, str]:
-    """Return group -> default option, as run.yaml has it."""
-    listed = OmegaConf.to_container(OmegaConf.load(FOLDER / "run.yaml"))
-    assert isinstance(listed, dict)
-    return {group: option for entry in listed["defaults"] if isinstance(entry, dict) for group, option in entry.items()}
 
 
 def _compose(chosen: Mapping[str, str], settings: Mapping[str, str]) -> DictConfig:
@@ -191,26 +206,33 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 def _explain(chosen: Mapping[str, str], settings: Mapping[str, str]) -> UserError | None:
     """Return what is wrong with the first setting that is not right, None if none is to blame."""
+    if wrong := _unreadable(chosen):
+        return wrong
     plain = OmegaConf.to_container(_compose(chosen, {}))
     assert isinstance(plain, dict)
     known = {str(key): value for key, value in _leaves(plain) if key not in ("experiment", "options")}  # type: ignore[arg-type]
     for key, value in settings.items():
         if key not in known:
-            return UserError(f"{key}={value}: no such key{_instead(key, chosen, known)}")
+            return UserError(f"{key}={value}: no such key{mistakes.instead(key, chosen, known)}")
         try:
             _compose(chosen, {key: value})
         except INVALID:
             kind = {bool: "true or false", int: "a whole number", float: "a number"}.get(type(known[key]), "a value")
             return UserError(f"{key}={value}: expected {kind}, such as {_written(known[key])}")
+    if absent := [key for key, value in known.items() if value == MISSING and key not in settings]:
+        return UserError(f"{absent[0]}: no value; give {absent[0]}=..., or a default in its dataclass")
     return None
 
 
-def _instead(key: str, chosen: Mapping[str, str], known: Mapping[str, Any]) -> str:
-    """Return what to write instead of a key that is not there."""
-    group = key.split(".")[0]
-    if group not in chosen:
-        near = difflib.get_close_matches(key, [*known, *chosen])
-        return f"; near it: {', '.join(near)}" if near else f"; groups: {', '.join(chosen)}; see `clinfed config`"
-    keys = [other for other in known if other.startswith(f"{group}.")]
-    near = difflib.get_close_matches(key, keys, cutoff=0.8) or keys
-    return f" with {group}={chosen[group]}; it has {', '.join(near) or 'no keys'}"
+def _unreadable(chosen: Mapping[str, str]) -> UserError | None:
+    """Return which chosen option has a setting of a type that no override can have."""
+    for group in PLUGINS:
+        try:
+            OmegaConf.structured(plugin_class(group, chosen[group]))
+        except OmegaConfBaseException as error:
+            reason = str(error).splitlines()[0]
+            key = f"{group}.{getattr(error, 'full_key', None) or getattr(error, 'key', None) or '*'}"
+            return UserError(
+                f"{group}={chosen[group]}: {key}: {reason}; use a number, a text, true or false, or a list"
+            )
+    return None

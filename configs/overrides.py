@@ -10,6 +10,7 @@ from clinfed.refusals import RefusedError
 KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
 PATH_KEYS = ("corpus.path", "corpus.labels", "base.path", "central.notes", "output", "resume")
+UNTOLD = ("corpus.", "base.path", "base.revision")  # what no run tells a real site: its notes, and where a base lies
 ALLOWED = "give key=value, such as strategy=fedprox or adapter.r=16, without +, ~, @, ${...}, ??? or hydra.*"
 
 
@@ -22,11 +23,19 @@ def parse(overrides: Iterable[str]) -> dict[str, str]:
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not KEY.fullmatch(key) or key.split(".")[0] == "hydra":
-            raise UserError(f"override {override!r}: not allowed; {ALLOWED}")
+            raise UserError(f"override {override!r}: not allowed; {_plainly(key, value) or ALLOWED}")
         if "${" in value or value == "???" or not value.isprintable():
             raise UserError(f"override {override!r}: this value is not allowed; {ALLOWED}")
         parsed[key] = value
     return parsed
+
+
+def _plainly(key: str, value: str) -> str:
+    """Return how a key with dashes or capitals, or one without a value, is written; "" where that is not the fault."""
+    written = key.lstrip("-").replace("-", "_").lower()
+    if not KEY.fullmatch(written) or written.split(".")[0] == "hydra" or (written == key and value):
+        return ""
+    return f"write {written}={value or 'VALUE'}"
 
 
 def absolute_paths(overrides: Sequence[str], cwd: Path) -> list[str]:

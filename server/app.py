@@ -1,6 +1,7 @@
 """The coordinator's side of Flower: compose the run, and coordinate it in a folder of its own."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,16 +44,20 @@ def coordinate(grid: Grid, context: Context) -> None:
 
 
 def read_run(context: Context) -> Run:
-    """Return the run that Flower's run config describes.
+    """Return the run that Flower's run config describes."""
+    return compose(shlex.split(str(context.run_config["overrides"])), str(context.run_config.get("labels", "")))
+
+
+def compose(overrides: Sequence[str], labels: str) -> Run:
+    """Return the run of a federation. Raises: UserError for overrides that it cannot have.
 
     labels: the coordinator's own copy of the shared list of codes, for a federation of real sites, where no override
     may name a file of the corpus.
     """
-    overrides = shlex.split(str(context.run_config["overrides"]))
     refuse_relative_paths(overrides)
     run = load(overrides)
     if run.only != Only():
         raise UserError("only.*: chooses notes for `clinfed train`; a federation's clinics train on their own")
-    if labels := str(context.run_config.get("labels", "")):
+    if labels:
         run.corpus = replace(run.corpus, labels=labels)
     return run

@@ -18,6 +18,7 @@ from clinfed.home import home
 from clinfed.protocol import Answer, Refused
 from configs import Run, resolved, to_overrides
 from server import checkpoints
+from server.advice import too_little_training
 from server.central import PublicSet
 from server.checkpoints import Checkpoint
 from server.door import Door
@@ -152,6 +153,7 @@ class Coordinator:
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
         self.tracker.finish(record)
         say(table)
+        say(too_little_training(record))
         say_record(self.folder / "record.json")
 
     def judge_on_test(self, adapter: AdapterState, number: int, refused: list[Refused]) -> list[Answer]:

@@ -12,6 +12,7 @@ from configs import Run
 from configs.portable import portable
 from server import checkpoints
 from strategies.base import ServerState
+from strategies.step import begin
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
@@ -60,7 +61,7 @@ class Model:
         """Return the state before the first round; asked for while the model is still as it was built."""
         from clinfed.adapters.weights import read_state
 
-        return self._run.strategy.start(read_state(self.tagger))
+        return begin(self._run.strategy, read_state(self.tagger))
 
     def save(self, folder: Path, state: AdapterState, results: str) -> None:
         """Write the adapter as a PEFT folder with head, label map and card."""

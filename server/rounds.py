@@ -17,6 +17,7 @@ from server.door import Door
 from server.exchange import GONE, Exchange, Seat
 from server.turnout import Accepted, drawn, quorum
 from strategies.base import ServerState
+from strategies.step import step
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def one_round(
         refused=refused,
         what=f"round {number}",
     )
-    server = run.strategy.aggregate(course.server, updates)
+    server = step(run.strategy, course.server, updates)
     aggregate_s = time.perf_counter() - started - updates.waited_s
     best = course.best
     if course.open is not None:

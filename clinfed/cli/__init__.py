@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     quiet_bitsandbytes()  # before any command imports it
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and end")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = None
@@ -50,8 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             subparsers.add_parser(name, help=purpose)
     try:
-        args = parser.parse_args(argv)
+        args, unknown = parser.parse_known_args(argv)
         assert module is not None  # argparse has ended the program for anything that is no command
+        if unknown:
+            if not hasattr(args, "overrides"):
+                parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+            args.overrides += rest_of_overrides(unknown, argv)
         code = int(module.run(args))
         sys.stdout.flush()
         return code
@@ -81,6 +86,48 @@ def _silence(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def rest_of_overrides(unknown: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """Return what argparse left of the overrides where options stand between them.
+
+    Raises: UserError for an option that is none, with the override that was probably meant.
+    """
+    for word in unknown:
+        if word.startswith("-"):
+            name, equals, value = word.lstrip("-").partition("=")
+            following = "" if equals else next(iter(argv[argv.index(word) + 1 :]), "")
+            if not equals and following and not following.startswith("-") and "=" not in following:
+                value = following
+            key = _key(name)
+            advice = f"settings have no dashes before them: write {key}={value or 'VALUE'}"
+            raise UserError(f"{word}: no such option; {advice if key else f'see clinfed {argv[0]} --help'}")
+    return list(unknown)
+
+
+def _key(name: str) -> str:
+    """Return the setting that a word with dashes names, "" where it names none."""
+    import configs
+    from configs.mistakes import same
+
+    key = name.replace("-", "_").lower()
+    known = configs.keys(configs.resolved(configs.load()))
+    return key if key in known or "." in key else next(iter(same(key, known)), "")
+
+
+class Version(argparse.Action):
+    """Prints the installed version, which is looked up only if it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print it and end."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            found = version("clinfed")
+        except PackageNotFoundError:  # a checkout on the path
+            found = "of a checkout that is not installed"
+        print(f"clinfed {found}")
+        parser.exit()
 
 
 def cores() -> int:

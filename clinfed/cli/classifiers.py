@@ -24,6 +24,7 @@ from clinfed.probes.memory import peak_memory
 from configs import Run
 from partitions.pooled import NAME as POOLED
 from strategies.fedavg import FedAvg
+from strategies.step import begin, step
 
 LEAST_SURE = 0.5  # the threshold of a system without a code in its validation notes
 
@@ -109,7 +110,7 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
     A strategy of own rows is for a tagger's head, whose rows are codes; here it is FedAvg.
     """
     strategy = FedAvg() if run.strategy.own_rows else run.strategy
-    server, passes = strategy.start(first), run.classifier.passes
+    server, passes = begin(strategy, first), run.classifier.passes
     started = time.perf_counter()
 
     def updates(number: int) -> Iterator[AdapterUpdate]:
@@ -127,7 +128,7 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
 
     with peak_memory() as peak:
         for number in range(1, rounds(run) + 1):
-            server = strategy.aggregate(server, updates(number))
+            server = step(strategy, server, updates(number))
     notes = sum(len(each) for each in clinics)
     travelled = rounds(run) * len(clinics) * first.num_bytes
     seconds = time.perf_counter() - started

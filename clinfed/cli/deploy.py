@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from clinfed.cli import add_overrides
 from clinfed.cli.options import PORT, add_number
 from clinfed.deploy import folders
 from clinfed.deploy.plan import COORDINATOR, Plan
@@ -22,8 +23,12 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     _add_renew(actions)
     gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
-    app = actions.add_parser("app", help="what run.sh calls: write the Flower app as it is installed here")
+    app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the app as it is installed here")
     app.add_argument("folder", type=Path, help="a new folder")
+    start = actions.add_parser("run", help="what run.sh starts: a run at all registered sites, followed to its end")
+    start.add_argument("folder", type=Path, help="the coordinator's folder")
+    start.add_argument("--from", dest="seen_from", type=Path, default=Path(), help="where relative paths start")
+    add_overrides(start)
 
 
 def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -69,7 +74,9 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action."""
-    return int({"init": _init, "add": _add, "renew": _renew, "gate": _gate, "app": _app}[args.action](args))
+    return int(
+        {"init": _init, "add": _add, "renew": _renew, "gate": _gate, "app": _app, "run": _start}[args.action](args)
+    )
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -123,3 +130,9 @@ def _app(args: argparse.Namespace) -> int:
     folders.refuse_filled(args.folder, "give a new one: all that lies there would travel to every site")
     stage(args.folder)
     return 0
+
+
+def _start(args: argparse.Namespace) -> int:
+    from clinfed.cli.deployed import start
+
+    return start(args.folder, args.overrides, args.seen_from, lambda line: print(line, flush=True))

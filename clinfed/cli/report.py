@@ -178,7 +178,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     here = device if device == "cpu" or has_gpu(device) else "cpu"  # the run may have had a machine of another kind
     cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
     corpus = cache.run.corpus
-    if "centralised" in finished.record["test"]:
+    if "federated" not in finished.record["test"]:
         _, clinics = train.gather(cache)
     else:
         simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from client.clinic import refuse_more_clinics_than_patients
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import FOLDER, Resources, simulate
 from clinfed.disk import refuse_unwritable
@@ -13,10 +14,11 @@ from clinfed.errors import UserError
 from clinfed.evaluation import kept, tracking
 from clinfed.evaluation import record as records
 from clinfed.home import clinic_folder, kept_file, runs_folder
-from configs import Run, absolute_paths, load, resolved, to_overrides
-from configs.overrides import parse
+from configs import Run, absolute_paths, least_overrides, load, resolved, to_overrides
+from configs.overrides import UNTOLD, parse
 from server import checkpoints
 
+READILY_STARTED = 16  # clinics; to read the notes first takes less time than to start more
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
 
 
@@ -34,6 +36,8 @@ def run(args: argparse.Namespace) -> int:
     refuse_unready(chosen)
     tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
+    if chosen.clinics > READILY_STARTED:
+        refuse_more_clinics_than_patients(chosen, chosen.corpus.notes())
     settings = chosen.training
     gpu = settings.device.startswith("cuda")
     resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=settings.threads, gpu=gpu)
@@ -57,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def as_resumed(overrides: Sequence[str]) -> list[str]:
+def as_resumed(overrides: Sequence[str], labels: str | None = None) -> list[str]:
     """Return all overrides of the run that resume= names, its folder among them; where none is named, those given.
 
+    labels: at real sites, the coordinator's own list of codes; what a site refuses to be told is then left out.
     Raises: UserError where there is no such run, or those given say something else than its checkpoint.
     """
     given = parse(overrides)
@@ -70,8 +75,12 @@ def as_resumed(overrides: Sequence[str]) -> list[str]:
     for group, option in saved["options"].items():
         if given.get(group, option) != option:
             raise UserError(f"resume: {group} is {given[group]} now and {option} in the checkpoint; leave {group} out")
-    merged = [*to_overrides(saved), *overrides, f"resume={folder}"]
-    checkpoints.refuse_other_settings(resolved(load(merged)), saved)
+    had = to_overrides(saved) if labels is None else least_overrides(saved, without=UNTOLD)
+    merged = [*had, *overrides, f"resume={folder}"]
+    now = resolved(load(merged))
+    if labels:
+        now["corpus"]["labels"] = labels
+    checkpoints.refuse_other_settings(now, saved)
     return [f"{key}={value}" for key, value in parse(merged).items()]
 
 

@@ -20,6 +20,8 @@ from clinfed.cli.simulate import refuse_unready
 from clinfed.cli.studies import OVERRIDES, SEARCHED
 from clinfed.errors import DivergedError, UserError
 from clinfed.home import home
+from configs.discovery import PLUGINS
+from configs.mistakes import own_keys
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -162,14 +164,14 @@ def has(run: Mapping[str, Any], key: str) -> bool:
 def is_known(key: str) -> bool:
     """Return whether there is such an option, or a setting that any option of its group has."""
     group = key.split(".")[0]
-    if "." in key and has(_run_with(), group):
-        return any(has(_run_with(f"{group}={option}"), key) for option in configs.options(group))
-    return has(_run_with(), key)
+    if "." in key and group in PLUGINS:
+        return any(key.partition(".")[2] in own_keys(group, option) for option in configs.options(group))
+    return has(_default_run(), key)
 
 
-@cache  # composing is slow, and many keys ask for the same few runs
-def _run_with(*overrides: str) -> dict[str, Any]:
-    return configs.resolved(configs.load(overrides))
+@cache  # composing is slow
+def _default_run() -> dict[str, Any]:
+    return configs.resolved(configs.load())
 
 
 def validation_f1(overrides: Sequence[str]) -> float:

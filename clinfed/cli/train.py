@@ -30,6 +30,7 @@ from clinfed.protocol import Answer
 from clinfed.tasks import learnable
 from configs import absolute_paths
 from partitions.pooled import NAME as POOLED
+from server.advice import too_little_training
 from server.model import Model, run_folder
 from server.recording import Recorder
 from server.rounds import Round, busiest
@@ -91,7 +92,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
         {"train": cache.encoded(learner, "train").lost},
         {each.name: each.skipped for each in clinics},
     )
-    record = recorder.finish(closing, state, held, system="centralised", seconds=time.perf_counter() - started)
+    system = "local" if cache.run.only.clinic else "centralised"
+    record = recorder.finish(closing, state, held, system=system, seconds=time.perf_counter() - started)
     folder = run_folder(cache.run)
     tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
     tracker.add_round(recorder.rounds[0])
@@ -102,7 +104,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
     collect_kept(folder, record)
     records.write(folder / "record.json", record)  # last: with it the run is complete
-    show(f"{table}\nrun record: {folder / 'record.json'}")
+    show("\n".join(filter(None, [table, too_little_training(record), f"run record: {folder / 'record.json'}"])))
     return folder / "record.json"
 
 

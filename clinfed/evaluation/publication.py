@@ -169,7 +169,7 @@ def _course(record: RunRecord) -> str:
     """Return how often the notes were passed over, and where."""
     config = record["config"]
     rounds, parts = config["rounds"], config.get("rounds_per_epoch", 1)
-    if "centralised" in record["test"]:
+    if "federated" not in record["test"]:
         only = ", ".join(f"{name} {each}" for name, each in config.get("only", {}).items() if each not in ("", 1.0))
         passes = rounds * config["training"]["local_epochs"] // parts
         return f"{passes:,} passes over the notes, in one place" + (f"; of these only: {only}" if only else "")

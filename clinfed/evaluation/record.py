@@ -19,7 +19,7 @@ from clinfed.evaluation import former
 from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
 SCHEMA = 1
-ADAPTERS = ("federated", "centralised")  # what a record may call the adapter that was trained
+ADAPTERS = ("federated", "centralised", "local")  # what a record may call the adapter that was trained
 # Beside a run's record: what its scores on test, and on validation after its last round, were computed from.
 COUNTS, VALIDATION_COUNTS = "counts.json", "validation_counts.json"
 

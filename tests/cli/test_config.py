@@ -29,3 +29,24 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
         captured.err
         == "clinfed config: strategy=nope: no such option; choose one of fedadam, fedavg, fedprox, fedrows\n"
     )
+
+
+def test_all_keys_are_listed_with_default_limits_and_meaning(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert main(["config", "--help-keys", "stop"]) == 0
+    head, line, *_ = capsys.readouterr().out.splitlines()
+    columns = [head.index(name) for name in ("key", "default", "expected", "meaning")]
+    cells = [line[start:end].strip() for start, end in zip(columns, [*columns[1:], None], strict=True)]
+    assert cells[:2] == ["stop.patience", "0"]
+    assert cells[2].startswith("whole number, at least 0")
+    assert cells[3].startswith("validated rounds without a better")
+
+
+def test_keys_are_listed_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "--help-keys", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {"name": "rounds", "default": "5"}.items() <= next(
+        each for each in listed if each["name"] == "rounds"
+    ).items()

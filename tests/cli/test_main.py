@@ -1,8 +1,10 @@
 """The command itself: exit codes, one-line errors, and what is imported for it."""
 
+import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,45 @@ def test_an_unknown_command_lists_the_commands(arguments: list[str], capsys: pyt
         main(arguments)
     assert end.value.code == 2
     assert capsys.readouterr().err.startswith("usage: clinfed")
+
+
+def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"clinfed {version('clinfed')}\n"
+
+
+def test_the_package_can_be_run() -> None:
+    done = subprocess.run([sys.executable, "-m", "clinfed", "config", "rounds=2"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert "rounds: 2\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "advice"),
+    [
+        (["--rounds", "6"], "--rounds: no such option; settings have no dashes before them: write rounds=6"),
+        (["--adapter.r=8"], "--adapter.r=8: no such option; settings have no dashes before them: write adapter.r=8"),
+        (
+            ["--lr", "0.1"],
+            "--lr: no such option; settings have no dashes before them: write training.learning_rate=0.1",
+        ),
+        (["--rounds", "seed=1"], "--rounds: no such option; settings have no dashes before them: write rounds=VALUE"),
+        (["--jsn"], "--jsn: no such option; see clinfed config --help"),
+    ],
+)
+def test_a_setting_with_dashes_is_told_how_to_write_it(
+    capsys: pytest.CaptureFixture[str], typed: list[str], advice: str
+) -> None:
+    assert main(["config", *typed]) == 2
+    assert capsys.readouterr().err == f"clinfed config: {advice}\n"
+
+
+def test_options_may_stand_between_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "rounds=2", "--json", "seed=3"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert (printed["rounds"], printed["seed"]) == (2, 3)
 
 
 def test_help_says_what_each_command_does(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""A simulation needs a mention to learn from, whichever command deals the notes."""
+"""How a simulation deals notes: to no more clinics than patients, and with a mention to learn from."""
 
 import json
 from pathlib import Path
@@ -9,9 +9,12 @@ import pytest
 from client.clinic import Simulation
 from client.warm import Warm
 from clinfed.cli.train import gather
+from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
 from configs import load
 from server.central import PublicSet
+
+NOTES = list(generate(seed=3, patients=4))
 
 
 def options_of(folder: Path, notes: list[dict[str, Any]]) -> list[str]:
@@ -62,3 +65,13 @@ def test_mentions_of_other_codes_alone_are_refused(tmp_path: Path) -> None:
 def test_one_mention_is_enough(tmp_path: Path) -> None:
     notes = [span("R05")] * 20 + [span("J45.9")] * 20
     assert len(dealt(tmp_path, notes).dealt) == 2
+
+
+def test_more_clinics_than_patients_are_refused() -> None:
+    with pytest.raises(UserError, match=r"^clinics=5: the notes are of 4 patients, .*; give clinics=4 or fewer$"):
+        Simulation.of_notes(NOTES, load(["clinics=5", "partition=iid"]), 5)
+
+
+def test_as_many_clinics_as_patients_are_dealt_one_each() -> None:
+    dealt = Simulation.of_notes(NOTES, load(["clinics=4", "partition=iid"]), 4).dealt
+    assert [len({note.unit for note in notes}) for notes in dealt.values()] == [1, 1, 1, 1]

@@ -1,7 +1,7 @@
 """What an older version's files say is read as that version meant it."""
 
 import configs
-from clinfed.cli.report import distinguishing
+from clinfed.cli.gathered import distinguishing
 from clinfed.cli.rows import Row
 from configs.former import completed
 from configs.portable import portable, unpacked

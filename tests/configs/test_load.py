@@ -101,6 +101,7 @@ def test_an_experiment_stands_below_the_command_line() -> None:
 
 def test_keys_of_an_option_go_when_another_is_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "experiment").mkdir()
+    (tmp_path / "run.yaml").write_bytes((configs.discovery.FOLDER / "run.yaml").read_bytes())
     (tmp_path / "experiment" / "pull.yaml").write_text("strategy: fedprox\nstrategy.proximal_mu: 0.5\n")
     monkeypatch.setattr("configs.discovery.FOLDER", tmp_path)
     values = configs._with_experiment({"experiment": "pull"}, tmp_path)
@@ -127,9 +128,9 @@ def test_an_unknown_option_lists_the_options() -> None:
 
 
 def test_an_unknown_key_names_those_near_it() -> None:
-    assert refused("round=3") == "round=3: no such key; near it: rounds"
+    assert refused("round=3") == "round=3: no such key; did you mean rounds?"
     assert "adapter.dropout" in refused("adapter.dropot=0.1")
-    assert refused("strategy.mu=1") == "strategy.mu=1: no such key with strategy=fedavg; it has no keys"
+    assert refused("strategy.x=1") == "strategy.x=1: no such key with strategy=fedavg; it has no keys"
     assert "strategy.proximal_mu" in refused("strategy=fedprox", "strategy.mu=1")
 
 

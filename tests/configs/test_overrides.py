@@ -50,3 +50,17 @@ def test_a_site_refuses_to_be_told_about_its_notes(override: str) -> None:
 
 def test_a_site_admits_all_else() -> None:
     refuse_at_site(["rounds=3", "strategy=fedprox", "corpus=jsonl"])
+
+
+@pytest.mark.parametrize(
+    ("override", "written"),
+    [
+        ("--rounds=6", "rounds=6"),
+        ("Rounds=6", "rounds=6"),
+        ("round.deadline-s=5", "round.deadline_s=5"),
+        ("rounds", "rounds=VALUE"),
+    ],
+)
+def test_a_key_that_is_written_otherwise_is_told_how(override: str, written: str) -> None:
+    with pytest.raises(UserError, match=f"not allowed; write {written}$"):
+        absolute_paths([override], Path("/data"))

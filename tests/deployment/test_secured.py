@@ -71,13 +71,17 @@ class Federation:
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text("utf-8", errors="replace")
 
-    def type(self, *command: str) -> str:
-        """Run a script of the coordinator to its end; return what it printed."""
+    def end_of(self, *command: str) -> tuple[int, str]:
+        """Run a script of the coordinator to its end; return its exit code and what it printed."""
         arguments = [str(self.coordinator / command[0]), *command[1:]]
         done = subprocess.run(
             arguments, env=self.environment(), cwd=self.folder, capture_output=True, text=True, timeout=LIMIT_S
         )
-        return done.stdout + done.stderr
+        return done.returncode, done.stdout + done.stderr
+
+    def type(self, *command: str) -> str:
+        """Run a script of the coordinator to its end; return what it printed."""
+        return self.end_of(*command)[1]
 
     def nodes(self) -> dict[str, str]:
         """Return node id -> status, as the coordinator sees them."""
@@ -217,8 +221,9 @@ def test_a_sites_own_check_finds_the_way_through_the_door(federation: Federation
 
 
 def test_three_sites_end_with_the_adapter_of_one_process(federation: Federation, world: Any, run_locally: Any) -> None:
-    printed = federation.type("run.sh", *world.site_overrides, f"rounds={ROUNDS}")
-    found = list((federation.coordinator / "state").glob("runs/*/record.json"))
+    code, printed = federation.end_of("run.sh", *world.site_overrides, f"rounds={ROUNDS}")
+    assert code == 0, printed
+    found = list((federation.coordinator / "state").glob("runs/*/record.json"))  # of the first run
     assert len(found) == 1, printed
     assert "matplotlib" not in printed.lower(), "it complains where it has no folder for its cache"
     record = records.read(found[0])
@@ -233,6 +238,36 @@ def test_three_sites_end_with_the_adapter_of_one_process(federation: Federation,
     assert there["micro"] == here["micro"]
     assert there["bands"]["other"] == here["by_clinic"][CAREFUL]
     assert list(record["manifest"][CAREFUL]["chapters"]) == ["other"]
+
+
+def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_last(
+    federation: Federation, world: Any
+) -> None:
+    waiting = [*world.site_overrides, f"clinics={len(SITES) + 1}", "join.wait_s=1"]
+    code, printed = federation.end_of("run.sh", *waiting)
+    assert code == 2
+    assert printed.splitlines()[-1].startswith(f"clinfed deploy: {len(SITES)} SuperNode(s) connected after 1 s")
+    assert "Traceback" not in printed
+
+
+def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it(
+    federation: Federation, world: Any
+) -> None:
+    runs = federation.coordinator / "state" / "runs"
+    before = set(runs.glob("*/state/round-*"))
+    federation.start("stopped", federation.coordinator / "run.sh", *world.site_overrides, "rounds=30")
+    federation.wait(lambda: any(set(runs.glob("*/state/round-*")) - before), "stopped")
+    [run] = {path.parents[1] for path in set(runs.glob("*/state/round-*")) - before}
+    number = federation.log("stopped").split("run ", 1)[1].split()[0]
+    federation.type("flwr.sh", "stop", number)
+    assert federation.processes["stopped"].wait(LIMIT_S) == 1
+    lines = federation.log("stopped").splitlines()
+    assert f"go on with it: ./run.sh resume={run.name}" in lines
+    assert lines[-1] == f"clinfed deploy: the run has no record (finished:stopped); its log: ./flwr.sh log {number}"
+    code, printed = federation.end_of("run.sh", f"resume={run.name}", "join.wait_s=1", "clinics=3")
+    assert "resumed after round" in printed, printed
+    assert code == 0, printed
+    assert (run / "record.json").is_file()
 
 
 def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a_new_key(

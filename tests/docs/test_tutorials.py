@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -132,3 +133,24 @@ def test_a_shown_line_stands_for_other_numbers_but_not_for_other_words(printed: 
 def test_every_tutorial_runs_commands_and_shows_what_they_print() -> None:
     assert len(TUTORIALS) >= 5
     assert not [page.stem for page in TUTORIALS if not any(step.shown for step in steps_of(page))]
+
+
+INSTALLED = re.compile(r"^pip install (.*)$", re.MULTILINE)
+TEST_PACKAGES = {"pytest", "hypothesis"}  # what the tests of plug-ins import beside what `make install` brings
+
+
+@pytest.mark.parametrize("page", TUTORIALS, ids=lambda page: page.stem)
+def test_a_tutorial_names_what_its_commands_need_before_they_need_it(page: Path) -> None:
+    before, command, _ = page.read_text("utf-8").partition("python -m pytest")
+    installed = {word for line in INSTALLED.findall(before) for word in line.partition("#")[0].split()}
+    assert not command or installed >= TEST_PACKAGES
+
+
+def test_the_tests_of_plugins_need_nothing_else() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]["test"]
+    unnamed = {re.split(r"[<>=\[]", each)[0] for each in extras} - TEST_PACKAGES - {"clinfed"}
+    imported = set()
+    for folder in ("strategies", "partitions"):
+        for path in [*(ROOT / "tests" / folder).glob("*.py"), ROOT / "tests" / "conftest.py"]:
+            imported |= set(re.findall(r"^(?:import|from) (\w+)", path.read_text("utf-8"), re.MULTILINE))
+    assert not imported & unnamed

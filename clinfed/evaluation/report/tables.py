@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord, Score
+from clinfed.evaluation.record import ADAPTERS, Judgement, RoundRecord, RunRecord, Score
 from clinfed.evaluation.report.terminal import folded
 
 SYSTEMS = {
     "federated": "federated adapter",
     "centralised": "centralised adapter",
+    "local": "local adapter",
     "joined": "adapter joined with lexicon",
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
@@ -55,7 +56,7 @@ def round_line(record: RoundRecord) -> str:
 def closing_table(record: RunRecord) -> str:
     """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
     judgements = {
-        f"{SYSTEMS.get(system, system)}, {gold} gold": scores
+        f"{_named(system, record)}, {gold} gold": scores
         for system in sorted(record["test"], key=_place)
         for gold, scores in _golds(record["test"][system]).items()
     }
@@ -140,6 +141,12 @@ def _golds(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
     return {gold: scores for gold, scores in judged.items() if gold == "all" or scores != judged.get("all")}
 
 
+def _named(system: str, record: RunRecord) -> str:
+    """Return a system's name; a local adapter's has the clinic on whose notes it was trained."""
+    of = f" of {record['config']['only']['clinic']}" if system == "local" else ""
+    return f"{SYSTEMS.get(system, system)}{of}"
+
+
 def _place(system: str) -> tuple[int, str]:
     return (list(SYSTEMS).index(system) if system in SYSTEMS else len(SYSTEMS), system)
 
@@ -199,7 +206,7 @@ def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
 
 
 def _differences(record: RunRecord) -> list[str]:
-    ours = SYSTEMS["federated" if "federated" in record["test"] else "centralised"]
+    ours = SYSTEMS[next(name for name in ADAPTERS if name in record["test"])]
     return [
         f"{ours} minus {SYSTEMS.get(system, system)}: {fraction(each['f1'])} "
         f"[{fraction(each['interval'][0])}, {fraction(each['interval'][1])}] F1, paired"

@@ -1,0 +1,141 @@
+"""What run.sh starts: checks a run at the coordinator, starts it at the real sites, and ends as it has ended."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from clinfed.cli.launch import ERROR, MARK, RECORD, TAIL_LINES, stage
+from clinfed.cli.simulate import as_resumed, interrupted
+from clinfed.deploy import folders
+from clinfed.deploy.plan import Plan
+from clinfed.errors import UserError
+from configs import absolute_paths, refuse_at_site
+from configs.overrides import parse
+
+APP, SETTINGS = "state/app", "state/run.toml"  # in the coordinator's folder
+CODES = "codes.json"
+FLWR = "./flwr.sh"
+STARTED = re.compile(r"Successfully started run (\d+)")
+FINISHED = "finished:"
+ASK_EVERY_S = 1.0  # for the status of a run whose log has ended before it
+
+
+def start(folder: Path, given: Sequence[str], seen_from: Path, show: Callable[[str], None]) -> int:
+    """Run at all registered sites and follow it to its end; return its exit code.
+
+    Nothing is uploaded before the overrides are right.
+    Raises: UserError where they are not, or where the run ended with one.
+    """
+    Plan.read(folder / folders.PLAN)
+    labels = str((folder / CODES).absolute()) if (folder / CODES).is_file() else ""
+    overrides = checked(folder, given, seen_from, labels)
+    shutil.rmtree(folder / APP, ignore_errors=True)
+    stage(folder / APP)
+    settings = f"overrides = {json.dumps(shlex.join(overrides))}\nlabels = {json.dumps(labels)}\n"
+    (folder / SETTINGS).write_text(settings, "utf-8")
+    return Following(folder, show).to_the_end()
+
+
+def checked(folder: Path, given: Sequence[str], seen_from: Path, labels: str) -> list[str]:
+    """Return the run's overrides, which the coordinator and every site can read. Raises: UserError for others."""
+    from server.app import compose
+
+    named = absolute_paths(given, seen_from)
+    refuse_at_site(named)
+    sites = len([*folder.glob("sites/*.id")])
+    if parse(named).get("resume"):
+        overrides = as_resumed(named, labels=labels)
+    else:
+        defaults = [*(["corpus=jsonl"] if labels else []), f"clinics={sites}"]
+        overrides = [f"{key}={value}" for key, value in parse([*defaults, *named]).items()]
+    compose(overrides, labels).corpus.codes()  # its own complaint, where the list of codes is missing
+    if not sites:
+        raise UserError(f"{folder.absolute()}/sites: no site is registered; ./register.sh lets them in")
+    return overrides
+
+
+class Following:
+    """Starts the run that is staged in a coordinator's folder, and shows the server's lines as they come."""
+
+    def __init__(self, folder: Path, show: Callable[[str], None]) -> None:
+        self.folder, self.show = folder, show
+        self.run_id = ""
+        self.shown: list[str] = []
+        self.last: deque[str] = deque(maxlen=TAIL_LINES)
+        self.error = self.record = ""
+
+    def to_the_end(self) -> int:
+        """Return the run's exit code. Raises: UserError where the server refused the run."""
+        command = [FLWR, "run", APP, "--stream", "--run-config", SETTINGS]
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        try:
+            with subprocess.Popen(command, cwd=self.folder, text=True, errors="replace", **pipes) as flower:
+                assert flower.stdout is not None
+                for line in flower.stdout:
+                    self.read(line.rstrip("\n"))
+            return self.judge(self.status() if self.run_id else "not started")
+        except KeyboardInterrupt:
+            if self.run_id:
+                self.note(
+                    f"the run goes on; follow it with {FLWR} log {self.run_id}, end it with {FLWR} stop {self.run_id}"
+                )
+            raise
+
+    def read(self, line: str) -> None:
+        """Take one line of `flwr run --stream`: of the server's, or of Flower's log."""
+        self.last.append(line)
+        if not self.run_id and (found := STARTED.search(line)):
+            self.run_id = found[1]
+            self.say(f"run {self.run_id} has started; Ctrl-C leaves it running")
+        elif line.startswith(ERROR):
+            self.error = line.removeprefix(ERROR)
+        elif line.startswith(MARK):
+            self.record = line.removeprefix(RECORD) if line.startswith(RECORD) else self.record
+            self.say(line.removeprefix(MARK))
+
+    def status(self) -> str:
+        """Return how the run ended, as Flower has it; waits for its end where only its log has ended."""
+        command = [FLWR, "list", "--run-id", self.run_id, "--format", "json"]
+        while True:
+            done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            try:
+                [run] = json.loads(done.stdout)["runs"]
+                status = str(run["status"])
+            except (ValueError, KeyError):
+                raise UserError(
+                    f"the SuperLink does not say how run {self.run_id} ended; once it answers: {FLWR} log {self.run_id}"
+                ) from None
+            if status.startswith(FINISHED):
+                return status
+            time.sleep(ASK_EVERY_S)
+
+    def judge(self, status: str) -> int:
+        """Return 0 where the run came to its end; else say what is to be done. Raises: UserError of the server."""
+        if status == f"{FINISHED}completed" and self.record:
+            return 0
+        if folder := interrupted(self.shown):
+            self.note(f"go on with it: ./run.sh resume={folder.name}")
+        if self.error:
+            raise UserError(self.error)
+        if status != f"{FINISHED}stopped":
+            self.note("\n".join(self.last))
+        log = f"; its log: {FLWR} log {self.run_id}" if self.run_id else ""
+        self.note(f"clinfed deploy: the run has no record ({status}){log}")
+        return 1
+
+    def say(self, line: str) -> None:
+        """Show a line."""
+        self.shown.append(line)
+        self.show(line)
+
+    @staticmethod
+    def note(text: str) -> None:
+        """Print what is no part of the run's own lines."""
+        print(text, file=sys.stderr, flush=True)

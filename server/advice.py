@@ -1,0 +1,22 @@
+"""What to do about a score near 0, which is what a first try usually gives."""
+
+from typing import Any
+
+from clinfed.evaluation.record import ADAPTERS
+
+ENOUGH_PASSES = 5  # as many as the default job makes
+NEAR_0 = 0.05
+
+
+def too_little_training(record: Any) -> str:
+    """Return a line for a run whose F1 on test is near 0 after few passes over the notes, "" for any other."""
+    config = record["config"]
+    passes = config["rounds"] * config["training"]["local_epochs"] // config.get("rounds_per_epoch", 1)
+    system = next(name for name in ADAPTERS if name in record["test"])
+    f1 = record["test"][system]["all"]["micro"]["f1"]
+    if f1 is None or f1 >= NEAR_0 or passes >= ENOUGH_PASSES:
+        return ""
+    return (
+        f"F1 near 0: {'one pass' if passes == 1 else f'{passes} passes'} over the training notes is too little, since "
+        f"adapter and head start from nothing; give more rounds, such as rounds={4 * ENOUGH_PASSES}, or more notes"
+    )
