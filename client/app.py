@@ -18,6 +18,7 @@ from client import permission, relay
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 
@@ -111,21 +112,25 @@ def _hello(message: Message, context: Context) -> RecordDict:
 
 def _train(message: Message, context: Context) -> RecordDict:
     from client.work import train_round
-    from clinfed.adapters.weights import read_state
 
     cache, clinic = _at_work(context)
     started = time.perf_counter()
-    state = _take_adapter(message.content)
+    received = Payload.of(_take_adapter(message.content))
     decode_s = time.perf_counter() - started
     question = message.content[protocol.QUESTION]
     # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
     split = str(question["split"])
     judges = split and clinic.split(split)
-    judged = _judged(cache, clinic, state, split, closing=False, replicates=False) if judges else RecordDict()
-    trained = train_round(cache, clinic, state, int(question["round"]))
+    judged = RecordDict()
+    if judges:
+        judged = _judged(cache, clinic, received.adapter, split, closing=False, replicates=False)
+    run_key, state_round = str(question[protocol.RUN_KEY]), int(question[protocol.STATE_ROUND])
+    trained, payload = train_round(
+        cache, clinic, received, int(question["round"]), run_key=run_key, state_round=state_round
+    )
     result = trained.result
     started = time.perf_counter()
-    judged[protocol.ADAPTER] = _write_adapter(read_state(cache.tagger(len(clinic.codes))))
+    judged[protocol.ADAPTER] = _write_adapter(payload.flat)
     report = {
         "num_examples": result.notes,
         "loss": result.loss,

@@ -3,16 +3,20 @@
 A message brings only adapter tensors, which are written into the warm model in place.
 """
 
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from client.clinic import Clinic, Simulation, read_site
 from client.permission import admit_run
 from client.site import PARTITION, PARTITIONS, NodeConfig, of_node
+from clinfed import fingerprints
 from clinfed.adapters.state import Shapes
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
@@ -45,6 +49,7 @@ class Warm:
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._hints: dict[str, Hints] = {}
+        self._fingerprints: dict[tuple[str, ...], str] = {}
         self._tagger: Tagger | None = None
 
     def clinic(self, node_config: NodeConfig) -> Clinic:
@@ -90,6 +95,15 @@ class Warm:
         from clinfed.adapters.weights import read_shapes
 
         return read_shapes(self.tagger(num_codes))
+
+    def fingerprint(self, clinic: Clinic) -> str:
+        """Return the fingerprint of the run as this clinic knows it: what a state of the clinic belongs to."""
+        if clinic.codes not in self._fingerprints:
+            prints = fingerprints.of_run(self.run, clinic.codes, self.shapes(len(clinic.codes)))
+            described = {**prints, "strategy": self.run.strategy.option, "settings": asdict(self.run.strategy)}
+            text = json.dumps(described, sort_keys=True)
+            self._fingerprints[clinic.codes] = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprints[clinic.codes]
 
     @cached_property
     def tokenizer(self) -> Any:

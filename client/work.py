@@ -3,12 +3,16 @@
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from client import states
 from client.clinic import Clinic
+from client.states import Place
 from client.warm import Predicted, Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation import hits, kept, small_cells, unit_counts
@@ -16,10 +20,11 @@ from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.home import kept_file
 from clinfed.probes.memory import peak_memory
+from strategies.base import ClientState, LocalReport, Strategy
 
 if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
-    from clinfed.training.local import TrainResult
+    from clinfed.training.local import Gradient, TrainResult
     from clinfed.training.schedules import Passes
 
 
@@ -45,19 +50,27 @@ class Judgement:
 def train_passes(
     warm: Warm,
     clinic: Clinic,
-    state: AdapterState,
+    received: Payload,
     passes: "Passes",
     report: Callable[[int, float], None] = lambda epoch, loss: None,
+    *,
+    kept: ClientState | None = None,
+    round_index: int = 1,
 ) -> Training:
-    """Write the state into the model and train it in place over the given passes over the clinic's notes."""
+    """Write the adapter into the model and train it in place over the given passes, as the run's strategy trains.
+
+    kept: the clinic's state; its first one, where there is none.
+    """
     from clinfed.adapters.weights import write_state
-    from clinfed.training.local import train
+    from clinfed.training.local import frozen, train
 
     tagger = warm.tagger(len(clinic.codes))
     encoded = warm.encoded(clinic, "train")
-    write_state(tagger, state)
-    run = warm.run
-    with peak_memory(run.training.device) as peak:
+    write_state(tagger, received.adapter)
+    run, strategy = warm.run, warm.run.strategy
+    gradient = gradient_of(strategy, received, kept or strategy.first(received), run.training.device)
+    trains = partial(strategy.trainable, round_index=round_index)
+    with frozen(tagger, trains), peak_memory(run.training.device) as peak:
         result = train(
             tagger,
             run.task,
@@ -67,21 +80,63 @@ def train_passes(
             seed=run.seed,
             clinic=clinic.name,
             pad_id=warm.tokenizer.pad_token_id,
-            proximal_mu=run.strategy.proximal_mu,
+            gradient=gradient,
             report=report,
         )
     return Training(result, peak.peak_bytes)
 
 
-def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) -> Training:
-    """Train a clinic's passes of one round (from 1) of a federation."""
-    from clinfed.training.local import put_back
+def gradient_of(strategy: Strategy, received: Payload, kept: ClientState, device: str) -> "Gradient | None":
+    """Return the strategy's change of a gradient, with what it needs on the device; None where it changes none."""
+    if not strategy.changes_gradients:
+        return None
+    import torch
 
-    run = warm.run
-    training = train_passes(warm, clinic, state, run.passes_of_round(number))
-    if run.strategy.own_rows:
-        put_back(warm.tagger(len(clinic.codes)), run.task, warm.encoded(clinic, "train"), state)
-    return training
+    def on_device(states: Mapping[str, AdapterState]) -> dict[str, dict[str, torch.Tensor]]:
+        """Return tensor name -> what the strategy calls it -> the tensor."""
+        return {
+            name: {called: torch.tensor(state[name], device=device) for called, state in states.items()}
+            for name in received.adapter
+        }
+
+    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(kept.memory)
+    return lambda name, gradient, weight: strategy.gradient(name, gradient, weight, sent[name], own[name])
+
+
+def train_round(
+    warm: Warm, clinic: Clinic, received: Payload, round_index: int, *, run_key: str = "", state_round: int = 0
+) -> tuple[Training, Payload]:
+    """Train a clinic's passes of one round (from 1) of a federation; return also what goes up.
+
+    run_key, state_round: of which run and round the clinic's state is taken up; 0: it begins with its first one.
+    Raises: ValueError where the coordinator has sent other tensors than the strategy's schema says.
+    """
+    from clinfed.adapters.weights import read_state
+    from clinfed.training.local import held_rows
+    from clinfed.training.reach import largest_step
+
+    run, strategy = warm.run, warm.run.strategy
+    if received.flat.shapes != strategy.schema(received.adapter.shapes, round_index).down:
+        raise ValueError("the message's tensors are not those of the strategy's schema")
+    first = strategy.first(received)
+    place = Place(run_key, clinic.name, warm.fingerprint(clinic)) if first.memory else None
+    kept = (states.load(place, state_round) if place and state_round else None) or first
+    training = train_passes(
+        warm, clinic, received, run.passes_of_round(round_index), kept=kept, round_index=round_index
+    )
+    tagger = warm.tagger(len(clinic.codes))
+    report = LocalReport(
+        round_index,
+        training.result.notes,
+        training.result.steps,
+        training.result.learning_rates,
+        largest_step(run.training),
+        partial(held_rows, tagger, run.task, warm.encoded(clinic, "train")),
+    )
+    payload, after = strategy.update(received, read_state(tagger), kept, report)
+    if place:
+        states.save(place, after, before=state_round)
+    return training, payload
 
 
 def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool, replicates: bool) -> Judgement:

@@ -1,9 +1,10 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
-A question holds `adapter` (the global tensors; not in a hello) and `question` (round, split, whether replicates are
-wanted, and a nonce, which the answer repeats). An answer holds `identity` (who answers, with which code), `report`
-(numbers) and, by kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges
-the adapter on it. Nothing else travels.
+A question holds `adapter` (the global tensors; to train, the strategy's own too; not in a hello) and `question` (round,
+split, whether replicates are wanted, and a nonce, which the answer repeats; to train, also the run's key, and which of
+the clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
+kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges the adapter on
+it. Nothing else travels.
 """
 
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ ADAPTER = "adapter"
 QUESTION = "question"
 IDENTITY = "identity"
 REPORT = "report"
+RUN_KEY, STATE_ROUND = "run_key", "state_round"  # in the question to train
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 

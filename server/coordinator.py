@@ -99,7 +99,7 @@ class Coordinator:
     def begin(self) -> Course:
         """Return where the rounds begin: anew, or where the checkpoint has them."""
         if self.checkpoint is None:
-            return Course(self.model.start())
+            return Course(self.model.start(), run_key=checkpoints.new_run_key())
         if reason := fingerprints.mismatch(self.model.fingerprints, self.checkpoint.fingerprints):
             raise UserError(f"resume={self.run.resume}: in the checkpoint, the {reason}")
         course = self.checkpoint.course

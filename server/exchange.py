@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -18,10 +19,10 @@ from flwr.superlink.grid.http_grid import HttpGrid
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.update import AdapterUpdate
+from clinfed.adapters.update import AdapterUpdate, Payload
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Refused, Traffic
-from clinfed.training.reach import reach
+from clinfed.training.reach import largest_step, most_steps, reach
 from configs import Run
 from server import quarantine
 from server.inbox import pull
@@ -100,31 +101,39 @@ class Exchange:
     def train(
         self,
         seats: Sequence[Seat],
-        state: AdapterState,
+        sent: Payload,
         number: int,
         trained: list[Answer],
         validated: list[Answer],
         refused: list[Refused],
         *,
         judging: Sequence[Seat] = (),
+        run_key: str = "",
+        accepted: Mapping[str, int] = MappingProxyType({}),
     ) -> Iterator[AdapterUpdate]:
-        """Send the state to all clinics; yield their updates in order, and append what they report to `trained`.
+        """Send the payload to all clinics; yield their updates in order, and append what they report to `trained`.
 
-        judging: the clinics that first judge the state on their validation notes; `validated` gets their counts.
-        refused: gets the clinics whose answers cannot be used.
+        judging: the clinics that first judge the adapter on their validation notes; `validated` gets their counts.
+        refused: gets the clinics whose answers cannot be used. run_key, accepted: whose and which state a clinic takes
+        up, as in server.rounds.Course.
         """
-        record = {protocol.ADAPTER: to_record(state)}
-        asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "")
+        record = {protocol.ADAPTER: to_record(sent.flat)}
+        own = {
+            seat.clinic: {protocol.RUN_KEY: run_key, protocol.STATE_ROUND: accepted.get(seat.clinic, 0)}
+            for seat in seats
+        }
+        asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "", own=own)
         for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
             try:
                 names = (protocol.ADAPTER, *(COUNTED if seat in judging else ()))
                 content, answer = self._identified(seat, self._reply(message_id, asked), asked, *names)
                 judged = self._judged(seat, content, answer) if seat in judging else None
-                update = self._update(seat, content, answer, state, number, judges=seat in judging)
+                update = self._update(seat, content, answer, sent, number, judges=seat in judging)
             except BadAnswerError as bad:
                 refused.append(Refused(seat.clinic, bad.reason))
                 continue
-            answer.traffic = Traffic(update.state.num_bytes, state.num_bytes, size_of(content), asked.size_bytes)
+            up_bytes, down_bytes = update.payload.flat.num_bytes, sent.flat.num_bytes
+            answer.traffic = Traffic(up_bytes, down_bytes, size_of(content), asked.size_bytes)
             trained.append(without_judgement(answer))
             validated += [judged] if judged else []
             yield update
@@ -162,17 +171,21 @@ class Exchange:
         return answers
 
     def _update(
-        self, seat: Seat, content: RecordDict, answer: Answer, state: AdapterState, number: int, *, judges: bool
+        self, seat: Seat, content: RecordDict, answer: Answer, sent: Payload, number: int, *, judges: bool
     ) -> AdapterUpdate:
         """Return the update of an answer to training. Raises: BadAnswerError."""
         num_examples = answer.report.get("num_examples")
         quarantine.check_examples(num_examples, seat.registered["train_notes"])
         judgement = protocol.JUDGEMENT_REPORT if judges else ()
         quarantine.check_report(answer.report, (*protocol.TRAIN_REPORT, *judgement))
-        update = to_state(content, state)
-        farthest = reach(self._run.training, self._run.passes_of_round(number), seat.registered["train_windows"])
-        quarantine.check_reach(update, state, farthest)
-        return AdapterUpdate(seat.clinic, update, answer.report["num_examples"])
+        run, windows, steps = self._run, seat.registered["train_windows"], answer.report["steps"]
+        passes = run.passes_of_round(number)
+        quarantine.check_steps(steps, most_steps(run.training, passes, windows))
+        flat = to_state(content, run.strategy.schema(sent.adapter.shapes, number).up)
+        payload = Payload.of(flat)
+        quarantine.check_reach(payload.adapter, sent.adapter, reach(run.training, passes, windows))
+        quarantine.check_limits(flat, run.strategy.limits(sent, largest_step(run.training)))
+        return AdapterUpdate(seat.clinic, payload.adapter, answer.report["num_examples"], steps, payload.extra)
 
     def _judged(self, seat: Seat, content: RecordDict, answer: Answer) -> Answer:
         """Return the judgement that comes with an answer to training. Raises: BadAnswerError."""
@@ -205,22 +218,29 @@ class Exchange:
         split: str = "",
         closing: bool = False,
         replicates: bool = False,
+        own: Mapping[str, Mapping[str, str | int]] = MappingProxyType({}),
     ) -> "Asked":
-        """Push one question to all clinics, in the order of their names."""
+        """Push one question to all clinics, in the order of their names. own: clinic -> what it alone is told."""
         seats = sorted(seats, key=lambda seat: (seat.clinic, seat.node))
         nonce = secrets.token_hex(16)  # who answers with an older one repeats an older answer
         asked = {"round": number, "split": split, "closing": closing, "replicates": replicates}
         asked |= {"wire": WIRE_VERSION, "nonce": nonce}
-        # One record for all: its objects are content-addressed, so that a broadcast is stored once.
-        record = RecordDict({protocol.QUESTION: ConfigRecord(asked), **content})
-        messages = [Message(record, seat.node, kind, group_id=str(number)) for seat in seats]
+        # The tensors' objects are content-addressed, so that a broadcast is stored once.
+        records = [
+            RecordDict({protocol.QUESTION: ConfigRecord({**asked, **own.get(seat.clinic, {})}), **content})
+            for seat in seats
+        ]
+        messages = [
+            Message(record, seat.node, kind, group_id=str(number)) for seat, record in zip(seats, records, strict=True)
+        ]
         message_ids = list(self._grid.push_messages(messages))
         if len(message_ids) != len(seats):
             raise UserError(f"Flower took {len(message_ids)} of {len(seats)} messages; look into the SuperLink's log")
         tensors = content.get(protocol.ADAPTER, {})
         limit_bytes = ENVELOPE_BYTES + sum(len(array.data) for array in tensors.values())
         until = time.monotonic() + self.deadline_s
-        return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, size_of(record))
+        size_bytes = max(map(size_of, records), default=0)  # they differ by a digit at most
+        return Asked(tuple(seats), tuple(message_ids), nonce, until, limit_bytes, size_bytes)
 
     def _identified(self, seat: Seat, reply: Message | None, asked: "Asked", *names: str) -> tuple[RecordDict, Answer]:
         """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import AdapterState, Shapes
+from clinfed.adapters.update import EXTRA
 from clinfed.evaluation.counts import OTHER, SpanCounts
+from strategies.base import Limits
 
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
 LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
@@ -47,6 +49,7 @@ class Reason(StrEnum):
     TYPE = "a tensor of its update has another number type"
     NOT_FINITE = "its update holds a number that is not finite"
     OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
+    OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
     COUNTS = "its counts are not built as agreed, or cannot be"
     MORE_GOLD = "its counts hold more gold mentions than it registered"
 
@@ -134,12 +137,32 @@ def check_examples(num_examples: object, registered: int) -> None:
         raise BadAnswerError(Reason.MORE_EXAMPLES)
 
 
-def check_tensors(state: AdapterState, expected: AdapterState) -> None:
-    """Refuse a state unless its names and shapes are those expected; numpy would broadcast some that are not."""
+def check_steps(steps: int, most: int) -> None:
+    """Refuse more steps of the optimiser than the clinic's registered windows make."""
+    if steps > most:
+        raise BadAnswerError(Reason.FIGURES)
+
+
+def check_tensors(state: AdapterState, expected: Shapes) -> None:
+    """Refuse tensors unless names, shapes and types are the schema's; numpy would broadcast some that are not."""
     if state.keys() != expected.keys():
         raise BadAnswerError(Reason.NAMES)
-    if any(array.shape != expected[name].shape for name, array in state.items()):
-        raise BadAnswerError(Reason.SHAPE)
+    for name, (shape, dtype) in expected.items():
+        if state[name].shape != shape:
+            raise BadAnswerError(Reason.SHAPE)
+        if state[name].dtype.str != dtype:
+            raise BadAnswerError(Reason.TYPE)
+
+
+def check_limits(flat: AdapterState, limits: Limits) -> None:
+    """Refuse a strategy's own tensors unless they are finite and each number lies within its limits."""
+    for name, array in flat.items():
+        if name.startswith(f"{EXTRA}."):
+            centre, radius = limits[name]
+            if not np.isfinite(array).all():
+                raise BadAnswerError(Reason.NOT_FINITE)
+            if not (np.abs(array.astype(np.float64) - centre) <= radius).all():
+                raise BadAnswerError(Reason.OUT_OF_LIMITS)
 
 
 def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, tuple[float, float]]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.protocol import Answer
 from server.quarantine import (
     BadAnswerError,
@@ -58,8 +58,8 @@ def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
     return Answer(str(identity.get("clinic", "")), identity, report)
 
 
-def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
-    """Return the tensors of an answer. Raises: BadAnswerError unless names, shapes and types fit."""
+def to_state(content: RecordDict, expected: Shapes) -> AdapterState:
+    """Return the tensors of an answer, by wire names. Raises: BadAnswerError unless they are those expected."""
     arrays = _record(content, protocol.ADAPTER, ArrayRecord)
     if arrays.keys() != {protocol.TENSORS}:
         raise BadAnswerError(Reason.MALFORMED)

@@ -5,7 +5,7 @@ This is the whole of federated learning as clinfed does it; everything that it c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clinfed import protocol
@@ -48,6 +48,9 @@ class Course:
     """All that goes from one round to the next, and so all that an interrupted run needs to go on.
 
     server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
+    run_key: names the run to the clinics, which keep their states under it; drawn once, and kept when it is resumed.
+    accepted: clinic -> the round of its last update that went into the server's state: the clinic's next round begins
+    with the state that it wrote then.
     Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
     generator whose state must be kept.
     """
@@ -55,6 +58,8 @@ class Course:
     server: ServerState
     open: Round | None = None
     best: Best | None = None
+    run_key: str = ""
+    accepted: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_rounds(
@@ -84,7 +89,7 @@ def run_rounds(
     seconds = time.perf_counter() - started
     last = replace(course.open, seconds=course.open.seconds + seconds, refused=refused)
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
-    return Course(course.server, None, closed(last, validated, course, show))
+    return replace(course, open=None, best=closed(last, validated, course, show))
 
 
 def one_round(
@@ -102,10 +107,21 @@ def one_round(
     trained: list[Answer] = []
     validated: list[Answer] = []
     updates = Accepted(
-        exchange.train(asked, course.server.adapter, number, trained, validated, refused, judging=judging),
+        exchange.train(
+            asked,
+            run.strategy.broadcast(course.server),
+            number,
+            trained,
+            validated,
+            refused,
+            judging=judging,
+            run_key=course.run_key,
+            accepted=course.accepted,
+        ),
         least=quorum(run, len(seats)),
         refused=refused,
         what=f"round {number}",
+        total_examples=sum(seat.registered["train_notes"] for seat in seats),
     )
     server = run.strategy.aggregate(course.server, updates)
     aggregate_s = time.perf_counter() - started - updates.waited_s
@@ -117,7 +133,9 @@ def one_round(
     seconds = time.perf_counter() - started
     overhead_s = seconds - busiest([*trained, *validated])
     passes = run.passes_of_round(number).count
-    return Course(server, Round(number, passes, trained, [], aggregate_s, seconds, overhead_s, refused, joined), best)
+    done = Round(number, passes, trained, [], aggregate_s, seconds, overhead_s, refused, joined)
+    accepted = {**course.accepted, **{answer.clinic: number for answer in trained}}
+    return Course(server, done, best, course.run_key, accepted)
 
 
 def closed(done: Round, validated: Sequence[Answer], course: Course, show: Callable[..., None]) -> Best | None:

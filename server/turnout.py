@@ -4,7 +4,7 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
@@ -41,6 +41,8 @@ def round_up(number: float) -> int:
 class Accepted:
     """Passes updates on, adds up the seconds that were spent waiting for them, and ends the run where they are too few.
 
+    total_examples: training notes of all clinics; each update is told.
+
     Raises: UserError, after the last of less than `least` updates, that says why each clinic was left out.
     """
 
@@ -48,6 +50,7 @@ class Accepted:
     least: int
     refused: Sequence[Refused]
     what: str
+    total_examples: int = 0
     waited_s: float = 0.0
 
     def __iter__(self) -> Iterator[AdapterUpdate]:
@@ -59,7 +62,7 @@ class Accepted:
             if update is None:
                 break
             count += 1
-            yield update
+            yield replace(update, total_examples=self.total_examples)
         require(count, self.least, self.refused, self.what)
 
 

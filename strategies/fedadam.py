@@ -20,6 +20,9 @@ class FedAdam(Strategy):
     Source: Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2; defaults of beta and tau from section 5.
     """
 
+    linear = True
+    single_updates = False
+
     learning_rate: float = 0.01  # the server's; a step is about this size once the moments have settled
     beta1: float = 0.9
     beta2: float = 0.99

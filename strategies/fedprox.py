@@ -1,6 +1,8 @@
 """FedProx: FedAvg with a pull towards the global adapter in the clinics' loss."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from strategies.fedavg import FedAvg
 
@@ -17,3 +19,9 @@ class FedProx(FedAvg):
     def __post_init__(self) -> None:
         if self.proximal_mu < 0:
             raise ValueError(f"strategy.proximal_mu={self.proximal_mu}: expected 0 or more")
+
+    def gradient(
+        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], kept: Mapping[str, Any]
+    ) -> Any:
+        """Return the gradient with that of the proximal term."""
+        return gradient + self.proximal_mu * (weight - received["adapter"])

@@ -23,6 +23,7 @@ from clinfed import protocol
 from clinfed.adapters import folder as folders
 from clinfed.adapters.card import Card
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
 from clinfed.cli.adapted import Adapted, open_adapter
@@ -189,7 +190,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{epochs} | loss {loss:.3f} | {time.perf_counter() - began:.1f} s")
 
-    training = train_passes(warm, clinic, start, warm.run.passes(), report)
+    training = train_passes(warm, clinic, Payload(start), warm.run.passes(), report)
     personal = read_state(warm.tagger(len(clinic.codes)))
     after = judge(warm, clinic, personal, "test", closing=True, replicates=True)
     return Adaptation(personal, training.result.loss, training.result.seconds, before, after)

@@ -23,7 +23,10 @@ from clinfed.evaluation.report.documents import SYSTEMS
 from clinfed.probes.memory import peak_memory
 from configs import Run
 from partitions.pooled import NAME as POOLED
+from strategies.base import Strategy
 from strategies.fedavg import FedAvg
+from strategies.fedprox import FedProx
+from strategies.fedrows import FedRows
 
 LEAST_SURE = 0.5  # the threshold of a system without validation notes
 
@@ -106,9 +109,9 @@ def train_alone(run: Run, first: AdapterState, examples: Examples, *, at_once: i
 def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) -> Trained:
     """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names.
 
-    A strategy of own rows is for a tagger's head, whose rows are codes; here it is FedAvg.
+    Raises: UserError for a strategy that cannot be used here.
     """
-    strategy = FedAvg() if run.strategy.own_rows else run.strategy
+    strategy = usable(run.strategy)
     server, passes = strategy.start(first), run.classifier.passes
     started = time.perf_counter()
 
@@ -121,7 +124,7 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
                 epochs=range((number - 1) * passes, number * passes),
                 seed=run.seed,
                 threads=run.training.threads,
-                proximal_mu=run.strategy.proximal_mu,
+                proximal_mu=strategy.proximal_mu if isinstance(strategy, FedProx) else 0.0,
             )
             yield AdapterUpdate(examples.clinic, state, len(examples))
 
@@ -132,6 +135,22 @@ def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) 
     travelled = rounds(run) * len(clinics) * first.num_bytes
     seconds = time.perf_counter() - started
     return Trained(server.adapter, notes, rounds(run) * passes, seconds, peak.peak_bytes, travelled)
+
+
+def usable(strategy: Strategy) -> Strategy:
+    """Return the strategy as it is used here: FedRows, which is for a tagger's head whose rows are codes, as FedAvg.
+
+    Raises: UserError for one whose clinics do more than FedProx's.
+    """
+    if isinstance(strategy, FedRows):
+        return FedAvg()
+    mine = ("update", "trainable") if isinstance(strategy, FedProx) else ("update", "trainable", "gradient")
+    if any(getattr(type(strategy), name) is not getattr(Strategy, name) for name in mine):
+        raise UserError(
+            f"strategy={strategy.option}: clinfed classify has no clinic's half of it; choose fedavg, fedprox, fedadam "
+            "or median"
+        )
+    return strategy
 
 
 def judged(

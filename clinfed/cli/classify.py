@@ -18,7 +18,7 @@ from client.clinic import Simulation
 from clinfed import fingerprints
 from clinfed.bases import fingerprint, tokenizer_fingerprint
 from clinfed.cli import add_overrides
-from clinfed.cli.classifiers import count_lexicons, hold, judged, lexicons_of, train_systems, unlearnt
+from clinfed.cli.classifiers import count_lexicons, hold, judged, lexicons_of, train_systems, unlearnt, usable
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths, refuse_resume
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -68,6 +68,7 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
         )
     refuse_resume(run)
     refuse_missing_paths(run)
+    usable(run.strategy)
     simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
     embedder = Embedder(run.base, run.training, run.classifier.pooling, clinic_folder("embeddings"))
     show("the encoder reads what no cache holds")

@@ -1,14 +1,17 @@
 """The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.weights import learnt_parameters
 from clinfed.training.batches import batches_of, plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded
@@ -18,6 +21,9 @@ from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
     from clinfed.tasks.base import Task
+
+# (tensor name, gradient, parameter) -> the gradient to step along: what a federated method makes of it.
+Gradient = Callable[[str, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,6 +36,7 @@ class TrainResult:
     padded_tokens: int  # those and the padding
     steps: int
     seconds: float
+    learning_rates: Mapping[str, float]  # "encoder" and "head" -> the sum over the steps
 
 
 def train(
@@ -42,10 +49,10 @@ def train(
     seed: int,
     clinic: str,
     pad_id: int,
-    proximal_mu: float = 0.0,
+    gradient: Gradient | None = None,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> TrainResult:
-    """Train adapter and head in place over the given passes.
+    """Train what requires gradients of adapter and head in place over the given passes.
 
     A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
     these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
@@ -54,9 +61,10 @@ def train(
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()
     parameters = learnt(tagger)
-    start = [parameter.detach().clone() for parameter in parameters] if proximal_mu else []
+    named = dict(learnt_parameters(tagger)) if gradient else {}
     optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
+    rates = 0.0
     tokens = padded = 0
     tagger.train()
     for epoch in passes.epochs:
@@ -75,22 +83,28 @@ def train(
                 hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
                 loss = task.loss(tagger.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
             loss.backward()
-            pull_back(parameters, start, proximal_mu)
+            if gradient is not None:
+                change_gradients(named, gradient)
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
+            rates += rate
             del loss, hidden  # else they would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
-    return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    summed = {part: rates * factor for part, factor in settings.factors.items()}
+    return TrainResult(mean, len(encoded), tokens, padded, len(losses), seconds, summed)
 
 
 def optimiser_of(tagger: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """Return a new AdamW in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
-    factors = (("encoder", 1.0), ("head", settings.head_factor))
-    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in factors]
+    """Return a new optimiser in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
+    parts = settings.factors.items()
+    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in parts]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
@@ -100,20 +114,33 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate * group["factor"]
 
 
-def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: float) -> None:
-    """Add the gradient of proximal_mu/2 * ||w - w_start||^2 (FedProx); nothing without a start."""
-    for parameter, first in zip(parameters, start, strict=False):
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter.detach() - first, alpha=proximal_mu)
-
-
-def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterState) -> None:
-    """Give the head's rows of tags that the notes do not hold the numbers back that they had before training."""
-    held = torch.tensor(sorted(encoded.tags), dtype=torch.int64)
+def change_gradients(parameters: Mapping[str, nn.Parameter], gradient: Gradient) -> None:
+    """Put in the place of each gradient what the method makes of it."""
     with torch.no_grad():
-        for name, parameter in tagger.head.named_parameters():
-            trained = task.rows(name, held)
-            if trained is not None:
-                absent = torch.ones(len(parameter), dtype=torch.bool)
-                absent[trained] = False
-                parameter[absent] = torch.tensor(before[f"head.{name}"])[absent].to(parameter)
+        for name, parameter in parameters.items():
+            if parameter.grad is not None:
+                parameter.grad = gradient(name, parameter.grad, parameter.detach())
+
+
+@contextmanager
+def frozen(tagger: Tagger, trainable: Callable[[str], bool]) -> Iterator[None]:
+    """Let only the parameters train inside whose tensor names are trainable; the others keep their numbers."""
+    masked = [parameter for name, parameter in learnt_parameters(tagger) if not trainable(name)]
+    for parameter in masked:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in masked:
+            parameter.requires_grad_(True)
+
+
+def held_rows(tagger: Tagger, task: "Task", encoded: Encoded, name: str) -> NDArray[np.bool_] | None:
+    """Return which rows of a tensor belong to tags that the notes hold, (R,); None where it has no row a code."""
+    part, _, inside = name.partition(".")
+    held = task.rows(inside, torch.tensor(sorted(encoded.tags), dtype=torch.int64)) if part == "head" else None
+    if held is None:
+        return None
+    rows = np.zeros(len(tagger.head.get_parameter(inside)), np.bool_)
+    rows[held.numpy()] = True
+    return rows

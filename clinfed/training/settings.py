@@ -10,6 +10,7 @@ class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
     local_epochs: int = 1  # passes over a clinic's notes in one round, unless rounds_per_epoch spreads one
+    optimiser: str = "adamw"  # adamw, or sgd: plain steps along the gradient, which want a larger rate
     learning_rate: float = 2e-3  # of the adapter
     head_factor: float = 5.0  # the head, which starts from nothing, learns at so many times that rate
     schedule: str = "linear"  # linear (with warm-up), exponential (the reference paper's), constant
@@ -26,6 +27,8 @@ class Training:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        if self.optimiser not in ("adamw", "sgd"):
+            raise ValueError(f"training.optimiser={self.optimiser}: expected adamw or sgd")
         if self.schedule not in ("linear", "exponential", "constant"):
             raise ValueError(f"training.schedule={self.schedule}: expected linear, exponential or constant")
         for key, least in LEAST.items():
@@ -38,3 +41,8 @@ class Training:
             raise ValueError(f"training.warmup={self.warmup}: expected at least 0 and less than 1")
         if not 0 <= self.stride < self.window - 2:
             raise ValueError(f"training.stride={self.stride}: expected at least 0 and less than training.window - 2")
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Return how many times as fast as the learning rate each part learns, by the first word of tensor names."""
+        return {"encoder": 1.0, "head": self.head_factor}
