@@ -172,3 +172,9 @@ def warm(overrides: Sequence[str]) -> Warm:
     if _warm is None or _warm.overrides != tuple(overrides):
         _warm = Warm(overrides)
     return _warm
+
+
+def forget() -> None:
+    """Let go of this process's cache."""
+    global _warm
+    _warm = None

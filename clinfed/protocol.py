@@ -9,7 +9,7 @@ it. Nothing else travels.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
@@ -73,6 +73,37 @@ class Failure(IntEnum):
     EVALUATE = 103
     REFUSED = 104
     WORKER = 105  # the site's worker ended, or hung, before it had answered
+
+
+class Reason(StrEnum):
+    """Why an answer is left out: all there is, in the words of the run record."""
+
+    LATE = "no answer in time"
+    LOST = "its answer was lost on the way"
+    OVERSIZED = "its answer is larger than any honest one"
+    MALFORMED = "its answer is not built as agreed"
+    OTHER_CLINIC = "its answer names another clinic"
+    OTHER_CODE = "it runs other code, or speaks another version of the wire"
+    REPLAYED = "it answers another question than the one that was asked"
+    FIGURES = "its report lacks a figure, or holds one that cannot be"
+    NO_EXAMPLES = "its number of training notes is not a positive whole number"
+    MORE_EXAMPLES = "it reports more notes than it registered"
+    NAMES = "its update lacks a tensor, or brings one that was not asked for"
+    SHAPE = "a tensor of its update has another shape"
+    TYPE = "a tensor of its update has another number type"
+    NOT_FINITE = "its update holds a number that is not finite"
+    OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
+    OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
+    COUNTS = "its counts are not built as agreed, or cannot be"
+    MORE_GOLD = "its counts hold more gold mentions than it registered"
+
+
+class BadAnswerError(Exception):
+    """An answer that must not be used; `reason` is a phrase of ours."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(str(reason))
+        self.reason = str(reason)
 
 
 Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts

@@ -96,6 +96,7 @@ class Run:
     clinics: int = 0  # how many clinics a simulation deals notes to; 0: as many as there are SuperNodes
     resume: str = ""  # absolute path of the folder of an interrupted run, to go on with it
     output: str = ""  # absolute folder for the run record; "" is the user's data folder
+    backend: str = "flower"  # who runs the clinics of a simulation: flower, or local: in one process, one after another
     tracking: str = "off"  # or tensorboard, mlflow: each round's scores on the coordinator's disk as they come
     experiment: str = ""  # the named set of overrides that this run started from
     options: dict[str, str] = field(default_factory=dict)  # group -> name of its option; filled in by the loader
@@ -105,6 +106,8 @@ class Run:
             if getattr(self, key) < least:
                 raise UserError(f"{key}={getattr(self, key)}: expected {least} or more")
         _refuse_outside("corpus", self.corpus, train_fraction=(0, 1))
+        if self.backend not in ("flower", "local"):
+            raise UserError(f"backend={self.backend}: expected flower or local")
         if self.chosen not in ("last", "best"):
             raise UserError(f"chosen={self.chosen}: expected last or best")
         parts = self.rounds_per_epoch

@@ -4,9 +4,6 @@ import time
 import warnings
 from pathlib import Path
 
-from flwr.serverapp import Grid
-from flwr.superlink.grid.http_grid import HttpGrid
-
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
@@ -16,6 +13,7 @@ from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, fraction, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
+from clinfed.runs.backend import Backend
 from configs import Run, resolved, to_overrides
 from server import checkpoints
 from server.central import PublicSet
@@ -23,11 +21,11 @@ from server.checkpoints import Checkpoint
 from server.door import Door
 from server.exchange import Exchange
 from server.federation import Federation
-from server.model import Model
-from server.progress import say, say_record, say_refused
+from server.model import Model, run_folder
+from server.progress import Say, say, say_refused
 from server.recording import BEST, LAST, Recorder, refusals
 from server.rounds import Course, Round, run_rounds
-from server.turnout import quorum, require
+from server.turnout import parted, quorum, require
 from strategies.base import ServerState
 
 # For the answers of one exchange, where round.deadline_s says nothing. In a simulation Flower itself reports a clinic
@@ -38,16 +36,16 @@ DEADLINE_S, SIMULATED_DEADLINE_S = 1800.0, 6 * 3600.0
 class Coordinator:
     """A run and what it writes: state after each round, and at the end adapter, counts and record in its folder."""
 
-    def __init__(self, folder: Path, grid: Grid, run: Run) -> None:
+    def __init__(self, folder: Path, backend: Backend, run: Run, say: Say = say) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
-        self.folder, self.run = folder, run
+        self.folder, self.run, self.say = folder, run, say
         tracking.check(run.tracking)
         self.checkpoint = load_checkpoint(folder, run)
         self.model = Model(run)
         code = fingerprints.code()
-        deadline_s = run.round.deadline_s or (DEADLINE_S if isinstance(grid, HttpGrid) else SIMULATED_DEADLINE_S)
-        self.exchange = Exchange(grid, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
+        deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
+        self.exchange = Exchange(backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
         self.door = Door(self.exchange, run)
 
     def run_all(self) -> None:
@@ -62,7 +60,7 @@ class Coordinator:
         self.public = PublicSet(self.run, self.model.codes) if self.run.central.notes else None
         course = run_rounds(self.exchange, self.door, self.run, course, self.keep, self.show)
         early = f"no better round in {self.run.stop.patience}; " if course.server.round < self.run.rounds else ""
-        say(f"{early}judging on test")
+        self.say(f"{early}judging on test")
         self.close(course)
 
     @property
@@ -73,11 +71,11 @@ class Coordinator:
     def greet(self) -> Federation:
         """Let the clinics in. Raises: UserError where they are too few, or cannot do what the run asks."""
         run = self.run
-        say("clinics load base and notes")
+        self.say("clinics load base and notes")
         federation = self.door.open(self.build)
         self.refused = self.door.take_refused()
-        say_refused("start", self.refused)
-        say(describe(federation))
+        say_refused(self.say, "start", self.refused)
+        self.say(describe(federation))
         if not federation.with_notes("test"):
             raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
         if run.stop.patience and not federation.with_notes("validation"):
@@ -91,7 +89,7 @@ class Coordinator:
             prints = self.model.build()
         for each in caught:
             if issubclass(each.category, AdviceWarning):
-                say(f"warning: {each.message}")
+                self.say(f"warning: {each.message}")
             else:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         return prints
@@ -104,7 +102,7 @@ class Coordinator:
             raise UserError(f"resume={self.run.resume}: in the checkpoint, the {reason}")
         course = self.checkpoint.course
         self.recorder.restore(self.checkpoint.recorded, course.server.round)
-        say(f"resumed after round {course.server.round}")
+        self.say(f"resumed after round {course.server.round}")
         return course
 
     def keep(self, course: Course) -> None:
@@ -120,14 +118,13 @@ class Coordinator:
             counts = self.public.judge(self.model.tagger, server.adapter)
             entry["public"] = records.judgement({"public set": counts})
         self.tracker.add_round(entry)
-        say_refused(f"round {done.number}", done.refused)
-        say(round_line(entry))
+        say_refused(self.say, f"round {done.number}", done.refused)
+        self.say(round_line(entry))
 
     def close(self, course: Course) -> None:
         """Judge the chosen round on test, once, and write everything down."""
         number, adapter, reason = choose(course, self.run.chosen)
-        refused: list[Refused] = []
-        closing = self.judge_on_test(adapter, number, refused)
+        closing, refused = self.judge_on_test(adapter, number)
         record = self.recorder.finish(
             closing,
             adapter,
@@ -149,17 +146,26 @@ class Coordinator:
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
         self.tracker.finish(record)
-        say(table)
-        say_record(self.folder / "record.json")
+        self.say(table)
+        self.say(f"run record: {self.folder / 'record.json'}")
 
-    def judge_on_test(self, adapter: AdapterState, number: int, refused: list[Refused]) -> list[Answer]:
-        """Return the clinics' answers on the test split. Raises: UserError where they are less than a quorum."""
+    def judge_on_test(self, adapter: AdapterState, number: int) -> tuple[list[Answer], list[Refused]]:
+        """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
         seats = self.door.federation.with_notes("test")
         asked = {"split": "test", "closing": True, "replicates": True}
-        closing = self.exchange.evaluate(seats, adapter, number, refused, **asked)
-        say_refused("test", refused)
+        closing, refused = parted(self.exchange.evaluate(seats, adapter, number, **asked))
+        say_refused(self.say, "test", refused)
         require(len(closing), quorum(self.run, len(seats)), refused, "test")
-        return closing
+        return closing, refused
+
+
+def coordinate(backend: Backend, run: Run, say: Say = say) -> Path:
+    """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path."""
+    folder = run_folder(run)
+    with checkpoints.held(folder / checkpoints.FOLDER):
+        say(f"run folder: {folder}")
+        Coordinator(folder, backend, run, say).run_all()
+    return folder / "record.json"
 
 
 def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:

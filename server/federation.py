@@ -28,14 +28,14 @@ class Federation:
         return tuple(seat for seat in self.seats if self.notes[seat.clinic][split])
 
 
-def complaint(answer: Answer, ours: Mapping[str, str], *, over_http: bool) -> str:
+def complaint(answer: Answer, ours: Mapping[str, str], *, remote: bool) -> str:
     """Return why a clinic may not come in: other fingerprints than the server's, foreign code; "" where it may.
 
-    over_http: it is on another machine, whose folders are its own affair and no text for the server's screen.
+    remote: it is on another machine, whose folders are its own affair and no text for the server's screen.
     """
     ours_root = str(fingerprints.root_of("clinfed"))
     theirs = {name: str(answer.identity.get(f"fingerprint.{name}", "missing")) for name in ours}
-    roots = "" if over_http else str(answer.identity.get("roots", ""))
+    roots = "" if remote else str(answer.identity.get("roots", ""))
     foreign = [root for root in roots.split("\n") if root not in ("", ours_root)]
     if theirs["code"] != ours["code"] and foreign:
         return (

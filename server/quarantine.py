@@ -7,7 +7,6 @@ rules, reasons and tests stands in docs/quarantine.md.
 import math
 import re
 from collections.abc import Collection, Mapping
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.adapters.update import EXTRA
 from clinfed.evaluation.counts import OTHER, SpanCounts
+from clinfed.protocol import BadAnswerError, Reason
 from strategies.base import Limits
 
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
@@ -29,37 +29,6 @@ FINGERPRINT = re.compile(r"[0-9a-f]{1,64}|none")  # a hash, the wire's number, o
 # thousand; how far a clinic's update may go grows with its windows.
 WINDOWS_OF_NOTE = 1000
 LANGUAGE = re.compile(r"([a-z]{2})?")
-
-
-class Reason(StrEnum):
-    """Why an answer is left out: all there is, in the words of the run record."""
-
-    LATE = "no answer in time"
-    LOST = "its answer was lost on the way"
-    OVERSIZED = "its answer is larger than any honest one"
-    MALFORMED = "its answer is not built as agreed"
-    OTHER_CLINIC = "its answer names another clinic"
-    OTHER_CODE = "it runs other code, or speaks another version of the wire"
-    REPLAYED = "it answers another question than the one that was asked"
-    FIGURES = "its report lacks a figure, or holds one that cannot be"
-    NO_EXAMPLES = "its number of training notes is not a positive whole number"
-    MORE_EXAMPLES = "it reports more notes than it registered"
-    NAMES = "its update lacks a tensor, or brings one that was not asked for"
-    SHAPE = "a tensor of its update has another shape"
-    TYPE = "a tensor of its update has another number type"
-    NOT_FINITE = "its update holds a number that is not finite"
-    OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
-    OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
-    COUNTS = "its counts are not built as agreed, or cannot be"
-    MORE_GOLD = "its counts hold more gold mentions than it registered"
-
-
-class BadAnswerError(Exception):
-    """An answer that must not be used; `reason` is a phrase of ours."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(str(reason))
-        self.reason = str(reason)
 
 
 def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str, nonce: str) -> None:

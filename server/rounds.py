@@ -15,7 +15,7 @@ from clinfed.protocol import Answer, Refused
 from configs import Run
 from server.door import Door
 from server.exchange import GONE, Exchange, Seat
-from server.turnout import Accepted, drawn, quorum
+from server.turnout import Accepted, drawn, parted, quorum
 from strategies.base import ServerState
 
 
@@ -83,11 +83,10 @@ def run_rounds(
     if course.open is None:
         return course
     started = time.perf_counter()
-    refused = list(course.open.refused)
     seats = door.federation.with_notes("validation")
-    validated = validate(exchange, seats, course.server, refused, replicates=True)
+    validated, silent = validate(exchange, seats, course.server, replicates=True)
     seconds = time.perf_counter() - started
-    last = replace(course.open, seconds=course.open.seconds + seconds, refused=refused)
+    last = replace(course.open, seconds=course.open.seconds + seconds, refused=[*course.open.refused, *silent])
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
     return replace(course, open=None, best=closed(last, validated, course, show))
 
@@ -104,37 +103,29 @@ def one_round(
     asked = drawn(online, run, number, of=len(seats))
     refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
     judging = validators if is_judged(course, run) else ()
-    trained: list[Answer] = []
-    validated: list[Answer] = []
+    sent = run.strategy.broadcast(course.server)
+    state = {"run_key": course.run_key, "accepted": course.accepted}
     updates = Accepted(
-        exchange.train(
-            asked,
-            run.strategy.broadcast(course.server),
-            number,
-            trained,
-            validated,
-            refused,
-            judging=judging,
-            run_key=course.run_key,
-            accepted=course.accepted,
-        ),
+        exchange.train(asked, sent, number, judging=judging, **state),
         least=quorum(run, len(seats)),
-        refused=refused,
         what=f"round {number}",
         total_examples=sum(seat.registered["train_notes"] for seat in seats),
+        refused=refused,
     )
     server = run.strategy.aggregate(course.server, updates)
     aggregate_s = time.perf_counter() - started - updates.waited_s
     best = course.best
+    validated = updates.validated
     if course.open is not None:
         others = [seat for seat in door.online(judging) if seat not in asked]
-        validated += validate(exchange, others, course.server, refused, replicates=False)
+        more, silent = validate(exchange, others, course.server, replicates=False)
+        validated, refused = [*validated, *more], [*refused, *silent]
         best = closed(course.open, validated, course, show)
     seconds = time.perf_counter() - started
-    overhead_s = seconds - busiest([*trained, *validated])
+    overhead_s = seconds - busiest([*updates.trained, *validated])
     passes = run.passes_of_round(number).count
-    done = Round(number, passes, trained, [], aggregate_s, seconds, overhead_s, refused, joined)
-    accepted = {**course.accepted, **{answer.clinic: number for answer in trained}}
+    done = Round(number, passes, updates.trained, [], aggregate_s, seconds, overhead_s, refused, joined)
+    accepted = {**course.accepted, **{answer.clinic: number for answer in updates.trained}}
     return Course(server, done, best, course.run_key, accepted)
 
 
@@ -162,16 +153,16 @@ def stops_early(course: Course, run: Run) -> bool:
 
 
 def validate(
-    exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused], *, replicates: bool
-) -> list[Answer]:
-    """Let clinics judge a state on their validation notes, without training.
+    exchange: Exchange, seats: Sequence[Seat], server: ServerState, *, replicates: bool
+) -> tuple[list[Answer], list[Refused]]:
+    """Let clinics judge a state on their validation notes, without training; return their answers and who is left out.
 
     replicates: of the last state only; from those of many rounds more could be told of a patient than from one's.
     """
     if not seats:
-        return []
+        return [], []
     asked = {"split": "validation", "closing": False, "replicates": replicates}
-    return exchange.evaluate(seats, server.adapter, server.round, refused, **asked)
+    return parted(exchange.evaluate(seats, server.adapter, server.round, **asked))
 
 
 def validation_f1(validated: Sequence[Answer]) -> float | None:
