@@ -103,7 +103,7 @@ class Scaffold(Strategy):
                 change[name] = np.asarray(np.clip(mean_step, -farthest, farthest) - shared, shared.dtype)
             else:  # no batch in this part of an epoch, or a schedule's last step
                 change[name] = np.zeros_like(shared)
-            control[name] = kept.memory[CONTROL][name] + change[name]
+            control[name] = np.asarray(kept.memory[CONTROL][name] + change[name], shared.dtype)
         return Payload(trained, {CONTROL: AdapterState(change)}), ClientState(
             {CONTROL: AdapterState(control)}, report.round_index
         )

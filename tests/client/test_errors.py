@@ -47,7 +47,16 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     def ask(kind: str) -> Message:
         question = ConfigRecord(
-            {"round": 1, "split": "test", "closing": True, "replicates": True, "wire": WIRE_VERSION, "nonce": "0"}
+            {
+                "round": 1,
+                "split": "test",
+                "closing": True,
+                "replicates": True,
+                "wire": WIRE_VERSION,
+                "nonce": "0",
+                protocol.RUN_KEY: 32 * "0",
+                protocol.STATE_ROUND: 0,
+            }
         )
         content = RecordDict({protocol.QUESTION: question})
         if kind != protocol.HELLO:

@@ -13,6 +13,7 @@ from client.site import Site
 from client.warm import Warm
 from client.work import against_both, judge, train_round
 from clinfed import protocol
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED, unit_weights
@@ -134,8 +135,8 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
     clinic = replace(whole, notes=own, _splits={})
     tagger = warm.tagger(len(clinic.codes))
     before = read_state(tagger)
-    train_round(warm, clinic, before, 1)
-    after = read_state(tagger)
+    _, payload = train_round(warm, clinic, Payload(before), 1)
+    after = payload.adapter
     row = clinic.codes.index("E11.9")
     changed = {
         number

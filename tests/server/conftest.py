@@ -12,6 +12,7 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.warm
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
@@ -21,6 +22,8 @@ from server.federation import Federation
 from server.model import Model
 from strategies.base import ServerState
 from tests.local_grid import LocalGrid, Tamper
+
+KEY = 32 * "0"  # of a run
 
 
 class RecordedGrid(LocalGrid):
@@ -78,7 +81,9 @@ class Table:
         done = Outcome(ServerState(self.state, {}, 1))
         lists = (done.trained, done.validated, done.refused)
         judging = self.federation.with_notes("validation")
-        updates = self.exchange(tamper, deadline_s).train(asked, self.state, 2, *lists, judging=judging)
+        updates = self.exchange(tamper, deadline_s).train(
+            asked, Payload(self.state), 2, *lists, run_key=KEY, judging=judging
+        )
         done.server = self.run.strategy.aggregate(done.server, updates)
         return done
 
@@ -101,7 +106,11 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
         federation = Door(exchange, run).open(model.build)
         judging, refused = federation.with_notes("validation"), []
-        list(exchange.train(federation.with_notes("train"), state, 2, [], [], refused, judging=judging))
+        list(
+            exchange.train(
+                federation.with_notes("train"), Payload(state), 2, [], [], refused, run_key=KEY, judging=judging
+            )
+        )
         exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True, replicates=True)
         assert refused == []
         recorded = {

@@ -11,6 +11,7 @@ from flwr.app import Array, ConfigRecord, Message, RecordDict
 from safetensors.numpy import load, save
 
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.errors import UserError
 from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSORS, TENSORS_KIND, Refused
 from server.quarantine import Reason
@@ -120,6 +121,10 @@ def loss_nan(content: RecordDict) -> None:
     content[REPORT]["loss"] = float("nan")
 
 
+def steps_without_end(content: RecordDict) -> None:
+    content[REPORT]["steps"] = 10**9
+
+
 def seconds_negative(content: RecordDict) -> None:
     content[REPORT]["train_s"] = -1.0
 
@@ -175,6 +180,7 @@ ATTACKS: dict[Change, Reason] = {
     examples(float("nan")): Reason.NO_EXAMPLES,
     examples(10**12): Reason.MORE_EXAMPLES,
     loss_nan: Reason.FIGURES,
+    steps_without_end: Reason.FIGURES,
     seconds_negative: Reason.FIGURES,
     a_figure_of_its_own: Reason.FIGURES,
     other_clinic: Reason.OTHER_CLINIC,
@@ -254,7 +260,7 @@ def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None
     seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
     refused: list[Refused] = []
     for number in (1, 2):
-        list(exchange.train(seats, table.state, number, [], [], refused, judging=judging))
+        list(exchange.train(seats, Payload(table.state), number, [], [], refused, judging=judging))
     assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
 
 

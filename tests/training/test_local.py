@@ -14,7 +14,7 @@ from clinfed.adapters.full import Full
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.weights import read_state, write_state
+from clinfed.adapters.weights import learnt_parameters, read_state, write_state
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
@@ -24,11 +24,12 @@ from clinfed.tasks.jerl_factored import JerlFactored
 from clinfed.training import local
 from clinfed.training.batches import Batch, batches_of
 from clinfed.training.encoded import Encoded, encode_notes
-from clinfed.training.local import put_back, train
+from clinfed.training.local import frozen, held_rows, train
 from clinfed.training.model import Tagger, build, learnt
 from clinfed.training.predict import predict
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
+from strategies.fedprox import FedProx
 from tests.training.invented import CODES, invented_notes
 
 ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
@@ -56,7 +57,12 @@ def run(
     part: tuple[int, int] = (0, 1),
     mu: float = 0.0,
 ):
-    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "proximal_mu": mu}
+    before = {name: each.detach().clone() for name, each in learnt_parameters(tagger)} if mu else {}
+
+    def pull(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return FedProx(mu).gradient(name, gradient, weight, {"adapter": before[name]}, {})
+
+    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": pull if mu else None}
     return train(tagger, task, encoded, SETTINGS, passes=Passes(epochs, total, *part), **options)
 
 
@@ -127,27 +133,21 @@ def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: 
 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
-def test_rows_of_tags_that_the_notes_do_not_hold_are_put_back(
+def test_rows_of_tags_that_the_notes_do_not_hold_are_known(
     task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
 ):
     notes = [note for note in invented_notes(40) if all(span.code == "I10" for span in note.spans)]
     few = encode_notes(notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
     tagger = make(small_base(), Lora(r=8), task)
-    before = read_state(tagger)
-    run(tagger, task, few)
-    trained = read_state(tagger)
-    put_back(tagger, task, few, before)
-    after = read_state(tagger)
-    own = (
-        [1] if isinstance(task, JerlFactored) else sorted(few.tags)
-    )  # I10 is the second code; the tags O, B-I10, I-I10
-    for name in before:
-        rows = len(before[name])
-        kept = own if name.startswith(("head.code.", "head.tag.")) else range(rows)
-        for row in range(rows):
-            expected = trained if row in kept else before
-            assert np.array_equal(after[name][row], expected[name][row]), (name, row)
-    assert not all(np.array_equal(after[name], trained[name]) for name in before)
+    # I10 is the second code; the tags are O, B-I10 and I-I10.
+    own = [1] if isinstance(task, JerlFactored) else sorted(few.tags)
+    for name, array in read_state(tagger).items():
+        rows = held_rows(tagger, task, few, name)
+        if name.startswith(("head.code.", "head.tag.")):
+            assert rows is not None
+            assert (rows.shape, list(np.flatnonzero(rows))) == (array.shape[:1], own)
+        else:
+            assert rows is None, name
 
 
 def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded):
@@ -204,6 +204,21 @@ def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[.
     assert distance(10.0) < 0.5 * distance(0.0)
 
 
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_masked_tensor_keeps_its_numbers_and_the_others_train(
+    method: str, small_base: Callable[..., Base], encoded: Encoded
+):
+    tagger = make(small_base(), ADAPTERS[method], JerlFactored())
+    before = read_state(tagger)
+    with frozen(tagger, lambda name: ".lora_A." not in name):
+        run(tagger, JerlFactored(), encoded, epochs=range(1))
+    after = read_state(tagger)
+    assert after.keys() == before.keys()
+    assert {".lora_A." in name for name in before} == {True, False}
+    for name in before:
+        assert np.array_equal(after[name], before[name]) == (".lora_A." in name), name
+
+
 def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
     state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
@@ -222,6 +237,29 @@ def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
     moved = {name: float(np.abs(array - before[name]).max()) for name, array in read_state(tagger).items()}
     assert moved["head.code.weight"] == pytest.approx(5e-4, rel=0.01)
     assert max(far for name, far in moved.items() if "lora_B" in name) == pytest.approx(1e-4, rel=0.01)
+
+
+def test_plain_steps_go_along_the_clipped_gradient_by_each_parts_rate(
+    small_base: Callable[..., Base], encoded: Encoded
+):
+    task = JerlFactored(head_dropout=0.0)
+    settings = replace(SETTINGS, optimiser="sgd", learning_rate=0.5, schedule="constant", weight_decay=0.0)
+    tagger = make(small_base(), Lora(r=8), task)
+    before, seen = read_state(tagger), {}
+
+    def record(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        seen[name] = gradient.numpy().copy()
+        return gradient
+
+    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": record}
+    done = train(tagger, task, encoded, settings, passes=Passes(range(1), 1, 0, 12), **options)
+    assert done.steps == 1
+    assert done.learning_rates == {"encoder": 0.5, "head": 2.5}
+    norm = sum(float(np.square(each).sum()) for each in seen.values()) ** 0.5
+    clipped = min(1.0, settings.clip_norm / norm)
+    for name, after in read_state(tagger).items():
+        step = done.learning_rates[name.split(".")[0]] * clipped * seen[name]
+        np.testing.assert_allclose(after, before[name] - step, atol=1e-6)
 
 
 def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
