@@ -60,17 +60,24 @@ TABLE = {
         "",
         "torch bitsandbytes packaging cryptography",
     ),
+    "clinfed.runs": ("", "", ""),
+    "clinfed.clinic": ("client clinfed configs partitions strategies", "numpy", "torch"),
+    "clinfed.backends": ("clinfed.clinic clinfed.runs clinfed.protocol", "", ""),
+    "clinfed.backends.flower": ("clinfed.backends clinfed.runs clinfed.protocol", "flwr", ""),
+    "clinfed.backends.inbox": ("clinfed.protocol", "flwr", ""),
+    "clinfed.backends.records": ("clinfed.runs clinfed.protocol", "flwr", ""),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
         "configs strategies partitions clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation "
-        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.refusals clinfed.home",
-        "flwr numpy safetensors",
+        "clinfed.probes clinfed.bases clinfed.fingerprints clinfed.protocol clinfed.refusals clinfed.home clinfed.runs",
+        "numpy safetensors",
         "torch",
     ),
     # The one file of the coordinator that reads notes: a public test set of its own.
-    "server.central": ("clinfed configs strategies server", "flwr numpy", "torch"),
+    "server.central": ("clinfed configs strategies server", "numpy", "torch"),
+    "server.app": ("clinfed configs server", "flwr", ""),
     "clinfed.deploy": ("", "cryptography", "jinja2"),
     "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
     "clinfed.review": ("clinfed.corpus clinfed.evaluation", "starlette uvicorn", ""),

@@ -13,8 +13,7 @@ from safetensors.numpy import load, save
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.errors import UserError
-from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSORS, TENSORS_KIND, Refused
-from server.quarantine import Reason
+from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSORS, TENSORS_KIND, Reason, Refused
 
 Change = Callable[[RecordDict], None]
 
@@ -258,9 +257,10 @@ def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None
 
     exchange = table.exchange(lie(repeat))
     seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
-    refused: list[Refused] = []
-    for number in (1, 2):
-        list(exchange.train(seats, Payload(table.state), number, [], [], refused, judging=judging))
+    replies = [
+        reply for number in (1, 2) for reply in exchange.train(seats, Payload(table.state), number, judging=judging)
+    ]
+    refused = [reply for reply in replies if isinstance(reply, Refused)]
     assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
 
 

@@ -10,8 +10,7 @@ from flwr.app import Array, Message, RecordDict
 from safetensors.numpy import load, save
 
 from clinfed.home import clinic_folder
-from clinfed.protocol import ADAPTER, IDENTITY, STATE_ROUND, TENSORS, TENSORS_KIND
-from server.quarantine import Reason
+from clinfed.protocol import ADAPTER, IDENTITY, STATE_ROUND, TENSORS, TENSORS_KIND, Reason
 
 
 class KilledError(Exception):

@@ -17,10 +17,12 @@ from clinfed.protocol import (
     FEDERATED,
     IDENTITY,
     REPLICATES,
+    BadAnswerError,
+    Reason,
     Refused,
 )
 from server import quarantine
-from server.quarantine import BadAnswerError, Reason
+from server.turnout import parted
 
 LIAR = "clinic-3"
 KEY = f"{FEDERATED}.{ALL_GOLD}"
@@ -119,11 +121,9 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
             reply.content[COUNTS][f"{KEY}.{name}"] = integers(np.zeros(shape))
         return reply
 
-    refused: list[Refused] = []
     seats = table.federation.with_notes("test")
-    answers = table.exchange(tamper).evaluate(
-        seats, table.state, 2, refused, split="test", closing=True, replicates=True
-    )
+    replies = table.exchange(tamper).evaluate(seats, table.state, 2, split="test", closing=True, replicates=True)
+    answers, refused = parted(replies)
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]
     assert [answer.clinic for answer in answers] == [seat.clinic for seat in seats if seat.clinic != "clinic-1"]
 
