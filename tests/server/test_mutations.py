@@ -12,7 +12,6 @@ from safetensors.numpy import load, save
 
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.protocol import (
-from server.turnout import parted
     ADAPTER,
     ALL_GOLD,
     COUNT_KIND,
@@ -25,6 +24,7 @@ from server.turnout import parted
     Reason,
 )
 from clinfed.training.reach import reach
+from server.turnout import parted
 
 LIAR = "clinic-3"
 
