@@ -99,7 +99,7 @@ class Warm:
         return load_tokenizer(self.run.base)
 
     def encoded(self, clinic: Clinic, split: str) -> "Encoded":
-        """Return a clinic's notes of one split as sub-words and tags, from the clinic's private cache on disk."""
+        """Return a clinic's notes of one split as the task's examples, from the clinic's private cache on disk."""
         if (clinic.name, split) not in self._encoded:
             from clinfed.training.encoded import encode_notes
 
@@ -107,6 +107,7 @@ class Warm:
                 settings, cache = self.run.training, clinic_folder("encoded")
                 hinted = self.hints(clinic) if self.run.task.lexicon else None
                 self._encoded[clinic.name, split] = encode_notes(
+                    self.run.task,
                     clinic.split(split),
                     self.tokenizer,
                     clinic.codes,

@@ -76,8 +76,7 @@ def model_config(base: Base) -> "PretrainedConfig":
                 f"base={base.name}: base.config is empty and counting never asks the hub; "
                 "add model_type, layer sizes and vocab_size to its file in configs/base"
             )
-        with _quiet():
-            return AutoConfig.from_pretrained(base.folder(), trust_remote_code=False, local_files_only=True)
+        return folder_config(base)
     settings = dict(base.config)
     model_type = settings.pop("model_type", "")
     try:
@@ -87,6 +86,14 @@ def model_config(base: Base) -> "PretrainedConfig":
         raise UserError(
             f"base={base.name}: base.config.model_type is {model_type!r}, which transformers does not know"
         ) from None
+
+
+def folder_config(base: Base) -> "PretrainedConfig":
+    """Return the architecture that stands in the base's files, which a hub base may have to fetch first."""
+    from transformers import AutoConfig
+
+    with _quiet():
+        return AutoConfig.from_pretrained(base.folder(), trust_remote_code=False, local_files_only=True)
 
 
 def _from_config(config: "PretrainedConfig") -> "nn.Module":

@@ -139,15 +139,14 @@ class Predictor:
             yield from self._chunk(chunk)
 
     def _chunk(self, notes: Sequence[Note]) -> Iterator[PredictedNote]:
-        from clinfed.training.encoded import rows_of
         from clinfed.training.predict import predict_rows
 
         run, codes = self.adapted.run, self.adapted.codes
         window, stride = run.training.window, run.training.stride
         bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
-        rows = rows_of(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
+        examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
         pad_id = self.tokenizer.pad_token_id
-        parts = (self.tagger, run.task, rows.notes, rows.windows, codes, run.training)
+        parts = (self.tagger, run.task, examples.notes, examples.rows, codes, run.training)
         found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
         for note, scores in zip(notes, found, strict=True):
             kept = {span: score for span, score in scores.items() if score >= self.min_score}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from clinfed.bases import load_encoder
+from clinfed.bases import load_encoder, refuse_other_kind
 from clinfed.training.determinism import seed_everything
 from clinfed.training.device import refuse_absent
 
@@ -34,9 +34,11 @@ class Tagger(nn.Module):
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:
     """Return a tagger whose adapter and head are new, drawn from the seed: the same on every side.
 
-    The base is drawn from nothing: its bytes are those of its files. Raises: UserError for a GPU that is not there.
+    The base is drawn from nothing: its bytes are those of its files. Raises: UserError for a GPU that is not there, and
+    for a base of another kind than the task asks for.
     """
     refuse_absent(device)
+    refuse_other_kind(base, task.base_kind, task.option)
     encoder = load_encoder(base, quantization=adapter.quantization(), device=device)
     hidden_size = encoder.config.hidden_size
     seed_everything("first state", seed)

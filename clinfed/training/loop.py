@@ -1,4 +1,4 @@
-"""The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
+"""The training loop, the only one: a clinic's passes over its notes in one round, or all of a run's in one place."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from clinfed.adapters.state import AdapterState
-from clinfed.training.batches import batches_of, plan_batches
+from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded
 from clinfed.training.model import Tagger, autocast, learnt
@@ -67,20 +67,19 @@ def train(
         steps = passes.steps(len(plan))
         if passes.part:
             seed_everything("part", seed, clinic, epoch, passes.part)  # else each part had the first one's dropout
-        for step, batch in zip(steps, batches_of(encoded.rows, [plan[i] for i in steps], pad_id), strict=True):
+        for step in steps:
             rate = learning_rate_at(epoch + (step + 1) / len(plan), passes.total_epochs, settings)
             set_learning_rate(optimiser, rate)
-            batch = batch.to(settings.device)
+            batch = task.collate(encoded.rows, plan[step], pad_id).to(settings.device)
             with autocast(settings.device, settings.bf16):
-                hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
+                loss = task.loss(tagger, batch)
             loss.backward()
             pull_back(parameters, start, proximal_mu)
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
-            del loss, hidden  # else they would live on beside the next batch's
+            del loss  # else its graph would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
@@ -108,12 +107,11 @@ def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: 
 
 
 def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterState) -> None:
-    """Give the head's rows of tags that the notes do not hold the numbers back that they had before training."""
-    held = torch.tensor(sorted(encoded.tags), dtype=torch.int64)
+    """Give the head's rows of labels that the notes do not hold the numbers back that they had before training."""
+    parameters = dict(tagger.head.named_parameters())
     with torch.no_grad():
-        for name, parameter in tagger.head.named_parameters():
-            trained = task.rows(name, held)
-            if trained is not None:
-                absent = torch.ones(len(parameter), dtype=torch.bool)
-                absent[trained] = False
-                parameter[absent] = torch.tensor(before[f"head.{name}"])[absent].to(parameter)
+        for name, trained in task.held_rows(encoded.rows, parameters).items():
+            parameter = parameters[name]
+            absent = torch.ones(len(parameter), dtype=torch.bool)
+            absent[trained] = False
+            parameter[absent] = torch.tensor(before[f"head.{name}"])[absent].to(parameter)
