@@ -13,7 +13,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.home import home
 from configs import Run
 from configs.discovery import plugin_class
@@ -49,7 +49,7 @@ class PublicSet:
             cache=home() / "central",
         )
 
-    def judge(self, tagger: "Tagger", state: AdapterState) -> SpanCounts:
+    def judge(self, tagger: "Tagger", state: AdapterState) -> EvaluationCounts:
         """Return the strict counts of the state against all gold of the set."""
         from clinfed.adapters.weights import write_state
         from clinfed.training.predict import predict

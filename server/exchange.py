@@ -184,9 +184,10 @@ class Exchange:
         self, seat: Seat, content: RecordDict, split: str, *, closing: bool, replicates: bool
     ) -> protocol.Judged:
         """Return the counts of an answer. Raises: BadAnswerError."""
-        counts = to_counts(content)
+        counts = to_counts(content, self._run.task.counts)
         quarantine.check_counts(
             counts,
+            self._run.task,
             split=split,
             closing=closing,
             replicates=replicates,

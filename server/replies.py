@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState
+from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.protocol import Answer
 from server.quarantine import (
     BadAnswerError,
@@ -76,12 +77,12 @@ def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
     return state
 
 
-def to_counts(content: RecordDict) -> protocol.Judged:
-    """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
+def to_counts(content: RecordDict, kind: type[EvaluationCounts]) -> protocol.Judged:
+    """Return the counts of an answer, of the task's kind. Raises: BadAnswerError where they are not built as agreed."""
     arrays = {name: _integers(array) for name, array in _record(content, protocol.COUNTS, ArrayRecord).items()}
     try:
         check_rows(arrays)
-        return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
+        return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord), kind)
     except (KeyError, ValueError, TypeError):
         raise BadAnswerError(Reason.COUNTS) from None
 

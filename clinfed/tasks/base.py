@@ -13,10 +13,10 @@ in a folder below it, with one subclass; the option's name is the module's name 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.counts import EvaluationCounts, SpanCounts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -82,6 +82,8 @@ class Task:
     name = ""  # the option's name where the module's is another
     base_kind = "encoder"  # which base it asks for: "encoder" or "decoder"
     has_spans = False  # predictions are mentions, so that a lexicon can stand beside them
+    gold_names: ClassVar[Sequence[str]] = ("all",)  # of what `golds` returns
+    counts: ClassVar[type[EvaluationCounts]] = SpanCounts  # the kind that `count` returns
     lexicon = False  # what each clinic's private lexicon finds is an input of the head
 
     @property
@@ -156,7 +158,7 @@ class Task:
         seed: int = 0,
         clinic: str = "",
         rule: "Rule | None" = None,
-    ) -> dict[str, SpanCounts]:
+    ) -> Mapping[str, EvaluationCounts]:
         """Return the counts of predictions (by note id) against each gold.
 
         replicates, seed, clinic: of the bootstrap. rule: what a real site may name; None at a simulated clinic.

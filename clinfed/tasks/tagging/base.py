@@ -37,6 +37,7 @@ class Tagging(Task):
     """A tag for each word, numbered as in clinfed.tasks.tagging.bio."""
 
     has_spans = True
+    gold_names = ("all", "representable")
 
     head_dropout: float = 0.1
     lexicon: bool = False  # what each clinic's private lexicon finds is an input of the head
