@@ -47,12 +47,6 @@ TABLE = {
     ),
     "clinfed.baselines": ("clinfed.corpus clinfed.tasks clinfed.evaluation", "numpy", "torch"),
     "clinfed.baselines.settings": ("", "", ""),
-    # Its tensors are what strategies average, and its random numbers come from where all others come from.
-    "clinfed.baselines.mlp": (
-        "clinfed.adapters.state clinfed.baselines clinfed.training.determinism",
-        "numpy",
-        "torch",
-    ),
     "configs": (
         "clinfed.corpus clinfed.bases clinfed.adapters clinfed.tasks clinfed.training.settings "
         "clinfed.training.schedules clinfed.refusals clinfed.baselines.settings partitions strategies",

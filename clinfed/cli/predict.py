@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinfed.cli import cores
-from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
@@ -123,6 +123,7 @@ class Predictor:
 
         if threads < 1:
             raise UserError(f"--threads {threads}: expected 1 or more")
+        refuse_without_mentions(adapted)
         hint = hints_of(adapted, lexicon)
         # One thread a worker: threads that share each product wait for one another where other programs run.
         training = replace(adapted.run.training, device=checked_device(device), threads=1)

@@ -84,6 +84,7 @@ class Task:
     has_spans = False  # predictions are mentions, so that a lexicon can stand beside them
     gold_names: ClassVar[Sequence[str]] = ("all",)  # of what `golds` returns
     counts: ClassVar[type[EvaluationCounts]] = SpanCounts  # the kind that `count` returns
+    pools = False  # the head needs one vector an example, so that a frozen encoder reads each only once
     lexicon = False  # what each clinic's private lexicon finds is an input of the head
 
     @property
@@ -122,6 +123,13 @@ class Task:
 
     def loss(self, model: Model, batch: Batch) -> "Tensor":
         """Return the mean loss of a batch, in nats. Shapes: returns ()."""
+        raise NotImplementedError
+
+    def vectors(self, model: Model, batch: Batch) -> "Tensor":
+        """Return all that the head needs of the encoder, where the task `pools`. Shapes: returns (B, H) float32.
+
+        Of a frozen encoder they are kept: `collate` then finds them in the rows, as `vector`.
+        """
         raise NotImplementedError
 
     def held_rows(self, rows: Sequence[Row], names: Iterable[str]) -> "dict[str, Tensor]":

@@ -36,6 +36,7 @@ class Encoded:
     notes: "Dataset"
     windows: "Dataset"
     lost: Counter[str]
+    key: str  # of the cache
 
     @cached_property
     def lengths(self) -> list[int]:
@@ -49,6 +50,26 @@ class Encoded:
 
     def __len__(self) -> int:
         return len(self.notes)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Several clinics' examples as those of one place, in memory."""
+
+    parts: Sequence[Encoded]
+
+    @cached_property
+    def lengths(self) -> list[int]:
+        """Return the number of sub-words of each example."""
+        return [length for part in self.parts for length in part.lengths]
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """Return the examples."""
+        return [row for part in self.parts for row in part.rows]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
 
 
 def encode_notes(
@@ -133,4 +154,4 @@ def _read(folder: Path) -> Encoded:
     from datasets import load_from_disk
 
     lost = Counter(json.loads((folder / "lost.json").read_text()))
-    return Encoded(load_from_disk(str(folder / "notes")), load_from_disk(str(folder / "windows")), lost)
+    return Encoded(load_from_disk(str(folder / "notes")), load_from_disk(str(folder / "windows")), lost, folder.name)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from clinfed.adapters.state import AdapterState
 from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
-from clinfed.training.encoded import Encoded
+from clinfed.training.encoded import Encoded, Gathered
 from clinfed.training.model import Tagger, autocast, learnt
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
@@ -35,7 +35,7 @@ class TrainResult:
 def train(
     tagger: Tagger,
     task: "Task",
-    encoded: Encoded,
+    encoded: Encoded | Gathered,
     settings: Training,
     *,
     passes: Passes,
