@@ -3,13 +3,16 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from clinfed.corpus.note import Note
 from clinfed.evaluation.bootstrap import Replicates
 from clinfed.evaluation.counts import OTHER, SpanCounts
 from clinfed.evaluation.spans import JudgedNote, count_spans
+
+N = TypeVar("N", Note, JudgedNote)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def nameable(tables: Iterable[Sequence[JudgedNote]], shared: Collection[str], th
     return named - left_out
 
 
-def with_frequent_languages(notes: Iterable[JudgedNote], threshold: int) -> list[JudgedNote]:
+def with_frequent_languages(notes: Iterable[N], threshold: int) -> list[N]:
     """Return the notes with no language where it is one of too few patients."""
     notes = list(notes)
     having: defaultdict[str, set[str]] = defaultdict(set)

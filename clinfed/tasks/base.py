@@ -85,6 +85,7 @@ class Task:
     gold_names: ClassVar[Sequence[str]] = ("all",)  # of what `golds` returns
     counts: ClassVar[type[EvaluationCounts]] = SpanCounts  # the kind that `count` returns
     pools = False  # the head needs one vector an example, so that a frozen encoder reads each only once
+    head_of_base = False  # the base's own vocabulary layer is the head, frozen; `head` is not asked for
     lexicon = False  # what each clinic's private lexicon finds is an input of the head
 
     @property

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from clinfed.bases import load_encoder, refuse_other_kind
+from clinfed.bases import load_encoder, load_language_head, refuse_other_kind
+from clinfed.errors import UserError
 from clinfed.training.determinism import seed_everything
 from clinfed.training.device import refuse_absent
 
@@ -42,7 +43,11 @@ def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, see
     encoder = load_encoder(base, quantization=adapter.quantization(), device=device)
     hidden_size = encoder.config.hidden_size
     seed_everything("first state", seed)
-    tagger = Tagger(adapter.attach(encoder), task.head(hidden_size, num_codes))
+    adapted = adapter.attach(encoder)
+    head = load_language_head(base, device=device) if task.head_of_base else task.head(hidden_size, num_codes)
+    tagger = Tagger(adapted, head)
+    if not learnt(tagger):
+        raise UserError(f"task={task.option}: with this adapter nothing is trained; choose adapter=lora or another")
     return tagger.to(device)
 
 
