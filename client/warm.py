@@ -113,23 +113,41 @@ class Warm:
         return load_tokenizer(self.run.base)
 
     def encoded(self, clinic: Clinic, split: str) -> "Encoded":
-        """Return a clinic's notes of one split as sub-words and tags, from the clinic's private cache on disk."""
+        """Return a clinic's notes of one split as the task's examples, from the clinic's private cache on disk."""
         if (clinic.name, split) not in self._encoded:
-            from clinfed.training.encoded import encode_notes
-
             with self.loading():
-                settings, cache = self.run.training, clinic_folder("encoded")
-                hinted = self.hints(clinic) if self.run.task.lexicon else None
-                self._encoded[clinic.name, split] = encode_notes(
-                    clinic.split(split),
-                    self.tokenizer,
-                    clinic.codes,
-                    window=settings.window,
-                    stride=settings.stride,
-                    cache=cache,
-                    **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
-                )
+                encoded = self._encode(clinic, split)
+                pools = self.run.task.pools
+                self._encoded[clinic.name, split] = self._embed(clinic, encoded) if pools else encoded
         return self._encoded[clinic.name, split]
+
+    def _encode(self, clinic: Clinic, split: str) -> "Encoded":
+        from clinfed.training.encoded import encode_notes
+
+        settings = self.run.training
+        hinted = self.hints(clinic) if self.run.task.lexicon else None
+        return encode_notes(
+            self.run.task,
+            clinic.split(split),
+            self.tokenizer,
+            clinic.codes,
+            window=settings.window,
+            stride=settings.stride,
+            cache=clinic_folder("encoded"),
+            **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
+        )
+
+    def _embed(self, clinic: Clinic, encoded: "Encoded") -> "Encoded":
+        """Return the examples with what the encoder makes of them, where it stays as it is."""
+        from clinfed.bases import fingerprint
+        from clinfed.training.embeddings import embedded, is_frozen
+
+        run, tagger = self.run, self.tagger(len(clinic.codes))
+        if not is_frozen(tagger):
+            return encoded
+        base = f"{fingerprint(run.base)} {run.adapter.quantization()}"
+        cache, pad_id = clinic_folder("embeddings"), self.tokenizer.pad_token_id
+        return embedded(tagger, run.task, encoded, run.training, pad_id=pad_id, cache=cache, base=base)
 
     def hints(self, clinic: Clinic) -> Hints:
         """Return the hints of the clinic's private lexicon."""

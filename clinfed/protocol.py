@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.evaluation.counts import SpanCounts, Wire
+from clinfed.evaluation.counts import EvaluationCounts, Wire
 
 HELLO = "query.hello"  # compares fingerprints, before anything is trained
 TRAIN = "train"
@@ -106,7 +106,7 @@ class BadAnswerError(Exception):
         self.reason = str(reason)
 
 
-Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts
+Judged = dict[tuple[str, str], Any]  # (system, gold) -> counts, of the kind that the task counts
 
 
 @dataclass
@@ -139,38 +139,37 @@ class Refused:
 
 
 def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """Return the judgements as integer arrays and as lists of codes and languages, one name a line."""
+    """Return the judgements as integer arrays and as lists of names, such as codes and languages, one a line."""
     arrays: dict[str, NDArray[np.int64]] = {}
     names: dict[str, str] = {}
     for (system, gold), counts in judged.items():
-        wire = counts.to_arrays()
-        for key in ("counts", "replicates"):
-            arrays[f"{system}.{gold}.{key}"] = wire[key]
-        for key in ("languages", "codes", "replicate_languages"):
-            names[f"{system}.{gold}.{key}"] = "\n".join(wire[key])
+        for key, value in counts.to_arrays().items():
+            if isinstance(value, np.ndarray):
+                arrays[f"{system}.{gold}.{key}"] = value
+            else:
+                names[f"{system}.{gold}.{key}"] = "\n".join(value)
     return arrays, names
 
 
-def counts_from_wire(arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Judged:
+def counts_from_wire(
+    arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any], kind: type[EvaluationCounts]
+) -> Judged:
     """Return the judgements that a clinic sent. Raises: ValueError or KeyError where they are not as agreed."""
     judged: Judged = {}
     for key in arrays:
         system, gold, _ = key.split(".")
-        judged[system, gold] = SpanCounts.from_arrays(_wire(f"{system}.{gold}", arrays, names))
+        judged[system, gold] = kind.from_arrays(_wire(f"{system}.{gold}", arrays, names, kind))
     return judged
 
 
-def _wire(name: str, arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Wire:
-    def lines(key: str) -> list[str]:
-        text = names[f"{name}.{key}"]
-        # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
-        return str(text).split("\n")
-
-    counts, replicates = arrays[f"{name}.counts"], arrays[f"{name}.replicates"]
-    return {
-        "languages": lines("languages") if len(counts) else [],
-        "codes": lines("codes") if len(counts) else [],
-        "counts": counts,
-        "replicate_languages": lines("replicate_languages") if len(replicates) else [],
-        "replicates": replicates,
-    }
+def _wire(
+    name: str, arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any], kind: type[EvaluationCounts]
+) -> Wire:
+    wire: dict[str, Any] = {}
+    for array, lists in kind.named.items():
+        wire[array] = rows = arrays[f"{name}.{array}"]
+        for key in lists:
+            text = str(names[f"{name}.{key}"])
+            # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+            wire[key] = text.split("\n") if len(rows) else []
+    return wire

@@ -4,7 +4,8 @@ Plug-in modules are parsed, not imported, so that asking for names never loads t
 """
 
 import ast
-import pkgutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -13,7 +14,7 @@ from typing import Any
 
 from clinfed.errors import UserError
 
-# group: (package whose modules are its options, name of the class that an option's class comes from)
+# group: (package whose modules, also in folders below it, are its options; the class that an option's class comes from)
 PLUGINS = {
     "corpus": ("clinfed.corpus.readers", "Corpus"),
     "adapter": ("clinfed.adapters", "Adapter"),
@@ -35,7 +36,8 @@ def options(group: str) -> list[str]:
 
 def plugin_class(group: str, option: str) -> type[Any]:
     """Return an option's class, importing its module only."""
-    found: type[Any] = getattr(import_module(f"{PLUGINS[group][0]}.{option}"), plugins(group)[option])
+    module, name = plugins(group)[option]
+    found: type[Any] = getattr(import_module(module), name)
     return found
 
 
@@ -46,30 +48,55 @@ def check_option(group: str, option: str) -> None:
 
 
 @cache  # parsed once a process: source files do not change under a run
-def plugins(group: str) -> dict[str, str]:
-    """Return module name -> class name of each option: the module's first class that descends from the base class."""
+def plugins(group: str) -> dict[str, tuple[str, str]]:
+    """Return option -> (module, class): of each module the first class that descends from the group's base class.
+
+    The option has the module's name, unless the class says `name = "..."`.
+    """
     package, base = PLUGINS[group]
-    spec = find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    modules = [module.name for module in pkgutil.iter_modules(folders)]
-    classes = {module: _classes(folders[0], module) for module in modules}
+    classes = {module: _classes(path) for module, path in _modules(package)}
     family = {base}
     while grown := {
-        name for found in classes.values() for name, bases in found.items() if bases & family and name not in family
+        each.name for found in classes.values() for each in found if each.bases & family and each.name not in family
     }:
         family |= grown
-    first = {
-        module: next((name for name, bases in found.items() if bases & family), "")
-        for module, found in classes.items()
-        if module != SHARED
-    }
-    return {module: name for module, name in first.items() if name}
+    options: dict[str, tuple[str, str]] = {}
+    for module, found in classes.items():
+        last = module.rpartition(".")[2]
+        first = next((each for each in found if each.bases & family), None)
+        if first is not None and last != SHARED:
+            options[first.option or last] = (module, first.name)
+    return options
 
 
-def _classes(folder: str, module: str) -> dict[str, set[str]]:
-    """Return the classes of a module's source with the names of their direct bases, in order."""
-    path = Path(folder, f"{module}.py")
-    if not path.is_file():  # a package inside the package is no option
-        return {}
+@dataclass(frozen=True)
+class _Class:
+    """A class as its source has it. option: what it says with `name = "..."`, "" where it says nothing."""
+
+    name: str
+    bases: frozenset[str]
+    option: str
+
+
+def _modules(package: str) -> Iterator[tuple[str, Path]]:
+    """Yield the package's modules with their files, those of folders below it too; nothing is imported but its top."""
+    spec = find_spec(package)
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        for path in sorted(Path(folder).rglob("*.py")):
+            inside = path.relative_to(folder).with_suffix("").parts
+            if inside[-1] != "__init__":
+                yield ".".join((package, *inside)), path
+
+
+def _classes(path: Path) -> list[_Class]:
+    """Return the classes of a source file, in order."""
     nodes = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ClassDef)]
-    return {node.name: {ast.unparse(base).rsplit(".", 1)[-1] for base in node.bases} for node in nodes}
+    return [
+        _Class(node.name, frozenset(ast.unparse(base).rsplit(".", 1)[-1] for base in node.bases), _option(node))
+        for node in nodes
+    ]
+
+
+def _option(node: ast.ClassDef) -> str:
+    said = [each for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "name"]
+    return str(ast.literal_eval(said[0].value)) if said else ""

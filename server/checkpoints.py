@@ -142,7 +142,7 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "round": course.server.round,
         "open": _plain(course.open) if course.open else None,
-        "best": {"round": course.best.round, "f1": course.best.f1} if course.best else None,
+        "best": {"round": course.best.round, "score": course.best.score} if course.best else None,
         "run_key": course.run_key,
         "accepted": dict(course.accepted),
         "config": checkpoint.config,
@@ -157,7 +157,7 @@ def _course(described: Mapping[str, Any], states: Mapping[str, AdapterState]) ->
     return Course(
         ServerState(states[ADAPTER], memory, int(described["round"])),
         _round(opened) if opened else None,
-        Best(best["round"], best["f1"], states[BEST]) if best else None,
+        Best(best["round"], best["score" if "score" in best else "f1"], states[BEST]) if best else None,  # f1: of 0.1
         described.get("run_key") or new_run_key(),  # before 0.2 clinics kept no states
         described.get("accepted", {}),
     )

@@ -10,7 +10,7 @@ from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
 from clinfed.evaluation.report import holdings
-from clinfed.evaluation.report.tables import closing_table, fraction, round_line
+from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
 from clinfed.runs.backend import Backend
@@ -23,7 +23,7 @@ from server.exchange import Exchange
 from server.federation import Federation
 from server.model import Model, run_folder
 from server.progress import Say, say, say_refused
-from server.recording import BEST, LAST, Recorder, refusals
+from server.recording import LAST, Recorder, refusals
 from server.rounds import Course, Round, run_rounds
 from server.turnout import parted, quorum, require
 from strategies.base import ServerState
@@ -123,7 +123,7 @@ class Coordinator:
 
     def close(self, course: Course) -> None:
         """Judge the chosen round on test, once, and write everything down."""
-        number, adapter, reason = choose(course, self.run.chosen)
+        number, adapter, reason = choose(course, self.run)
         closing, refused = self.judge_on_test(adapter, number)
         record = self.recorder.finish(
             closing,
@@ -139,7 +139,8 @@ class Coordinator:
         table = closing_table(record)
         self.model.save(self.folder / "adapter", adapter, f"```\n{table}\n```")
         if course.best is not None and course.best.round != number:
-            judged = f"Round {course.best.round}: validation micro-F1 {fraction(course.best.f1)}."
+            kind = self.run.task.counts
+            judged = f"Round {course.best.round}: validation {kind.score_name} {kind.shown(course.best.score)}."
             self.model.save(self.folder / "best", course.best.adapter, judged)
         records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
         records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
@@ -177,10 +178,10 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
     return checkpoint
 
 
-def choose(course: Course, chosen: str) -> tuple[int, AdapterState, str]:
+def choose(course: Course, run: Run) -> tuple[int, AdapterState, str]:
     """Return the round whose adapter is judged on test, that adapter, and why it is this one."""
-    if chosen == "best" and course.best is not None:
-        return course.best.round, course.best.adapter, BEST
+    if run.chosen == "best" and course.best is not None:
+        return course.best.round, course.best.adapter, f"best validation {run.task.counts.score_name}"
     return course.server.round, course.server.adapter, LAST
 
 

@@ -185,9 +185,10 @@ class Exchange:
 
     def _counts(self, seat: Seat, content: Content, split: str, *, closing: bool, replicates: bool) -> protocol.Judged:
         """Return the counts of an answer. Raises: BadAnswerError."""
-        counts = to_counts(content)
+        counts = to_counts(content, self._run.task.counts)
         quarantine.check_counts(
             counts,
+            self._run.task,
             split=split,
             closing=closing,
             replicates=replicates,

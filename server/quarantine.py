@@ -16,19 +16,17 @@ from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.adapters.update import EXTRA
-from clinfed.evaluation.counts import OTHER, SpanCounts
 from clinfed.protocol import BadAnswerError, Reason
+from clinfed.tasks.base import Task
 from strategies.base import Limits
 
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
-LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
 WORKER = re.compile(r"[0-9a-f]{32}")
 HASHED = re.compile(r"[0-9a-f]{16}")
 FINGERPRINT = re.compile(r"[0-9a-f]{1,64}|none")  # a hash, the wire's number, or no quantisation
 # On average, of a clinic's training notes. By default that is 190,000 sub-words in each, where a long report has a few
 # thousand; how far a clinic's update may go grows with its windows.
 WINDOWS_OF_NOTE = 1000
-LANGUAGE = re.compile(r"([a-z]{2})?")
 
 
 def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str, nonce: str) -> None:
@@ -151,6 +149,7 @@ def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, t
 
 def check_counts(
     judged: protocol.Judged,
+    task: Task,
     *,
     split: str,
     closing: bool,
@@ -162,42 +161,23 @@ def check_counts(
 
     registered: the clinic's hello. shared: the codes that a site may name; a simulated clinic may name others too.
     """
-    asked = {(protocol.FEDERATED, protocol.ALL_GOLD)}
-    systems = [
-        protocol.FEDERATED,
-        protocol.JOINED,
-        protocol.CLINIC_LEXICONS,
-        *([protocol.POOLED_LEXICON] if registered["nodes"] else []),
-    ]
-    if closing:
-        asked = {(system, gold) for system in systems for gold in (protocol.ALL_GOLD, protocol.REPRESENTABLE_GOLD)}
+    beside = [protocol.JOINED, protocol.CLINIC_LEXICONS, *([protocol.POOLED_LEXICON] if registered["nodes"] else [])]
+    systems = [protocol.FEDERATED, *(beside if task.has_spans and closing else [])]
+    asked = {(system, gold) for system in systems for gold in (task.gold_names if closing else [protocol.ALL_GOLD])}
     if judged.keys() != asked:
         raise BadAnswerError(Reason.COUNTS)
     for counts in judged.values():
-        _check_names(counts, None if registered["nodes"] else shared)
-        _check_sizes(counts, protocol.REPLICATES if replicates else 0)
-        if counts.micro().support > registered[f"{split}_mentions"]:
+        try:
+            counts.check(
+                replicates=protocol.REPLICATES if replicates else 0, shared=None if registered["nodes"] else shared
+            )
+        except ValueError:
+            raise BadAnswerError(Reason.COUNTS) from None
+        if counts.gold > registered[f"{split}_mentions"]:
             raise BadAnswerError(Reason.MORE_GOLD)
 
 
 def check_rows(arrays: Mapping[str, NDArray[np.int64]]) -> None:
     """Refuse rows that count nothing: zeros travel as next to nothing, and take ten times their bytes once read."""
     if not all(rows.any(axis=-1).all() for name, rows in arrays.items() if name.endswith(".counts")):
-        raise BadAnswerError(Reason.COUNTS)
-
-
-def _check_names(counts: SpanCounts, shared: Collection[str] | None) -> None:
-    languages = {language for language, _ in counts.by_code} | counts.replicates.keys()
-    known = shared is None or all(code == OTHER or code in shared for _, code in counts.by_code)
-    if not known or not all(LANGUAGE.fullmatch(language) for language in languages):
-        raise BadAnswerError(Reason.COUNTS)
-
-
-def _check_sizes(counts: SpanCounts, replicates: int) -> None:
-    """Refuse numbers that could not be added up. Signs, shapes and types are checked where counts are made."""
-    if any(rows.shape != (replicates, 3) or rows.max(initial=0) > LARGEST_COUNT for rows in counts.replicates.values()):
-        raise BadAnswerError(Reason.COUNTS)
-    if any(max(each.tp, each.fp, each.fn) > LARGEST_COUNT for each in counts.by_code.values()):
-        raise BadAnswerError(Reason.COUNTS)
-    if replicates and not set(counts.languages) <= counts.replicates.keys():
         raise BadAnswerError(Reason.COUNTS)

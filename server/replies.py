@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState, Shapes
+from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.protocol import Answer, BadAnswerError, Reason
 from clinfed.runs.backend import Block, Content, Failed
 from server.quarantine import (
@@ -61,12 +62,12 @@ def to_state(content: Content, expected: Shapes) -> AdapterState:
     return state
 
 
-def to_counts(content: Content) -> protocol.Judged:
-    """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
+def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Judged:
+    """Return the counts of an answer, of the task's kind. Raises: BadAnswerError where they are not built as agreed."""
     arrays = {name: _integers(array) for name, array in content[protocol.COUNTS].items()}
     try:
         check_rows(arrays)
-        return protocol.counts_from_wire(arrays, content[protocol.COUNT_NAMES])
+        return protocol.counts_from_wire(arrays, content[protocol.COUNT_NAMES], kind)
     except (KeyError, ValueError, TypeError):
         raise BadAnswerError(Reason.COUNTS) from None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
-from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.record import merged
 from clinfed.protocol import Answer, Refused
 from configs import Run
 from server.door import Door
@@ -36,10 +36,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Best:
-    """The adapter with the highest validation micro-F1 so far; of equal ones the first."""
+    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better."""
 
     round: int
-    f1: float
+    score: float
     adapter: AdapterState
 
 
@@ -133,10 +133,10 @@ def closed(done: Round, validated: Sequence[Answer], course: Course, show: Calla
     """Show a round with its validation; return the best round with this one."""
     done = replace(done, validated=in_order(validated))
     show(done, course.server)
-    f1 = validation_f1(done.validated)
-    if f1 is None or (course.best and f1 <= course.best.f1):
+    score = validation_score(done.validated)
+    if score is None or (course.best and score <= course.best.score):
         return course.best
-    return Best(done.number, f1, course.server.adapter)
+    return Best(done.number, score, course.server.adapter)
 
 
 def is_judged(course: Course, run: Run) -> bool:
@@ -165,10 +165,10 @@ def validate(
     return parted(exchange.evaluate(seats, server.adapter, server.round, **asked))
 
 
-def validation_f1(validated: Sequence[Answer]) -> float | None:
-    """Return the micro-F1 of the merged counts of all clinics that have judged; None where none has."""
-    counts = [answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated]
-    return sum(counts, SpanCounts()).micro().f1 if counts else None
+def validation_score(validated: Sequence[Answer]) -> float | None:
+    """Return the score of the merged counts of all clinics that have judged; None where none has."""
+    counts = {answer.clinic: answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated}
+    return float(merged(counts).score) if counts else None
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

@@ -26,7 +26,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.cli.predict import add_adapter, add_notes, checked_device
 from clinfed.corpus import kinds
 from clinfed.corpus.casing import cased
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
     out = sys.stderr if args.json else sys.stdout
     adapted = open_adapter(args.adapter, base_path=args.base)
+    refuse_without_mentions(adapted)
     clinic = read_clinic(args.notes, args.format, adapted, skip_bad=args.skip_bad)
     overrides = allowed(args.overrides)
     warm = Warm(

@@ -27,12 +27,12 @@ NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann
 PLACES = {
     "clinfed.corpus.readers.jsonl.read": protocol.HELLO,
     "client.clinic.deal": protocol.HELLO,
-    "clinfed.training.encoded.tags_of": protocol.HELLO,
-    "clinfed.training.local.batches_of": protocol.TRAIN,
-    "clinfed.training.local.learning_rate_at": protocol.TRAIN,
+    "clinfed.tasks.tagging.base.tags_of": protocol.HELLO,
+    "clinfed.training.loop.plan_batches": protocol.TRAIN,
+    "clinfed.training.loop.learning_rate_at": protocol.TRAIN,
     "clinfed.adapters.weights.read_state": protocol.TRAIN,
-    "clinfed.training.predict.spans_of": protocol.EVALUATE,
-    "client.work.count_spans": protocol.EVALUATE,
+    "clinfed.tasks.tagging.base.spans_of": protocol.EVALUATE,
+    "clinfed.evaluation.small_cells.count_spans": protocol.EVALUATE,
 }
 
 

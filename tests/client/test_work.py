@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED, unit_weights
 from clinfed.evaluation.counts import Counts
 from clinfed.home import clinic_secret
+from clinfed.tasks.tagging.factored import JerlFactored
 
 TEXT = "aaa bbb ccc"
 RARE, SOME, MANY = "A00", "B00", "C00"
@@ -40,7 +40,7 @@ def at_site(threshold: int, *, language: str = "") -> Clinic:
 
 def counted(clinic: Clinic) -> protocol.Judged:
     nothing: dict[str, tuple[Span, ...]] = {note.id: () for note in clinic.notes}
-    return against_both(SimpleNamespace(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
+    return against_both(JerlFactored(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
 
 
 def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None:

@@ -21,6 +21,7 @@ from clinfed.protocol import (
     Reason,
     Refused,
 )
+from clinfed.tasks.tagging.factored import JerlFactored
 from server import quarantine
 from server.turnout import parted
 
@@ -145,9 +146,9 @@ def test_a_real_site_may_name_shared_codes_only() -> None:
     judged = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
     registered = {"nodes": 0, "validation_mentions": 5}
     rule = {"split": "validation", "closing": False, "replicates": False, "registered": registered}
-    quarantine.check_counts(judged, shared={"canarytext"}, **rule)
+    quarantine.check_counts(judged, JerlFactored(), shared={"canarytext"}, **rule)
     with pytest.raises(BadAnswerError, match=Reason.COUNTS):
-        quarantine.check_counts(judged, shared={"E11.9"}, **rule)
+        quarantine.check_counts(judged, JerlFactored(), shared={"E11.9"}, **rule)
 
 
 def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_could_not_be_added_up() -> None:
@@ -157,7 +158,9 @@ def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_co
 
     def check(*languages: str, replicates: bool) -> None:
         counts = SpanCounts(both, dict.fromkeys(languages, drawn))
-        quarantine.check_counts({(FEDERATED, ALL_GOLD): counts}, shared={"I10"}, replicates=replicates, **rule)
+        quarantine.check_counts(
+            {(FEDERATED, ALL_GOLD): counts}, JerlFactored(), shared={"I10"}, replicates=replicates, **rule
+        )
 
     check("ca", "es", replicates=True)
     check(replicates=False)

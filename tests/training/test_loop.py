@@ -1,6 +1,6 @@
 """The training loop on a small random base: it learns, repeats bit for bit, and rounds cost only a new optimiser."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,11 @@ from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
 from clinfed.tasks.base import Task
-from clinfed.tasks.jerl import Jerl
-from clinfed.tasks.jerl_factored import JerlFactored
-from clinfed.training import local
-from clinfed.training.batches import Batch, batches_of
+from clinfed.tasks.tagging.factored import JerlFactored
+from clinfed.tasks.tagging.flat import Jerl
+from clinfed.training import loop
 from clinfed.training.encoded import Encoded, encode_notes
-from clinfed.training.local import frozen, held_rows, train
+from clinfed.training.loop import frozen, held_rows, train
 from clinfed.training.model import Tagger, build, learnt
 from clinfed.training.predict import predict
 from clinfed.training.schedules import Passes, learning_rate_at
@@ -37,7 +36,7 @@ ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
 
 @pytest.fixture
 def encoded(tokenizer, tmp_path: Path) -> Encoded:
-    return encode_notes(invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
+    return encode_notes(Jerl(), invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
 
 
 SETTINGS = Training(learning_rate=5e-3, batch_notes=8, window=32, stride=8)
@@ -83,7 +82,7 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
     notes = invented_notes(64)
     hints = Hints(notes[:32])
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache", "hint": hints.of, "hint_key": hints.key}
-    unseen = encode_notes(notes[32:], tokenizer, CODES, **options)
+    unseen = encode_notes(Jerl(), notes[32:], tokenizer, CODES, **options)
     tagger = make(small_base(), Lora(r=8), task)
     with torch.no_grad():
         for name, part in tagger.head.items():
@@ -101,9 +100,9 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
 def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
     notes = invented_notes(40)
     options = {"window": 32, "stride": 8, "cache": tmp_path}
-    plain = encode_notes(notes[30:], tokenizer, CODES, **options)
+    plain = encode_notes(Jerl(), notes[30:], tokenizer, CODES, **options)
     hints = Hints(notes[:30])
-    hinted = encode_notes(notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
+    hinted = encode_notes(Jerl(), notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
     assert not any(any(row["hints"]) for row in plain.rows)
     assert any(any(row["hints"]) for row in hinted.rows)
 
@@ -137,10 +136,10 @@ def test_rows_of_tags_that_the_notes_do_not_hold_are_known(
     task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
 ):
     notes = [note for note in invented_notes(40) if all(span.code == "I10" for span in note.spans)]
-    few = encode_notes(notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
+    few = encode_notes(Jerl(), notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
     tagger = make(small_base(), Lora(r=8), task)
     # I10 is the second code; the tags are O, B-I10 and I-I10.
-    own = [1] if isinstance(task, JerlFactored) else sorted(few.tags)
+    own = [1] if isinstance(task, JerlFactored) else sorted({tag for row in few.rows for tag in row["tags"]} - {-100})
     for name, array in read_state(tagger).items():
         rows = held_rows(tagger, task, few, name)
         if name.startswith(("head.code.", "head.tag.")):
@@ -165,22 +164,23 @@ def test_the_parts_of_an_epoch_train_on_its_batches_with_dropout_of_their_own(
 ):
     seen: list[tuple[list[int], bytes, float]] = []
 
-    def recorded(rows: Any, plan: list[list[int]], pad_id: int) -> Iterator[Batch]:
-        for batch in batches_of(rows, plan, pad_id):
-            seen.append((batch.rows, torch.get_rng_state().numpy().tobytes(), 0.0))
-            yield batch
+    class Recorded(JerlFactored):
+        def collate(self, rows: Any, chosen: Sequence[int], pad_id: int) -> Any:
+            seen.append((list(chosen), torch.get_rng_state().numpy().tobytes(), rates[-1]))
+            return super().collate(rows, chosen, pad_id)
+
+    rates: list[float] = []
 
     def rate(*args: Any) -> float:
-        seen[-1] = (*seen[-1][:2], learning_rate_at(*args))
-        return seen[-1][2]
+        rates.append(learning_rate_at(*args))
+        return rates[-1]
 
-    monkeypatch.setattr(local, "batches_of", recorded)
-    monkeypatch.setattr(local, "learning_rate_at", rate)
+    monkeypatch.setattr(loop, "learning_rate_at", rate)
     tagger = make(small_base(), Lora(r=8), JerlFactored())
-    run(tagger, JerlFactored(), encoded, epochs=range(1))
+    run(tagger, Recorded(), encoded, epochs=range(1))
     whole = seen.copy()
     seen.clear()
-    steps = [run(tagger, JerlFactored(), encoded, epochs=range(1), part=(part, 5)).steps for part in range(5)]
+    steps = [run(tagger, Recorded(), encoded, epochs=range(1), part=(part, 5)).steps for part in range(5)]
     assert steps == [2, 2, 3, 2, 3]  # of 12 batches
     assert [(rows, rate) for rows, _, rate in seen] == [(rows, rate) for rows, _, rate in whole]
     assert len({dropout for _, dropout, _ in seen}) == 12
@@ -276,5 +276,5 @@ def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
         return read_state(tagger).sha256()
 
     one, five = trained(1.0), trained(5.0)
-    monkeypatch.setattr(local, "optimiser_of", one_group)
+    monkeypatch.setattr(loop, "optimiser_of", one_group)
     assert trained(1.0) == one != five

@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.base import FIRST_TRUST, Task, add_hint, weights
+from clinfed.tasks.tagging.base import FIRST_TRUST, Tagging, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass
-class Jerl(Task):
+class Jerl(Tagging):
     """A linear layer to L = 2C + 1 tags.
 
     Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120, "Mention preprocess".
     """
+
+    name = "jerl"
 
     head_dropout: float = 0.2  # the paper's
 
@@ -30,11 +32,11 @@ class Jerl(Task):
             parts["hint"] = weights([FIRST_TRUST])
         return nn.ModuleDict(parts)
 
-    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+    def tag_rows(self, name: str, tags: "Tensor") -> "Tensor | None":
         """Return the tags themselves: the last layer has a row for each."""
         return tags if name.startswith("tag.") else None
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, hints (N,); returns ()."""
         from torch.nn import functional
 

@@ -1,4 +1,4 @@
-"""The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
+"""The training loop, the only one: a clinic's passes over its notes in one round, or all of a run's in one place."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clinfed.adapters.weights import learnt_parameters
-from clinfed.training.batches import batches_of, plan_batches
+from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
-from clinfed.training.encoded import Encoded
+from clinfed.training.encoded import Encoded, Gathered
 from clinfed.training.model import Tagger, autocast, learnt
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
@@ -42,7 +42,7 @@ class TrainResult:
 def train(
     tagger: Tagger,
     task: "Task",
-    encoded: Encoded,
+    encoded: Encoded | Gathered,
     settings: Training,
     *,
     passes: Passes,
@@ -75,13 +75,12 @@ def train(
         steps = passes.steps(len(plan))
         if passes.part:
             seed_everything("part", seed, clinic, epoch, passes.part)  # else each part had the first one's dropout
-        for step, batch in zip(steps, batches_of(encoded.rows, [plan[i] for i in steps], pad_id), strict=True):
+        for step in steps:
             rate = learning_rate_at(epoch + (step + 1) / len(plan), passes.total_epochs, settings)
             set_learning_rate(optimiser, rate)
-            batch = batch.to(settings.device)
+            batch = task.collate(encoded.rows, plan[step], pad_id).to(settings.device)
             with autocast(settings.device, settings.bf16):
-                hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
+                loss = task.loss(tagger, batch)
             loss.backward()
             if gradient is not None:
                 change_gradients(named, gradient)
@@ -90,7 +89,7 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
             rates += rate
-            del loss, hidden  # else they would live on beside the next batch's
+            del loss  # else its graph would live on beside the next batch's
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
@@ -136,9 +135,9 @@ def frozen(tagger: Tagger, trainable: Callable[[str], bool]) -> Iterator[None]:
 
 
 def held_rows(tagger: Tagger, task: "Task", encoded: Encoded, name: str) -> NDArray[np.bool_] | None:
-    """Return which rows of a tensor belong to tags that the notes hold, (R,); None where it has no row a code."""
+    """Return which rows of a tensor belong to labels that the notes hold, (R,); None where it has no row a label."""
     part, _, inside = name.partition(".")
-    held = task.rows(inside, torch.tensor(sorted(encoded.tags), dtype=torch.int64)) if part == "head" else None
+    held = task.held_rows(encoded.rows, [inside]).get(inside) if part == "head" else None
     if held is None:
         return None
     rows = np.zeros(len(tagger.head.get_parameter(inside)), np.bool_)
