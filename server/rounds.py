@@ -104,20 +104,12 @@ def one_round(
     asked = drawn(online, run, number, of=len(seats))
     refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
     judging = validators if is_judged(course, run) else ()
+    sent = run.strategy.broadcast(course.server)
     trained: list[Answer] = []
     validated: list[Answer] = []
+    lists = (trained, validated, refused)
     updates = Accepted(
-        exchange.train(
-            asked,
-            run.strategy.broadcast(course.server),
-            number,
-            trained,
-            validated,
-            refused,
-            judging=judging,
-            run_key=course.run_key,
-            accepted=course.accepted,
-        ),
+        exchange.train(asked, sent, number, *lists, judging=judging, run_key=course.run_key, accepted=course.accepted),
         least=quorum(run, len(seats)),
         refused=refused,
         what=f"round {number}",

@@ -61,6 +61,8 @@ TABLE = {
         "torch bitsandbytes packaging cryptography",
     ),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
+    # A clinic's state on its own disk, in safetensors' format.
+    "client.states": ("clinfed.home clinfed.adapters.state clinfed.adapters.update strategies.base", "", "safetensors"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
