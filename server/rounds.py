@@ -104,9 +104,8 @@ def one_round(
     refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
     judging = validators if is_judged(course, run) else ()
     sent = run.strategy.broadcast(course.server)
-    state = {"run_key": course.run_key, "accepted": course.accepted}
     updates = Accepted(
-        exchange.train(asked, sent, number, judging=judging, **state),
+        exchange.train(asked, sent, number, judging=judging, run_key=course.run_key, accepted=course.accepted),
         least=quorum(run, len(seats)),
         what=f"round {number}",
         total_examples=sum(seat.registered["train_notes"] for seat in seats),

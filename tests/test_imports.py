@@ -65,6 +65,8 @@ TABLE = {
     "clinfed.backends.inbox": ("clinfed.protocol", "flwr", ""),
     "clinfed.backends.records": ("clinfed.runs clinfed.protocol", "flwr", ""),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
+    # A clinic's state on its own disk, in safetensors' format.
+    "client.states": ("clinfed.home clinfed.adapters.state clinfed.adapters.update strategies.base", "", "safetensors"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (

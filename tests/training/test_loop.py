@@ -278,3 +278,12 @@ def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
     one, five = trained(1.0), trained(5.0)
     monkeypatch.setattr(loop, "optimiser_of", one_group)
     assert trained(1.0) == one != five
+
+
+def test_a_step_of_fedprox_is_that_of_its_formula() -> None:
+    """Away from its start, a parameter gets the gradient and mu times its distance, within float32's rounding."""
+    generator = torch.Generator().manual_seed(0)
+    gradient, weight, start = (torch.randn(64, 64, generator=generator) for _ in range(3))
+    changed = FedProx(0.3).gradient("head.code.weight", gradient, weight, {"adapter": start}, {})
+    expected = gradient.double() + 0.3 * (weight.double() - start.double())
+    assert float((changed - expected).abs().max()) < 1e-6
