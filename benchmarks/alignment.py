@@ -9,7 +9,7 @@ from collections.abc import Callable
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.spans import count_spans, judged
-from clinfed.tasks.bio import spans_of, tags_of, words_of
+from clinfed.tasks.tagging.bio import spans_of, tags_of, words_of
 from clinfed.training.encoded import rows_of
 from clinfed.training.tokenizer import train_tokenizer
 

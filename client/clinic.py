@@ -96,7 +96,7 @@ class Simulation:
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
         skipped, codes = dict(getattr(run.corpus, "skipped", {})), tuple(run.corpus.codes())
-        if train and not learnable.any_code(train, set(codes)):
+        if train and run.task.needs_mentions and not learnable.any_code(train, set(codes)):
             mentions = sum(len(note.spans) for note in train)
             found = learnable.missing(", ".join(dealt), len(train), skipped, mentions)
             raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")

@@ -4,12 +4,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from flwr.app import Message
-
-from client.relay import LOG as WORKER_LOG
 from client.site import PARTITION, NodeConfig, Site, of_node
 from clinfed import fingerprints
-from clinfed.home import clinic_folder
 from clinfed.protocol import Failure
 from clinfed.refusals import RefusedError
 
@@ -18,7 +14,7 @@ if TYPE_CHECKING:  # the process that only passes a message on asks for the code
 
 DEFAULT_EXPERIMENT = "default"  # what allowed_experiments calls a run without one
 # What a coordinator may add to an allowed experiment: it changes nothing of what the site does.
-FREE = ("clinics", "corpus", "experiment", "output", "partition", "resume", "seed")
+FREE = ("backend", "clinics", "corpus", "experiment", "output", "partition", "resume", "seed")
 
 
 def admit_code(node_config: NodeConfig) -> None:
@@ -46,13 +42,6 @@ def said(error: Exception, failure: Failure) -> tuple[int, str]:
         print(f"clinfed | refused: {error}", file=sys.stderr, flush=True)
         return int(Failure.REFUSED), error.setting
     return int(failure), type(error).__name__
-
-
-def show_refusal(answer: Message) -> None:
-    """Print that the site's worker has refused a run; the worker's log has the whole line."""
-    if answer.has_error() and answer.error.code == Failure.REFUSED:
-        log = clinic_folder("worker") / WORKER_LOG
-        print(f"clinfed | refused: {answer.error.reason}; the reason is in {log}", file=sys.stderr, flush=True)
 
 
 def refuse_unknown_code(site: Site, found: str) -> None:

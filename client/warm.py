@@ -3,16 +3,20 @@
 A message brings only adapter tensors, which are written into the warm model in place.
 """
 
+import hashlib
+import json
 import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from client.clinic import Clinic, Simulation, read_site
 from client.permission import admit_run
 from client.site import PARTITION, PARTITIONS, NodeConfig, of_node
+from clinfed import fingerprints
 from clinfed.adapters.state import Shapes
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
@@ -45,6 +49,7 @@ class Warm:
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
         self._hints: dict[str, Hints] = {}
+        self._fingerprints: dict[tuple[str, ...], str] = {}
         self._tagger: Tagger | None = None
 
     def clinic(self, node_config: NodeConfig) -> Clinic:
@@ -91,6 +96,15 @@ class Warm:
 
         return read_shapes(self.tagger(num_codes))
 
+    def fingerprint(self, clinic: Clinic) -> str:
+        """Return the fingerprint of the run as this clinic knows it: what a state of the clinic belongs to."""
+        if clinic.codes not in self._fingerprints:
+            prints = fingerprints.of_run(self.run, clinic.codes, self.shapes(len(clinic.codes)))
+            described = {**prints, "strategy": self.run.strategy.option, "settings": asdict(self.run.strategy)}
+            text = json.dumps(described, sort_keys=True)
+            self._fingerprints[clinic.codes] = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprints[clinic.codes]
+
     @cached_property
     def tokenizer(self) -> Any:
         """Return the base's tokenizer."""
@@ -99,23 +113,41 @@ class Warm:
         return load_tokenizer(self.run.base)
 
     def encoded(self, clinic: Clinic, split: str) -> "Encoded":
-        """Return a clinic's notes of one split as sub-words and tags, from the clinic's private cache on disk."""
+        """Return a clinic's notes of one split as the task's examples, from the clinic's private cache on disk."""
         if (clinic.name, split) not in self._encoded:
-            from clinfed.training.encoded import encode_notes
-
             with self.loading():
-                settings, cache = self.run.training, clinic_folder("encoded")
-                hinted = self.hints(clinic) if self.run.task.lexicon else None
-                self._encoded[clinic.name, split] = encode_notes(
-                    clinic.split(split),
-                    self.tokenizer,
-                    clinic.codes,
-                    window=settings.window,
-                    stride=settings.stride,
-                    cache=cache,
-                    **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
-                )
+                encoded = self._encode(clinic, split)
+                pools = self.run.task.pools
+                self._encoded[clinic.name, split] = self._embed(clinic, encoded) if pools else encoded
         return self._encoded[clinic.name, split]
+
+    def _encode(self, clinic: Clinic, split: str) -> "Encoded":
+        from clinfed.training.encoded import encode_notes
+
+        settings = self.run.training
+        hinted = self.hints(clinic) if self.run.task.lexicon else None
+        return encode_notes(
+            self.run.task,
+            clinic.split(split),
+            self.tokenizer,
+            clinic.codes,
+            window=settings.window,
+            stride=settings.stride,
+            cache=clinic_folder("encoded"),
+            **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
+        )
+
+    def _embed(self, clinic: Clinic, encoded: "Encoded") -> "Encoded":
+        """Return the examples with what the encoder makes of them, where it stays as it is."""
+        from clinfed.bases import fingerprint
+        from clinfed.training.embeddings import embedded, is_frozen
+
+        run, tagger = self.run, self.tagger(len(clinic.codes))
+        if not is_frozen(tagger):
+            return encoded
+        base = f"{fingerprint(run.base)} {run.adapter.quantization()}"
+        cache, pad_id = clinic_folder("embeddings"), self.tokenizer.pad_token_id
+        return embedded(tagger, run.task, encoded, run.training, pad_id=pad_id, cache=cache, base=base)
 
     def hints(self, clinic: Clinic) -> Hints:
         """Return the hints of the clinic's private lexicon."""
@@ -158,3 +190,9 @@ def warm(overrides: Sequence[str]) -> Warm:
     if _warm is None or _warm.overrides != tuple(overrides):
         _warm = Warm(overrides)
     return _warm
+
+
+def forget() -> None:
+    """Let go of this process's cache."""
+    global _warm
+    _warm = None

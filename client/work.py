@@ -3,24 +3,31 @@
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
+from client import states
 from client.clinic import Clinic
+from client.states import Place
 from client.warm import Predicted, Warm
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import DivergedError
-from clinfed.evaluation import hits, kept, small_cells, unit_counts
+from clinfed.evaluation import hits, kept, unit_counts
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.small_cells import Rule
+from clinfed.evaluation.spans import judged
 from clinfed.home import kept_file
 from clinfed.probes.memory import peak_memory
+from strategies.base import ClientState, LocalReport, Strategy
 
 if TYPE_CHECKING:
+    from clinfed.tasks.base import Task
     from clinfed.training.encoded import Encoded
-    from clinfed.training.local import TrainResult
+    from clinfed.training.loop import Gradient, TrainResult
     from clinfed.training.schedules import Passes
 
 
@@ -46,19 +53,27 @@ class Judgement:
 def train_passes(
     warm: Warm,
     clinic: Clinic,
-    state: AdapterState,
+    received: Payload,
     passes: "Passes",
     report: Callable[[int, float], None] = lambda epoch, loss: None,
+    *,
+    kept: ClientState | None = None,
+    round_index: int = 1,
 ) -> Training:
-    """Write the state into the model and train it in place over the given passes over the clinic's notes."""
+    """Write the adapter into the model and train it in place over the given passes, as the run's strategy trains.
+
+    kept: the clinic's state; its first one, where there is none.
+    """
     from clinfed.adapters.weights import write_state
-    from clinfed.training.local import train
+    from clinfed.training.loop import frozen, train
 
     tagger = warm.tagger(len(clinic.codes))
     encoded = warm.encoded(clinic, "train")
-    write_state(tagger, state)
-    run = warm.run
-    with peak_memory(run.training.device) as peak:
+    write_state(tagger, received.adapter)
+    run, strategy = warm.run, warm.run.strategy
+    gradient = gradient_of(strategy, received, kept or strategy.first(received), run.training.device)
+    trains = partial(strategy.trainable, round_index=round_index)
+    with frozen(tagger, trains), peak_memory(run.training.device) as peak:
         result = train(
             tagger,
             run.task,
@@ -68,28 +83,69 @@ def train_passes(
             seed=run.seed,
             clinic=clinic.name,
             pad_id=warm.tokenizer.pad_token_id,
-            proximal_mu=run.strategy.proximal_mu,
+            gradient=gradient,
             report=report,
         )
     return Training(result, peak.peak_bytes)
 
 
-def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) -> Training:
-    """Train a clinic's passes of one round (from 1) of a federation."""
-    from clinfed.training.local import put_back
+def gradient_of(strategy: Strategy, received: Payload, kept: ClientState, device: str) -> "Gradient | None":
+    """Return the strategy's change of a gradient, with what it needs on the device; None where it changes none."""
+    if not strategy.changes_gradients:
+        return None
+    import torch
 
-    run = warm.run
+    def on_device(states: Mapping[str, AdapterState]) -> dict[str, dict[str, torch.Tensor]]:
+        """Return tensor name -> what the strategy calls it -> the tensor."""
+        return {
+            name: {called: torch.tensor(state[name], device=device) for called, state in states.items()}
+            for name in received.adapter
+        }
+
+    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(kept.memory)
+    return lambda name, gradient, weight: strategy.gradient(name, gradient, weight, sent[name], own[name])
+
+
+def train_round(
+    warm: Warm, clinic: Clinic, received: Payload, round_index: int, *, run_key: str = "", state_round: int = 0
+) -> tuple[Training, Payload]:
+    """Train a clinic's passes of one round (from 1) of a federation; return also what goes up.
+
+    run_key, state_round: of which run and round the clinic's state is taken up; 0: it begins with its first one.
+    Raises: ValueError where the coordinator has sent other tensors than the strategy's schema says; DivergedError.
+    """
+    from clinfed.adapters.weights import read_state
+    from clinfed.training.loop import held_rows
+    from clinfed.training.reach import largest_step
+
+    run, strategy = warm.run, warm.run.strategy
+    if received.flat.shapes != strategy.schema(received.adapter.shapes, round_index).down:
+        raise ValueError("the message's tensors are not those of the strategy's schema")
+    first = strategy.first(received)
+    place = Place(run_key, clinic.name, warm.fingerprint(clinic)) if first.memory else None
+    kept = (states.load(place, state_round) if place and state_round else None) or first
+    passes = run.passes_of_round(round_index)
     try:
-        training = train_passes(warm, clinic, state, run.passes_of_round(number))
+        training = train_passes(warm, clinic, received, passes, kept=kept, round_index=round_index)
     except DivergedError as error:
-        raise DivergedError(f"round {number}, clinic {clinic.name}: {error}") from None
-    if run.strategy.own_rows:
-        put_back(warm.tagger(len(clinic.codes)), run.task, warm.encoded(clinic, "train"), state)
-    return training
+        raise DivergedError(f"round {round_index}, clinic {clinic.name}: {error}") from None
+    tagger = warm.tagger(len(clinic.codes))
+    report = LocalReport(
+        round_index,
+        training.result.notes,
+        training.result.steps,
+        training.result.learning_rates,
+        largest_step(run.training),
+        partial(held_rows, tagger, run.task, warm.encoded(clinic, "train")),
+    )
+    payload, after = strategy.update(received, read_state(tagger), kept, report)
+    if place:
+        states.save(place, after, before=state_round)
+    return training, payload
 
 
 def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool, replicates: bool) -> Judgement:
-    """Return the strict counts of the adapter on one split; at the closing also of lexicons and join.
+    """Return the counts of the adapter on one split; at the closing also of lexicons and join, if it finds mentions.
 
     A simulated clinic sees all training notes and so can judge the pooled lexicon on its share; a site cannot.
     """
@@ -104,21 +160,22 @@ def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closin
         predicted = _predicted(warm, clinic, encoded)
     if split == "validation" and replicates:
         warm.validated[clinic.name] = (state.sha256(), predicted)
-    counts = against_both(warm, clinic, protocol.FEDERATED, notes, predicted, closing=closing, replicates=replicates)
+    task, options = warm.run.task, {"closing": closing, "replicates": replicates}
+    counts = against_both(task, clinic, protocol.FEDERATED, notes, predicted, **options)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    if closing:
+    if closing and task.has_spans:
         unseen = _unseen(warm, clinic, state)
         beside = {**_lexicons(warm, clinic, notes), protocol.JOINED: _joined(warm, clinic, unseen, notes, predicted)}
         for system, spans in beside.items():
-            counts |= against_both(warm, clinic, system, notes, spans, closing=True, replicates=replicates)
+            counts |= against_both(task, clinic, system, notes, spans, **options)
         if clinic.simulated and warm.run.corpus.is_public(clinic.notes):
             _keep(clinic, state, {hits.ADAPTER: predicted, **beside}, unseen)
     return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
 def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> Predicted:
-    """Return the spans that the model finds, with scores, by note id."""
+    """Return what the task predicts of each note, by note id: spans with scores, where it finds mentions."""
     from clinfed.training.predict import predict
 
     tagger, pad_id = warm.tagger(len(clinic.codes)), warm.tokenizer.pad_token_id
@@ -173,35 +230,19 @@ def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> dict[str, di
 
 
 def against_both(
-    warm: Warm,
+    task: "Task",
     clinic: Clinic,
     system: str,
     notes: Sequence[Note],
-    predicted: Mapping[str, Collection[Span]],
+    predicted: Mapping[str, Any],
     *,
     closing: bool,
     replicates: bool,
 ) -> protocol.Judged:
-    """Return the counts against all gold and, at the closing, also against what flat tagging can represent."""
-    from dataclasses import replace
-
-    from clinfed.tasks.bio import representable
-
-    golds = {protocol.ALL_GOLD: notes}
-    if closing:
-        held, _ = representable(notes, clinic.codes)
-        golds[protocol.REPRESENTABLE_GOLD] = [replace(note, spans=tuple(held[note.id])) for note in notes]
-    tables = {gold: judged(of, predicted) for gold, of in golds.items()}
-    least = clinic.small_cell_threshold
-    if least:
-        tables = {gold: small_cells.with_frequent_languages(table, least) for gold, table in tables.items()}
+    """Return the counts against all gold and, at the closing, also against what the task can represent."""
+    golds = task.golds(notes, clinic.codes) if closing else {protocol.ALL_GOLD: notes}
     # Simulated clinics share no patient, and their counts must add up to the pooled.
+    rule = None if clinic.simulated else Rule(frozenset(clinic.codes), clinic.small_cell_threshold)
     drawn = protocol.REPLICATES if replicates else 0
-    options = {"replicates": drawn, "seed": SEED, "clinic": clinic.bootstrap_key}
-    counts = {(system, gold): count_spans(table, **options) for gold, table in tables.items()}
-    if clinic.simulated:
-        return counts
-    # A site's own labels may be words of its notes: they are counted, never named.
-    named = small_cells.nameable(tables.values(), set(clinic.codes), least)
-    firm = {key: small_cells.with_firm_replicates(each, tables[key[1]], least) for key, each in counts.items()}
-    return {key: each.folded(named) for key, each in firm.items()}
+    counts = task.count(golds, predicted, replicates=drawn, seed=SEED, clinic=clinic.bootstrap_key, rule=rule)
+    return {(system, gold): each for gold, each in counts.items()}

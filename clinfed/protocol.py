@@ -1,20 +1,21 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
-A question holds `adapter` (the global tensors; not in a hello) and `question` (round, split, whether replicates are
-wanted, and a nonce, which the answer repeats). An answer holds `identity` (who answers, with which code), `report`
-(numbers) and, by kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges
-the adapter on it. Nothing else travels.
+A question holds `adapter` (the global tensors; to train, the strategy's own too; not in a hello) and `question` (round,
+split, whether replicates are wanted, and a nonce, which the answer repeats; to train, also the run's key, and which of
+the clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
+kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges the adapter on
+it. Nothing else travels.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.evaluation.counts import SpanCounts, Wire
+from clinfed.evaluation.counts import EvaluationCounts, Wire
 
 HELLO = "query.hello"  # compares fingerprints, before anything is trained
 TRAIN = "train"
@@ -24,6 +25,7 @@ ADAPTER = "adapter"
 QUESTION = "question"
 IDENTITY = "identity"
 REPORT = "report"
+RUN_KEY, STATE_ROUND = "run_key", "state_round"  # in the question to train
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 
@@ -73,7 +75,39 @@ class Failure(IntEnum):
     WORKER = 105  # the site's worker ended, or hung, before it had answered
 
 
-Judged = dict[tuple[str, str], SpanCounts]  # (system, gold) -> counts
+class Reason(StrEnum):
+    """Why an answer is left out: all there is, in the words of the run record."""
+
+    LATE = "no answer in time"
+    LOST = "its answer was lost on the way"
+    OVERSIZED = "its answer is larger than any honest one"
+    MALFORMED = "its answer is not built as agreed"
+    OTHER_CLINIC = "its answer names another clinic"
+    OTHER_CODE = "it runs other code, or speaks another version of the wire"
+    REPLAYED = "it answers another question than the one that was asked"
+    FIGURES = "its report lacks a figure, or holds one that cannot be"
+    NO_EXAMPLES = "its number of training notes is not a positive whole number"
+    MORE_EXAMPLES = "it reports more notes than it registered"
+    NAMES = "its update lacks a tensor, or brings one that was not asked for"
+    SHAPE = "a tensor of its update has another shape"
+    TYPE = "a tensor of its update has another number type"
+    DIVERGED = "its training diverged: a loss or a weight is no number to go on with"
+    NOT_FINITE = "its update holds a number that is not finite"
+    OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
+    OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
+    COUNTS = "its counts are not built as agreed, or cannot be"
+    MORE_GOLD = "its counts hold more gold mentions than it registered"
+
+
+class BadAnswerError(Exception):
+    """An answer that must not be used; `reason` is a phrase of ours."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(str(reason))
+        self.reason = str(reason)
+
+
+Judged = dict[tuple[str, str], Any]  # (system, gold) -> counts, of the kind that the task counts
 
 
 @dataclass
@@ -106,38 +140,37 @@ class Refused:
 
 
 def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """Return the judgements as integer arrays and as lists of codes and languages, one name a line."""
+    """Return the judgements as integer arrays and as lists of names, such as codes and languages, one a line."""
     arrays: dict[str, NDArray[np.int64]] = {}
     names: dict[str, str] = {}
     for (system, gold), counts in judged.items():
-        wire = counts.to_arrays()
-        for key in ("counts", "replicates"):
-            arrays[f"{system}.{gold}.{key}"] = wire[key]
-        for key in ("languages", "codes", "replicate_languages"):
-            names[f"{system}.{gold}.{key}"] = "\n".join(wire[key])
+        for key, value in counts.to_arrays().items():
+            if isinstance(value, np.ndarray):
+                arrays[f"{system}.{gold}.{key}"] = value
+            else:
+                names[f"{system}.{gold}.{key}"] = "\n".join(value)
     return arrays, names
 
 
-def counts_from_wire(arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Judged:
+def counts_from_wire(
+    arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any], kind: type[EvaluationCounts]
+) -> Judged:
     """Return the judgements that a clinic sent. Raises: ValueError or KeyError where they are not as agreed."""
     judged: Judged = {}
     for key in arrays:
         system, gold, _ = key.split(".")
-        judged[system, gold] = SpanCounts.from_arrays(_wire(f"{system}.{gold}", arrays, names))
+        judged[system, gold] = kind.from_arrays(_wire(f"{system}.{gold}", arrays, names, kind))
     return judged
 
 
-def _wire(name: str, arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any]) -> Wire:
-    def lines(key: str) -> list[str]:
-        text = names[f"{name}.{key}"]
-        # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
-        return str(text).split("\n")
-
-    counts, replicates = arrays[f"{name}.counts"], arrays[f"{name}.replicates"]
-    return {
-        "languages": lines("languages") if len(counts) else [],
-        "codes": lines("codes") if len(counts) else [],
-        "counts": counts,
-        "replicate_languages": lines("replicate_languages") if len(replicates) else [],
-        "replicates": replicates,
-    }
+def _wire(
+    name: str, arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any], kind: type[EvaluationCounts]
+) -> Wire:
+    wire: dict[str, Any] = {}
+    for array, lists in kind.named.items():
+        wire[array] = rows = arrays[f"{name}.{array}"]
+        for key in lists:
+            text = str(names[f"{name}.{key}"])
+            # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+            wire[key] = text.split("\n") if len(rows) else []
+    return wire

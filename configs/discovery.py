@@ -4,8 +4,8 @@ Plug-in modules are parsed, not imported, so that asking for names never loads t
 """
 
 import ast
-import pkgutil
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from clinfed.errors import UserError
 
-# group: (package whose modules are its options, name of the class that an option's class comes from)
+# group: (package whose modules, also in folders below it, are its options; the class that an option's class comes from)
 PLUGINS = {
     "corpus": ("clinfed.corpus.readers", "Corpus"),
     "adapter": ("clinfed.adapters", "Adapter"),
@@ -46,13 +46,12 @@ def options(group: str) -> list[str]:
 
 def plugin_class(group: str, option: str) -> type[Any]:
     """Return an option's class, importing its module only. Raises: UserError where that fails, naming file and line."""
+    name, of = plugins(group)[option]
     try:
-        module = import_module(f"{PLUGINS[group][0]}.{option}")
+        module = import_module(name)
     except Exception as error:  # whatever a file that somebody has just written brings about
-        raise UserError(
-            f"{group}={option}: {_place_of(error, group, option)}: {_said(error)}; mend the file"
-        ) from error
-    found: type[Any] = getattr(module, plugins(group)[option])
+        raise UserError(f"{group}={option}: {_place_of(error, group, name)}: {_said(error)}; mend the file") from error
+    found: type[Any] = getattr(module, of)
     return found
 
 
@@ -72,54 +71,82 @@ def check_option(group: str, option: str) -> None:
             raise UserError(f"{group}={option}: {_shown(path)}: expected key: value in each line")
 
 
-def plugins(group: str) -> dict[str, str]:
-    """Return module name -> class name of each option: the module's first class that descends from the base class."""
-    return _sources(group).first
+def plugins(group: str) -> dict[str, tuple[str, str]]:
+    """Return option -> (module, class): of each module the first class that descends from the group's base class.
+
+    The option has the module's name, unless the class says `name = "..."`.
+    """
+    return _sources(group).options
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What the files of a plug-in folder hold. first: module -> class. broken: module -> where and why not read."""
+    """What the files of a plug-in folder hold, by module. broken: where and why a file was not read."""
 
-    folder: Path
-    modules: frozenset[str]
-    first: dict[str, str]
+    files: dict[str, Path]
+    options: dict[str, tuple[str, str]]  # option -> (module, class)
     broken: dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Class:
+    """A class as its source has it. option: what it says with `name = "..."`, "" where it says nothing."""
+
+    name: str
+    bases: frozenset[str]
+    option: str
 
 
 @cache  # parsed once a process: source files do not change under a run
 def _sources(group: str) -> Sources:
     package, base = PLUGINS[group]
-    spec = find_spec(package)
-    folder = Path(next(iter(spec.submodule_search_locations or []), "") if spec else "")
-    modules = [module.name for module in pkgutil.iter_modules([str(folder)]) if not module.ispkg]
-    classes: dict[str, dict[str, set[str]]] = {}
+    files = dict(_modules(package))
+    classes: dict[str, list[_Class]] = {}
     broken = {}
-    for module in modules:
-        path = folder / f"{module}.py"
+    for module, path in files.items():
         try:
             classes[module] = _classes(path)
         except (SyntaxError, ValueError, OSError) as error:  # ValueError: bytes that are no text
             broken[module] = f"{_shown(path)}{_line_of(error)}: {_said(error)}"
     family = {base}
     while grown := {
-        name for found in classes.values() for name, bases in found.items() if bases & family and name not in family
+        each.name for found in classes.values() for each in found if each.bases & family and each.name not in family
     }:
         family |= grown
-    first = {
-        module: next((name for name, bases in found.items() if bases & family), "")
-        for module, found in classes.items()
-        if module != SHARED
-    }
-    return Sources(folder, frozenset(modules), {module: name for module, name in first.items() if name}, broken)
+    options: dict[str, tuple[str, str]] = {}
+    for module, found in classes.items():
+        first = next((each for each in found if each.bases & family), None)
+        if first is not None and _last(module) != SHARED:
+            options[first.option or _last(module)] = (module, first.name)
+    return Sources(files, options, broken)
 
 
-def _classes(path: Path) -> dict[str, set[str]]:
-    """Return the classes of a module's source with the names of their direct bases, in order."""
-    if not path.is_file():  # compiled, without a source to look into
-        return {}
+def _modules(package: str) -> Iterator[tuple[str, Path]]:
+    """Yield the package's modules with their files, those of folders below it too; nothing is imported but its top."""
+    spec = find_spec(package)
+    for folder in spec.submodule_search_locations or [] if spec else []:
+        for path in sorted(Path(folder).rglob("*.py")):
+            inside = path.relative_to(folder).with_suffix("").parts
+            if inside[-1] != "__init__":
+                yield ".".join((package, *inside)), path
+
+
+def _classes(path: Path) -> list[_Class]:
+    """Return the classes of a source file, in order."""
     nodes = [node for node in ast.parse(path.read_bytes(), str(path)).body if isinstance(node, ast.ClassDef)]
-    return {node.name: {ast.unparse(base).rsplit(".", 1)[-1] for base in node.bases} for node in nodes}
+    return [
+        _Class(node.name, frozenset(ast.unparse(base).rsplit(".", 1)[-1] for base in node.bases), _option(node))
+        for node in nodes
+    ]
+
+
+def _option(node: ast.ClassDef) -> str:
+    said = [each for each in node.body if isinstance(each, ast.Assign) and ast.unparse(each.targets[0]) == "name"]
+    return str(ast.literal_eval(said[0].value)) if said else ""
+
+
+def _last(module: str) -> str:
+    return module.rpartition(".")[2]
 
 
 def _why_none(group: str, option: str) -> str:
@@ -128,23 +155,24 @@ def _why_none(group: str, option: str) -> str:
     if group in RECIPES:
         return f"no such option; {others}"
     sources, base = _sources(group), PLUGINS[group][1]
-    if option in sources.broken:
-        return f"{sources.broken[option]}; mend the file, or {others}"
-    if option in sources.modules and option != SHARED:
+    named = [module for module in sources.files if _last(module) == option != SHARED]
+    for module in named:
+        if module in sources.broken:
+            return f"{sources.broken[module]}; mend the file, or {others}"
+    if named:
         also = "".join(f"; {each}" for each in sources.broken.values())  # its class may descend from one in there
-        file = _shown(sources.folder / f"{option}.py")
-        return f"{file} has no class that descends from {base}; {others}{also}"
+        return f"{_shown(sources.files[named[0]])} has no class that descends from {base}; {others}{also}"
     return f"no such option; {others}"
 
 
-def _place_of(error: Exception, group: str, option: str) -> str:
-    """Return file and line at which importing an option failed: the last that is in a plug-in folder."""
+def _place_of(error: Exception, group: str, module: str) -> str:
+    """Return file and line at which importing a module failed: the last that is in a plug-in folder."""
     if isinstance(error, SyntaxError) and error.filename:  # of a file that the option's file imports
         return f"{_shown(Path(error.filename))}{_line_of(error)}"
-    folder = _sources(group).folder
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == folder]
+    files = _sources(group).files
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) in files.values()]
     if not frames:
-        return _shown(folder / f"{option}.py")
+        return _shown(files[module])
     return f"{_shown(Path(frames[-1].filename))}:{frames[-1].lineno}"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-FORMER: Mapping[str, Mapping[str, Any]] = {"training": {"head_factor": 1.0}}
+FORMER: Mapping[str, Mapping[str, Any]] = {"training": {"head_factor": 1.0, "optimiser": "adamw"}}
 
 
 def completed(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -130,6 +130,11 @@ class Run:
     )
     resume: str = setting("", help="folder of an interrupted run, to go on with it")
     output: str = setting("", help="folder for the run record; empty is the user's data folder")
+    backend: str = setting(
+        "flower",
+        help="who runs a simulation's clinics: flower, or local: this process, one clinic after another",
+        choices=("flower", "local"),
+    )
     tracking: str = setting(
         "off",
         help="writes each round's scores on the coordinator's disk as they come",
@@ -146,6 +151,21 @@ class Run:
             raise UserError(f"{found}: expected 1 for one of them")
         if self.rounds % parts:
             raise UserError(f"rounds={self.rounds} rounds_per_epoch={parts}: expected rounds for whole epochs")
+        self._refuse_what_the_strategy_lacks()
+
+    def _refuse_what_the_strategy_lacks(self) -> None:
+        """Raise UserError where the strategy does not go with the optimiser, or with a base in 4 bits."""
+        strategy, optimiser = self.strategy, self.training.optimiser
+        if strategy.optimiser not in ("", optimiser):
+            raise UserError(
+                f"strategy={strategy.option}: needs training.optimiser={strategy.optimiser}, found {optimiser}; "
+                f"add training.optimiser={strategy.optimiser}, or choose another strategy"
+            )
+        if self.adapter.four_bit and not strategy.four_bit:
+            raise UserError(
+                f"strategy={strategy.option}: does not work on a base in 4 bits; choose adapter=lora, "
+                "or another strategy"
+            )
 
     def passes(self) -> Passes:
         """Return all passes over a clinic's training notes."""

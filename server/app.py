@@ -9,12 +9,11 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from clinfed import disk, fingerprints
+from clinfed.backends.flower import FlowerBackend
 from clinfed.errors import UserError
 from configs import Only, Run, load, refuse_relative_paths
-from server import checkpoints
-from server.coordinator import Coordinator
-from server.model import run_folder
-from server.progress import say, say_error
+from server.coordinator import coordinate
+from server.progress import say_error
 
 app = ServerApp()
 
@@ -23,7 +22,9 @@ app = ServerApp()
 def main(grid: Grid, context: Context) -> None:
     """Run once; a user's mistake is one line, and the run ends as failed."""
     try:
-        coordinate(grid, context)
+        run = read_run(context)
+        fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
+        coordinate(FlowerBackend(grid), run)
     except UserError as error:
         say_error(error)
         raise
@@ -31,16 +32,6 @@ def main(grid: Grid, context: Context) -> None:
         if said := disk.mistake(error, unnamed="a file of the run's folder"):
             say_error(UserError(said))
         raise
-
-
-def coordinate(grid: Grid, context: Context) -> None:
-    """Do the whole run, in a new folder or in that of the run that is resumed."""
-    run = read_run(context)
-    fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
-    folder = run_folder(run)
-    with checkpoints.held(folder / checkpoints.FOLDER):
-        say(f"run folder: {folder}")
-        Coordinator(folder, grid, run).run_all()
 
 
 def read_run(context: Context) -> Run:
@@ -58,6 +49,10 @@ def compose(overrides: Sequence[str], labels: str) -> Run:
     run = load(overrides)
     if run.only != Only():
         raise UserError("only.*: chooses notes for `clinfed train`; a federation's clinics train on their own")
+    if run.backend != "flower":
+        raise UserError(
+            f"backend={run.backend}: Flower runs these clinics; leave backend out, or use `clinfed simulate`"
+        )
     if labels:
         run.corpus = replace(run.corpus, labels=labels)
     return run

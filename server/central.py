@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.corpus import kinds
 from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.home import home
 from configs import Run
 from configs.discovery import plugin_class
@@ -42,6 +42,7 @@ class PublicSet:
         self._pad_id = tokenizer.pad_token_id
         settings = run.training
         self._encoded = encode_notes(
+            run.task,
             self._notes,
             tokenizer,
             codes,
@@ -50,7 +51,7 @@ class PublicSet:
             cache=home() / "central",
         )
 
-    def judge(self, tagger: "Tagger", state: AdapterState) -> SpanCounts:
+    def judge(self, tagger: "Tagger", state: AdapterState) -> EvaluationCounts:
         """Return the strict counts of the state against all gold of the set."""
         from clinfed.adapters.weights import write_state
         from clinfed.training.predict import predict
@@ -58,7 +59,9 @@ class PublicSet:
         write_state(tagger, state)
         settings = replace(self._run.training, device="cpu")  # where the server's model is
         predicted = predict(tagger, self._run.task, self._encoded, self._codes, settings, pad_id=self._pad_id)
-        return count_spans(judged(self._notes, predicted), seed=SEED)
+        golds = {protocol.ALL_GOLD: self._notes}
+        counts = self._run.task.count(golds, predicted, replicates=protocol.REPLICATES, seed=SEED)
+        return counts[protocol.ALL_GOLD]
 
 
 def kind_of(path: Path) -> str:

@@ -9,6 +9,7 @@ name.
 import fcntl
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from strategies.base import ServerState
 FOLDER = "state"  # of a run's folder
 STATE = "state.json"
 # What may be another on resuming, for it changes no result: for how long and how many clinics the server waits.
-FREE = ("resume", "join.", "round.quorum", "round.deadline_s")
+FREE = ("resume", "backend", "join.", "round.quorum", "round.deadline_s")
 ADAPTER, BEST = "adapter", "best"  # files; a strategy's own tensors are in memory-NAME
 
 
@@ -38,6 +39,11 @@ class Checkpoint:
     config: Mapping[str, Any]  # the resolved run
     fingerprints: Mapping[str, str]
     recorded: Mapping[str, Any]
+
+
+def new_run_key() -> str:
+    """Return a name for a new run, under which the clinics keep their states."""
+    return secrets.token_hex(16)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -136,7 +142,9 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "round": course.server.round,
         "open": _plain(course.open) if course.open else None,
-        "best": {"round": course.best.round, "f1": course.best.f1} if course.best else None,
+        "best": {"round": course.best.round, "score": course.best.score} if course.best else None,
+        "run_key": course.run_key,
+        "accepted": dict(course.accepted),
         "config": checkpoint.config,
         "fingerprints": checkpoint.fingerprints,
         "recorded": checkpoint.recorded,
@@ -149,7 +157,9 @@ def _course(described: Mapping[str, Any], states: Mapping[str, AdapterState]) ->
     return Course(
         ServerState(states[ADAPTER], memory, int(described["round"])),
         _round(opened) if opened else None,
-        Best(best["round"], best["f1"], states[BEST]) if best else None,
+        Best(best["round"], best["score" if "score" in best else "f1"], states[BEST]) if best else None,  # f1: of 0.1
+        described.get("run_key") or new_run_key(),  # before 0.2 clinics kept no states
+        described.get("accepted", {}),
     )
 
 

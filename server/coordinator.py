@@ -4,18 +4,16 @@ import time
 import warnings
 from pathlib import Path
 
-from flwr.serverapp import Grid
-from flwr.superlink.grid.http_grid import HttpGrid
-
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
 from clinfed.evaluation.report import holdings
-from clinfed.evaluation.report.tables import closing_table, fraction, round_line
+from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
+from clinfed.runs.backend import Backend
 from configs import Run, resolved, to_overrides
 from server import checkpoints
 from server.advice import too_little_training
@@ -24,11 +22,11 @@ from server.checkpoints import Checkpoint
 from server.door import Door
 from server.exchange import Exchange
 from server.federation import Federation
-from server.model import Model
-from server.progress import say, say_record, say_refused
-from server.recording import BEST, LAST, Recorder, refusals
+from server.model import Model, run_folder
+from server.progress import Say, say, say_refused
+from server.recording import LAST, Recorder, refusals
 from server.rounds import Course, Round, run_rounds
-from server.turnout import quorum, require
+from server.turnout import parted, quorum, require
 from strategies.base import ServerState
 
 # For the answers of one exchange, where round.deadline_s says nothing. In a simulation Flower itself reports a clinic
@@ -39,16 +37,16 @@ DEADLINE_S, SIMULATED_DEADLINE_S = 1800.0, 6 * 3600.0
 class Coordinator:
     """A run and what it writes: state after each round, and at the end adapter, counts and record in its folder."""
 
-    def __init__(self, folder: Path, grid: Grid, run: Run) -> None:
+    def __init__(self, folder: Path, backend: Backend, run: Run, say: Say = say) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
-        self.folder, self.run = folder, run
+        self.folder, self.run, self.say = folder, run, say
         tracking.check(run.tracking)
         self.checkpoint = load_checkpoint(folder, run)
         self.model = Model(run)
         code = fingerprints.code()
-        deadline_s = run.round.deadline_s or (DEADLINE_S if isinstance(grid, HttpGrid) else SIMULATED_DEADLINE_S)
-        self.exchange = Exchange(grid, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
+        deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
+        self.exchange = Exchange(backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
         self.door = Door(self.exchange, run)
 
     def run_all(self) -> None:
@@ -63,7 +61,7 @@ class Coordinator:
         self.public = PublicSet(self.run, self.model.codes) if self.run.central.notes else None
         course = run_rounds(self.exchange, self.door, self.run, course, self.keep, self.show)
         early = f"no better round in {self.run.stop.patience}; " if course.server.round < self.run.rounds else ""
-        say(f"{early}judging on test")
+        self.say(f"{early}judging on test")
         self.close(course)
 
     @property
@@ -74,17 +72,19 @@ class Coordinator:
     def greet(self) -> Federation:
         """Let the clinics in. Raises: UserError where they are too few, or cannot do what the run asks."""
         run = self.run
-        say("clinics load base and notes")
+        self.say("clinics load base and notes")
         federation = self.door.open(self.build)
         self.refused = self.door.take_refused()
-        say_refused("start", self.refused)
-        say(describe(federation))
+        say_refused(self.say, "start", self.refused)
+        self.say(describe(federation))
         for clinic in federation.without_mentions():
-            say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
+            self.say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
         if not federation.with_notes("test"):
             raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
-        if run.stop.patience and not any(seat.registered["validation_mentions"] for seat in federation.seats):
-            raise UserError(f"stop.patience={run.stop.patience}: no clinic holds a validation mention; leave it out")
+        judged = "validation_mentions" if run.task.needs_mentions else "validation_notes"
+        if run.stop.patience and not any(seat.registered[judged] for seat in federation.seats):
+            found = f"no clinic holds a {judged.replace('_', ' ').removesuffix('s')}"
+            raise UserError(f"stop.patience={run.stop.patience}: {found}; leave it out")
         return federation
 
     def build(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class Coordinator:
             prints = self.model.build()
         for each in caught:
             if issubclass(each.category, AdviceWarning):
-                say(f"warning: {each.message}")
+                self.say(f"warning: {each.message}")
             else:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         return prints
@@ -102,12 +102,12 @@ class Coordinator:
     def begin(self) -> Course:
         """Return where the rounds begin: anew, or where the checkpoint has them."""
         if self.checkpoint is None:
-            return Course(self.model.start())
+            return Course(self.model.start(), run_key=checkpoints.new_run_key())
         if reason := fingerprints.mismatch(self.model.fingerprints, self.checkpoint.fingerprints):
             raise UserError(f"resume={self.run.resume}: in the checkpoint, the {reason}")
         course = self.checkpoint.course
         self.recorder.restore(self.checkpoint.recorded, course.server.round)
-        say(f"resumed after round {course.server.round}")
+        self.say(f"resumed after round {course.server.round}")
         return course
 
     def keep(self, course: Course) -> None:
@@ -123,14 +123,13 @@ class Coordinator:
             counts = self.public.judge(self.model.tagger, server.adapter)
             entry["public"] = records.judgement({"public set": counts})
         self.tracker.add_round(entry)
-        say_refused(f"round {done.number}", done.refused)
-        say(round_line(entry))
+        say_refused(self.say, f"round {done.number}", done.refused)
+        self.say(round_line(entry))
 
     def close(self, course: Course) -> None:
         """Judge the chosen round on test, once, and write everything down."""
-        number, adapter, reason = choose(course, self.run.chosen)
-        refused: list[Refused] = []
-        closing = self.judge_on_test(adapter, number, refused)
+        number, adapter, reason = choose(course, self.run)
+        closing, refused = self.judge_on_test(adapter, number)
         record = self.recorder.finish(
             closing,
             adapter,
@@ -145,25 +144,35 @@ class Coordinator:
         table = closing_table(record)
         self.model.save(self.folder / "adapter", adapter, f"```\n{table}\n```")
         if course.best is not None and course.best.round != number:
-            judged = f"Round {course.best.round}: validation micro-F1 {fraction(course.best.f1)}."
+            kind = self.run.task.counts
+            judged = f"Round {course.best.round}: validation {kind.score_name} {kind.shown(course.best.score)}."
             self.model.save(self.folder / "best", course.best.adapter, judged)
         records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
         records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
         self.tracker.finish(record)
-        say(table)
-        say(too_little_training(record))
-        say_record(self.folder / "record.json")
+        self.say(table)
+        self.say(too_little_training(record))
+        self.say(f"run record: {self.folder / 'record.json'}")
 
-    def judge_on_test(self, adapter: AdapterState, number: int, refused: list[Refused]) -> list[Answer]:
-        """Return the clinics' answers on the test split. Raises: UserError where they are less than a quorum."""
+    def judge_on_test(self, adapter: AdapterState, number: int) -> tuple[list[Answer], list[Refused]]:
+        """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
         seats = self.door.federation.with_notes("test")
         asked = {"split": "test", "closing": True, "replicates": True}
-        closing = self.exchange.evaluate(seats, adapter, number, refused, **asked)
-        say_refused("test", refused)
+        closing, refused = parted(self.exchange.evaluate(seats, adapter, number, **asked))
+        say_refused(self.say, "test", refused)
         require(len(closing), quorum(self.run, len(seats)), refused, "test")
-        return closing
+        return closing, refused
+
+
+def coordinate(backend: Backend, run: Run, say: Say = say) -> Path:
+    """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path."""
+    folder = run_folder(run)
+    with checkpoints.held(folder / checkpoints.FOLDER):
+        say(f"run folder: {folder}")
+        Coordinator(folder, backend, run, say).run_all()
+    return folder / "record.json"
 
 
 def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
@@ -175,10 +184,10 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
     return checkpoint
 
 
-def choose(course: Course, chosen: str) -> tuple[int, AdapterState, str]:
+def choose(course: Course, run: Run) -> tuple[int, AdapterState, str]:
     """Return the round whose adapter is judged on test, that adapter, and why it is this one."""
-    if chosen == "best" and course.best is not None:
-        return course.best.round, course.best.adapter, BEST
+    if run.chosen == "best" and course.best is not None:
+        return course.best.round, course.best.adapter, f"best validation {run.task.counts.score_name}"
     return course.server.round, course.server.adapter, LAST
 
 

@@ -50,7 +50,7 @@ class Door:
         self._refused += [Refused(answer.clinic, TWICE) for answer in self._waiting.values()]
         if self._refused and len(self._inside) < (self._run.join.minimum or max(asked, simulated)):
             raise UserError("; ".join(f"clinic {each.clinic}: {each.reason}" for each in self._refused))
-        self.federation = seated(self._inside)
+        self.federation = seated(self._inside, needs_mentions=self._run.task.needs_mentions)
         return self.federation
 
     def admit(self) -> list[str]:
@@ -61,11 +61,11 @@ class Door:
         deadline = time.monotonic() + self._run.join.wait_s
         joined: list[str] = []
         while True:
-            self._online = set(self._exchange.nodes())
+            self._online = set(self._exchange.backend.nodes())
             self._outside &= self._online  # who was refused and has connected anew is greeted anew
             self._ask(self._online)
             if newcomers := self._greet(wait=False):
-                self.federation = seated(self._inside)
+                self.federation = seated(self._inside, needs_mentions=self._run.task.needs_mentions)
                 joined += [clinic for clinic in newcomers if clinic]
             trainers = self.federation.with_notes("train")
             if len(self.online(trainers)) >= quorum(self._run, len(trainers)) or time.monotonic() > deadline:
@@ -84,7 +84,7 @@ class Door:
     def _await_nodes(self, count: int) -> list[int]:
         wait_s, minimum = self._run.join.wait_s, self._run.join.minimum
         deadline = time.monotonic() + wait_s
-        while len(nodes := self._exchange.nodes()) < count:
+        while len(nodes := self._exchange.backend.nodes()) < count:
             if time.monotonic() > deadline:
                 if minimum and len(nodes) >= minimum:
                     break
@@ -104,11 +104,11 @@ class Door:
 
     def _greet(self, *, wait: bool) -> list[str]:
         """Hear who has answered, take in whom one can; return their names, "" of a node that sits out."""
-        over_http = self._exchange.over_http
+        remote = self._exchange.backend.remote
         for node, asked in list(self._asked.items()):
             for _, answer in self._exchange.read_hello(asked, wait=wait):
                 del self._asked[node]
-                reason = complaint(answer, self._ours, over_http=over_http) if isinstance(answer, Answer) else answer
+                reason = complaint(answer, self._ours, remote=remote) if isinstance(answer, Answer) else answer
                 if isinstance(answer, Answer) and not reason:
                     self._waiting[node] = answer
                 else:
@@ -120,7 +120,7 @@ class Door:
     def _take_in(self, node: int, answer: Answer) -> bool:
         """Take a node in, in the place of one of that name that has gone; return False while that one is there."""
         held = {other for other, each in self._inside.items() if each.clinic == answer.clinic != ""}
-        if held & set(self._exchange.nodes()):
+        if held & set(self._exchange.backend.nodes()):
             return False
         del self._waiting[node]
         self._inside = {other: each for other, each in self._inside.items() if other not in held} | {node: answer}

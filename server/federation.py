@@ -21,7 +21,7 @@ class Federation:
     manifest: Mapping[str, Any]
     lost: Mapping[str, Mapping[str, int]]  # split -> reason -> mentions that flat tagging cannot hold
     skipped: Mapping[str, Mapping[str, int]]  # clinic -> reason -> what reading left out
-    usable: Mapping[str, int]  # clinic -> training mentions that tags can hold
+    usable: Mapping[str, int]  # clinic -> what the task can learn from: training mentions, where it needs them
     sitting_out: int  # nodes without any notes
     workers: Mapping[str, int]  # worker -> base loads so far
 
@@ -43,14 +43,14 @@ class Federation:
         return tuple(seat for seat in self.seats if self.notes[seat.clinic][split])
 
 
-def complaint(answer: Answer, ours: Mapping[str, str], *, over_http: bool) -> str:
+def complaint(answer: Answer, ours: Mapping[str, str], *, remote: bool) -> str:
     """Return why a clinic may not come in: other fingerprints than the server's, foreign code; "" where it may.
 
-    over_http: it is on another machine, whose folders are its own affair and no text for the server's screen.
+    remote: it is on another machine, whose folders are its own affair and no text for the server's screen.
     """
     ours_root = str(fingerprints.root_of("clinfed"))
     theirs = {name: str(answer.identity.get(f"fingerprint.{name}", "missing")) for name in ours}
-    roots = "" if over_http else str(answer.identity.get("roots", ""))
+    roots = "" if remote else str(answer.identity.get("roots", ""))
     foreign = [root for root in roots.split("\n") if root not in ("", ours_root)]
     if theirs["code"] != ours["code"] and foreign:
         return (
@@ -60,10 +60,11 @@ def complaint(answer: Answer, ours: Mapping[str, str], *, over_http: bool) -> st
     return fingerprints.mismatch(ours, theirs)
 
 
-def seated(answers: Mapping[int, Answer]) -> Federation:
+def seated(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Federation:
     """Return the federation of these nodes, from their hellos.
 
-    Raises: UserError where nobody has training notes, or nobody has a mention in them that can be learnt.
+    needs_mentions: of the task. Raises: UserError where nobody has training notes, or nobody has a mention in them that
+    can be learnt.
     """
     named = sorted((answer.clinic, node, answer) for node, answer in answers.items() if answer.clinic)
     notes = {
@@ -84,7 +85,7 @@ def seated(answers: Mapping[int, Answer]) -> Federation:
         manifest={clinic: read_json(answer, "manifest") for clinic, _, answer in named},
         lost=lost,
         skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in named},
-        usable={clinic: _usable(answer) for clinic, _, answer in named},
+        usable={clinic: _usable(answer) if needs_mentions else 1 for clinic, _, answer in named},
         sitting_out=len(answers) - len(named),
         workers={str(answer.identity["worker"]): int(answer.report["base_loads"]) for answer in answers.values()},
     )

@@ -39,7 +39,10 @@ class Model:
         self.fingerprints: dict[str, str] = {}
 
     def build(self) -> dict[str, str]:
-        """Load the model, adapter and head drawn from the run's seed; return the fingerprints of this side."""
+        """Load the model, adapter and head drawn from the run's seed; return the fingerprints of this side.
+
+        Raises: UserError where the run's strategy does not go with its adapter.
+        """
         from clinfed.adapters.weights import read_shapes
 
         run = self._run
@@ -48,7 +51,9 @@ class Model:
 
             # On the CPU: the accelerator is for the clinics of a simulation.
             self._tagger = build(run.base, run.adapter, run.task, len(self.codes), seed=run.seed)
-        self.fingerprints = fingerprints.of_run(run, self.codes, read_shapes(self._tagger))
+        shapes = read_shapes(self._tagger)
+        run.strategy.refuse(shapes)
+        self.fingerprints = fingerprints.of_run(run, self.codes, shapes)
         return self.fingerprints
 
     @property

@@ -1,11 +1,13 @@
 """What the server tells its user, line by line, recognisable among Flower's own lines."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from clinfed.protocol import Refused
 
 MARK = "clinfed | "  # `clinfed simulate` shows what follows it
+
+Say = Callable[[str], None]
 
 
 def say(text: str) -> None:
@@ -19,12 +21,7 @@ def say_error(error: Exception) -> None:
     say(f"error: {error}".replace("\n", " "))
 
 
-def say_refused(what: str, refused: Iterable[Refused]) -> None:
-    """Print a line for each clinic that was left out."""
+def say_refused(say: Say, what: str, refused: Iterable[Refused]) -> None:
+    """Say a line for each clinic that was left out."""
     for each in refused:
         say(f"{what} | clinic {each.clinic} left out: {each.reason}")
-
-
-def say_record(path: object) -> None:
-    """Print where the run record is; the last line of a run."""
-    say(f"run record: {path}")

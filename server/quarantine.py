@@ -7,7 +7,6 @@ rules, reasons and tests stands in docs/quarantine.md.
 import math
 import re
 from collections.abc import Collection, Mapping
-from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -15,49 +14,19 @@ from numpy.typing import NDArray
 
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
-from clinfed.adapters.state import AdapterState
-from clinfed.evaluation.counts import OTHER, SpanCounts
+from clinfed.adapters.state import AdapterState, Shapes
+from clinfed.adapters.update import EXTRA
+from clinfed.protocol import BadAnswerError, Reason
+from clinfed.tasks.base import Task
+from strategies.base import Limits
 
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
-LARGEST_COUNT = 10**12  # of one language and code, or of one replicate: sums of a million clinics still fit 64 bits
 WORKER = re.compile(r"[0-9a-f]{32}")
 HASHED = re.compile(r"[0-9a-f]{16}")
 FINGERPRINT = re.compile(r"[0-9a-f]{1,64}|none")  # a hash, the wire's number, or no quantisation
 # On average, of a clinic's training notes. By default that is 190,000 sub-words in each, where a long report has a few
 # thousand; how far a clinic's update may go grows with its windows.
 WINDOWS_OF_NOTE = 1000
-LANGUAGE = re.compile(r"([a-z]{2})?")
-
-
-class Reason(StrEnum):
-    """Why an answer is left out: all there is, in the words of the run record."""
-
-    LATE = "no answer in time"
-    LOST = "its answer was lost on the way"
-    OVERSIZED = "its answer is larger than any honest one"
-    MALFORMED = "its answer is not built as agreed"
-    OTHER_CLINIC = "its answer names another clinic"
-    OTHER_CODE = "it runs other code, or speaks another version of the wire"
-    REPLAYED = "it answers another question than the one that was asked"
-    FIGURES = "its report lacks a figure, or holds one that cannot be"
-    NO_EXAMPLES = "its number of training notes is not a positive whole number"
-    MORE_EXAMPLES = "it reports more notes than it registered"
-    NAMES = "its update lacks a tensor, or brings one that was not asked for"
-    SHAPE = "a tensor of its update has another shape"
-    TYPE = "a tensor of its update has another number type"
-    DIVERGED = "its training diverged: a loss or a weight is no number to go on with"
-    NOT_FINITE = "its update holds a number that is not finite"
-    OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
-    COUNTS = "its counts are not built as agreed, or cannot be"
-    MORE_GOLD = "its counts hold more gold mentions than it registered"
-
-
-class BadAnswerError(Exception):
-    """An answer that must not be used; `reason` is a phrase of ours."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(str(reason))
-        self.reason = str(reason)
 
 
 def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str, nonce: str) -> None:
@@ -135,12 +104,32 @@ def check_examples(num_examples: object, registered: int) -> None:
         raise BadAnswerError(Reason.MORE_EXAMPLES)
 
 
-def check_tensors(state: AdapterState, expected: AdapterState) -> None:
-    """Refuse a state unless its names and shapes are those expected; numpy would broadcast some that are not."""
+def check_steps(steps: int, most: int) -> None:
+    """Refuse more steps of the optimiser than the clinic's registered windows make."""
+    if steps > most:
+        raise BadAnswerError(Reason.FIGURES)
+
+
+def check_tensors(state: AdapterState, expected: Shapes) -> None:
+    """Refuse tensors unless names, shapes and types are the schema's; numpy would broadcast some that are not."""
     if state.keys() != expected.keys():
         raise BadAnswerError(Reason.NAMES)
-    if any(array.shape != expected[name].shape for name, array in state.items()):
-        raise BadAnswerError(Reason.SHAPE)
+    for name, (shape, dtype) in expected.items():
+        if state[name].shape != shape:
+            raise BadAnswerError(Reason.SHAPE)
+        if state[name].dtype.str != dtype:
+            raise BadAnswerError(Reason.TYPE)
+
+
+def check_limits(flat: AdapterState, limits: Limits) -> None:
+    """Refuse a strategy's own tensors unless they are finite and each number lies within its limits."""
+    for name, array in flat.items():
+        if name.startswith(f"{EXTRA}."):
+            centre, radius = limits[name]
+            if not np.isfinite(array).all():
+                raise BadAnswerError(Reason.NOT_FINITE)
+            if not (np.abs(array.astype(np.float64) - centre) <= radius).all():
+                raise BadAnswerError(Reason.OUT_OF_LIMITS)
 
 
 def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, tuple[float, float]]) -> None:
@@ -160,6 +149,7 @@ def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, t
 
 def check_counts(
     judged: protocol.Judged,
+    task: Task,
     *,
     split: str,
     closing: bool,
@@ -171,42 +161,23 @@ def check_counts(
 
     registered: the clinic's hello. shared: the codes that a site may name; a simulated clinic may name others too.
     """
-    asked = {(protocol.FEDERATED, protocol.ALL_GOLD)}
-    systems = [
-        protocol.FEDERATED,
-        protocol.JOINED,
-        protocol.CLINIC_LEXICONS,
-        *([protocol.POOLED_LEXICON] if registered["nodes"] else []),
-    ]
-    if closing:
-        asked = {(system, gold) for system in systems for gold in (protocol.ALL_GOLD, protocol.REPRESENTABLE_GOLD)}
+    beside = [protocol.JOINED, protocol.CLINIC_LEXICONS, *([protocol.POOLED_LEXICON] if registered["nodes"] else [])]
+    systems = [protocol.FEDERATED, *(beside if task.has_spans and closing else [])]
+    asked = {(system, gold) for system in systems for gold in (task.gold_names if closing else [protocol.ALL_GOLD])}
     if judged.keys() != asked:
         raise BadAnswerError(Reason.COUNTS)
     for counts in judged.values():
-        _check_names(counts, None if registered["nodes"] else shared)
-        _check_sizes(counts, protocol.REPLICATES if replicates else 0)
-        if counts.micro().support > registered[f"{split}_mentions"]:
+        try:
+            counts.check(
+                replicates=protocol.REPLICATES if replicates else 0, shared=None if registered["nodes"] else shared
+            )
+        except ValueError:
+            raise BadAnswerError(Reason.COUNTS) from None
+        if counts.gold > registered[f"{split}_mentions"]:
             raise BadAnswerError(Reason.MORE_GOLD)
 
 
 def check_rows(arrays: Mapping[str, NDArray[np.int64]]) -> None:
     """Refuse rows that count nothing: zeros travel as next to nothing, and take ten times their bytes once read."""
     if not all(rows.any(axis=-1).all() for name, rows in arrays.items() if name.endswith(".counts")):
-        raise BadAnswerError(Reason.COUNTS)
-
-
-def _check_names(counts: SpanCounts, shared: Collection[str] | None) -> None:
-    languages = {language for language, _ in counts.by_code} | counts.replicates.keys()
-    known = shared is None or all(code == OTHER or code in shared for _, code in counts.by_code)
-    if not known or not all(LANGUAGE.fullmatch(language) for language in languages):
-        raise BadAnswerError(Reason.COUNTS)
-
-
-def _check_sizes(counts: SpanCounts, replicates: int) -> None:
-    """Refuse numbers that could not be added up. Signs, shapes and types are checked where counts are made."""
-    if any(rows.shape != (replicates, 3) or rows.max(initial=0) > LARGEST_COUNT for rows in counts.replicates.values()):
-        raise BadAnswerError(Reason.COUNTS)
-    if any(max(each.tp, each.fp, each.fn) > LARGEST_COUNT for each in counts.by_code.values()):
-        raise BadAnswerError(Reason.COUNTS)
-    if replicates and not set(counts.languages) <= counts.replicates.keys():
         raise BadAnswerError(Reason.COUNTS)

@@ -10,16 +10,16 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.protocol import Answer, Refused
 from configs import Run, resolved
 from server.machine import machine, versions
 from server.rounds import Round
 
 PEAK = "_peak_bytes"  # how a report's peaks of memory end
-Counted = Mapping[tuple[str, str], Mapping[str, SpanCounts]]  # (system, gold) -> clinic -> counts
+Counted = Mapping[tuple[str, str], Mapping[str, EvaluationCounts]]  # (system, gold) -> clinic -> counts
 
-LAST, BEST = "last round", "best validation micro-F1"  # why a round's adapter is the one that is judged on test
+LAST = "last round"  # why a round's adapter is the one that is judged on test
 
 LABELS = {
     "synthetic": "the synthetic corpus's own list (closed set)",
@@ -61,7 +61,7 @@ class Recorder:
     earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
     validation_counts: Counted = field(default_factory=dict)  # of the last round, likewise
-    _validated: Mapping[str, SpanCounts] = field(default_factory=dict)  # of the last round, by clinic
+    _validated: Mapping[str, EvaluationCounts] = field(default_factory=dict)  # of the last round, by clinic
 
     def add_round(self, done: Round) -> records.RoundRecord:
         """Add a round; return its entry."""
@@ -153,7 +153,7 @@ class Recorder:
         counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
         self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
         self.validation_counts = {(system, protocol.ALL_GOLD): self._validated}
-        against_all = {of: each for (of, gold), each in counts.items() if gold == protocol.ALL_GOLD}
+        against_all: Any = {of: each for (of, gold), each in counts.items() if gold == protocol.ALL_GOLD}
         down = sum(answer.traffic.tensors_down for answer in closing)
         return {
             "schema": records.SCHEMA,
@@ -199,10 +199,10 @@ class Recorder:
             "codes": len(self.codes),
             "sha256": self.fingerprints["labels"],
         }
-        everything = records.merged(counts[FEDERATED_ALL]).micro().support if FEDERATED_ALL in counts else 0
+        held = counts.get((protocol.FEDERATED, protocol.REPRESENTABLE_GOLD), {})
+        everything = records.merged(counts[FEDERATED_ALL]).gold if held else 0
         if everything:
-            key = (protocol.FEDERATED, protocol.REPRESENTABLE_GOLD)
-            recall = records.merged(counts[key]).micro().support / everything
+            recall = records.merged(held).gold / everything
             # A perfect tagger makes no false positive: P = 1, F1 = 2R / (1 + R).
             labels |= {"ceiling_recall": recall, "ceiling_f1": 2 * recall / (1 + recall)}
         return labels
@@ -216,7 +216,7 @@ def refusals(refused: Iterable[Refused]) -> list[records.Refusal]:
     return [{"clinic": each.clinic, "reason": each.reason} for each in refused]
 
 
-def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, SpanCounts]:
+def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, EvaluationCounts]:
     return {answer.clinic: answer.counts[system, gold] for answer in answers if (system, gold) in answer.counts}
 
 
@@ -241,7 +241,7 @@ def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
         "seconds": seconds,
         "bytes_up": sum(answer.traffic.tensors_up for answer in answers),
         "bytes_down": sum(answer.traffic.tensors_down for answer in answers),
-        "validation": records.score(validated.counts[FEDERATED_ALL].micro()) if validated else None,
+        "validation": validated.counts[FEDERATED_ALL].measures() if validated else None,
         "steps": trained.report["steps"],
         "tokens": trained.report["tokens"],
         "peak_bytes": {name.removesuffix(PEAK): value for name, value in peaks.items()},

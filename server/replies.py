@@ -1,25 +1,21 @@
-"""Flower's records <-> AdapterState, AdapterUpdate and counts; every claim of an answer is checked before use."""
+"""Plain records <-> AdapterState, AdapterUpdate and counts; every claim of an answer is checked before use."""
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
-from flwr.app.error import Error
-from flwr.common.constant import ErrorCode
-from flwr.common.serde import recorddict_to_proto
 from numpy.typing import NDArray
 
 from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.errors import DivergedError
-from clinfed.protocol import Answer
+from clinfed.evaluation.counts import EvaluationCounts
+from clinfed.protocol import Answer, BadAnswerError, Reason
+from clinfed.runs.backend import Block, Content, Failed
 from server.quarantine import (
-    BadAnswerError,
-    Reason,
     check_fingerprints,
     check_report,
     check_rows,
@@ -30,42 +26,32 @@ from server.quarantine import (
     is_tally,
 )
 
-# What Flower itself says of a clinic; its reasons hold an exception's text, so only its codes are used.
-FLOWER_CODES = {
-    int(ErrorCode.UNKNOWN): "its worker died (memory, perhaps)",
-    int(ErrorCode.LOAD_CLIENT_APP_EXCEPTION): "its code cannot be imported",
-    int(ErrorCode.MESSAGE_UNAVAILABLE): "the message was lost",
-    int(ErrorCode.REPLY_MESSAGE_UNAVAILABLE): "its answer was lost",
-    int(ErrorCode.NODE_UNAVAILABLE): "its SuperNode is gone",
-    int(ErrorCode.INVALID_FAB): "it refuses this bundle of code",
-    int(ErrorCode.CLIENT_APP_CRASHED): "its process died (memory, perhaps)",
-}
 CLASS_NAME = re.compile(r"([A-Z][a-z0-9]{0,19}){0,5}(Error|Exception|Interrupt|Warning)", re.ASCII)
 HELLO_TEXT = 2**20  # characters of the JSON that a hello may hold under one name
 
 
-def to_record(state: AdapterState) -> ArrayRecord:
-    """Return the state's tensors as Flower sends them."""
+def to_record(state: AdapterState) -> dict[str, Block]:
+    """Return the state's tensors as they travel."""
     data = encode(state)
-    return ArrayRecord({protocol.TENSORS: Array(protocol.TENSORS_DTYPE, (len(data),), protocol.TENSORS_KIND, data)})
+    return {protocol.TENSORS: Block(protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(data),), data)}
 
 
-def to_answer(content: RecordDict, names: Collection[str]) -> Answer:
+def to_answer(content: Content, names: Collection[str]) -> Answer:
     """Return who answers and what it reports, not checked yet. Raises: BadAnswerError unless it has these records."""
     if content.keys() != {protocol.IDENTITY, protocol.REPORT, *names}:
         raise BadAnswerError(Reason.MALFORMED)
-    identity = dict(_record(content, protocol.IDENTITY, ConfigRecord))
-    report: dict[str, Any] = dict(_record(content, protocol.REPORT, MetricRecord))
+    identity = dict(content[protocol.IDENTITY])
+    report = dict(content[protocol.REPORT])
     return Answer(str(identity.get("clinic", "")), identity, report)
 
 
-def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
-    """Return the tensors of an answer. Raises: BadAnswerError unless names, shapes and types fit."""
-    arrays = _record(content, protocol.ADAPTER, ArrayRecord)
+def to_state(content: Content, expected: Shapes) -> AdapterState:
+    """Return the tensors of an answer, by wire names. Raises: BadAnswerError unless they are those expected."""
+    arrays = content[protocol.ADAPTER]
     if arrays.keys() != {protocol.TENSORS}:
         raise BadAnswerError(Reason.MALFORMED)
     block = arrays[protocol.TENSORS]
-    if (block.stype, block.dtype, block.shape) != (protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(block.data),)):
+    if (block.kind, block.dtype, block.shape) != (protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(block.data),)):
         raise BadAnswerError(Reason.MALFORMED)
     try:
         state = decode(block.data, version=WIRE_VERSION)
@@ -77,19 +63,14 @@ def to_state(content: RecordDict, expected: AdapterState) -> AdapterState:
     return state
 
 
-def to_counts(content: RecordDict) -> protocol.Judged:
-    """Return the counts of an answer. Raises: BadAnswerError where they are not built as agreed."""
-    arrays = {name: _integers(array) for name, array in _record(content, protocol.COUNTS, ArrayRecord).items()}
+def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Judged:
+    """Return the counts of an answer, of the task's kind. Raises: BadAnswerError where they are not built as agreed."""
+    arrays = {name: _integers(array) for name, array in content[protocol.COUNTS].items()}
     try:
         check_rows(arrays)
-        return protocol.counts_from_wire(arrays, _record(content, protocol.COUNT_NAMES, ConfigRecord))
+        return protocol.counts_from_wire(arrays, content[protocol.COUNT_NAMES], kind)
     except (KeyError, ValueError, TypeError):
         raise BadAnswerError(Reason.COUNTS) from None
-
-
-def size_of(content: RecordDict) -> int:
-    """Return the bytes of a message's content as Flower serialises it."""
-    return int(recorddict_to_proto(content).ByteSize())
 
 
 def without_judgement(answer: Answer) -> Answer:
@@ -104,14 +85,12 @@ def judgement_of(answer: Answer) -> Answer:
     return Answer(answer.clinic, answer.identity, {name: answer.report.get(name, 0) for name in names})
 
 
-def failure(error: Error) -> str:
+def failure(error: Failed) -> str:
     """Return why a failed clinic has no answer: its code and, where it is nothing more, the exception's class.
 
     A reason that Flower itself has written may hold the exception's text, and so a note's words: it is not repeated.
     """
     code, reason = error.code, error.reason
-    if code in FLOWER_CODES:
-        return f"{FLOWER_CODES[code]} (Flower's code {code}); look at that machine"
     if code == protocol.Failure.REFUSED and reason in refusals.REMEDIES:
         return refusals.to_coordinator(reason, code=fingerprints.code())
     if code == protocol.Failure.TRAIN and reason == DivergedError.__name__:
@@ -142,15 +121,8 @@ def read_json(answer: Answer, key: str) -> Any:
     return json.loads(str(answer.identity.get(key, "")) or "{}")
 
 
-def _record(content: RecordDict, name: str, kind: type) -> Mapping[str, Any]:
-    record = content.get(name)
-    if not isinstance(record, kind):
-        raise BadAnswerError(Reason.MALFORMED)
-    return record
-
-
-def _integers(array: Array) -> NDArray[np.int64]:
-    if array.stype != protocol.COUNT_KIND:
+def _integers(array: Block) -> NDArray[np.int64]:
+    if array.kind != protocol.COUNT_KIND:
         raise BadAnswerError(Reason.MALFORMED)
     if array.dtype != protocol.COUNT_DTYPE or any(type(axis) is not int or axis < 0 for axis in array.shape):
         raise BadAnswerError(Reason.COUNTS)

@@ -5,17 +5,17 @@ This is the whole of federated learning as clinfed does it; everything that it c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
-from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.record import merged
 from clinfed.protocol import Answer, Refused
 from configs import Run
 from server.door import Door
 from server.exchange import GONE, Exchange, Seat
-from server.turnout import Accepted, drawn, quorum
+from server.turnout import Accepted, drawn, parted, quorum
 from strategies.base import ServerState
 from strategies.step import step
 
@@ -37,10 +37,10 @@ class Round:
 
 @dataclass(frozen=True)
 class Best:
-    """The adapter with the highest validation micro-F1 so far; of equal ones the first."""
+    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better."""
 
     round: int
-    f1: float
+    score: float
     adapter: AdapterState
 
 
@@ -49,6 +49,9 @@ class Course:
     """All that goes from one round to the next, and so all that an interrupted run needs to go on.
 
     server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
+    run_key: names the run to the clinics, which keep their states under it; drawn once, and kept when it is resumed.
+    accepted: clinic -> the round of its last update that went into the server's state: the clinic's next round begins
+    with the state that it wrote then.
     Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
     generator whose state must be kept.
     """
@@ -56,6 +59,8 @@ class Course:
     server: ServerState
     open: Round | None = None
     best: Best | None = None
+    run_key: str = ""
+    accepted: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_rounds(
@@ -79,13 +84,12 @@ def run_rounds(
     if course.open is None:
         return course
     started = time.perf_counter()
-    refused = list(course.open.refused)
     seats = door.federation.with_notes("validation")
-    validated = validate(exchange, seats, course.server, refused, replicates=True)
+    validated, silent = validate(exchange, seats, course.server, replicates=True)
     seconds = time.perf_counter() - started
-    last = replace(course.open, seconds=course.open.seconds + seconds, refused=refused)
+    last = replace(course.open, seconds=course.open.seconds + seconds, refused=[*course.open.refused, *silent])
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
-    return Course(course.server, None, closed(last, validated, course, show))
+    return replace(course, open=None, best=closed(last, validated, course, show))
 
 
 def one_round(
@@ -100,35 +104,39 @@ def one_round(
     asked = drawn(online, run, number, of=len(seats))
     refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
     judging = validators if is_judged(course, run) else ()
-    trained: list[Answer] = []
-    validated: list[Answer] = []
+    sent = run.strategy.broadcast(course.server)
     updates = Accepted(
-        exchange.train(asked, course.server.adapter, number, trained, validated, refused, judging=judging),
+        exchange.train(asked, sent, number, judging=judging, run_key=course.run_key, accepted=course.accepted),
         least=quorum(run, len(seats)),
-        refused=refused,
         what=f"round {number}",
+        total_examples=sum(seat.registered["train_notes"] for seat in seats),
+        refused=refused,
     )
     server = step(run.strategy, course.server, updates)
     aggregate_s = time.perf_counter() - started - updates.waited_s
     best = course.best
+    validated = updates.validated
     if course.open is not None:
         others = [seat for seat in door.online(judging) if seat not in asked]
-        validated += validate(exchange, others, course.server, refused, replicates=False)
+        more, silent = validate(exchange, others, course.server, replicates=False)
+        validated, refused = [*validated, *more], [*refused, *silent]
         best = closed(course.open, validated, course, show)
     seconds = time.perf_counter() - started
-    overhead_s = seconds - busiest([*trained, *validated])
+    overhead_s = seconds - busiest([*updates.trained, *validated])
     passes = run.passes_of_round(number).count
-    return Course(server, Round(number, passes, trained, [], aggregate_s, seconds, overhead_s, refused, joined), best)
+    done = Round(number, passes, updates.trained, [], aggregate_s, seconds, overhead_s, refused, joined)
+    accepted = {**course.accepted, **{answer.clinic: number for answer in updates.trained}}
+    return Course(server, done, best, course.run_key, accepted)
 
 
 def closed(done: Round, validated: Sequence[Answer], course: Course, show: Callable[..., None]) -> Best | None:
     """Show a round with its validation; return the best round with this one."""
     done = replace(done, validated=in_order(validated))
     show(done, course.server)
-    f1 = validation_f1(done.validated)
-    if f1 is None or (course.best and f1 <= course.best.f1):
+    score = validation_score(done.validated)
+    if score is None or (course.best and score <= course.best.score):
         return course.best
-    return Best(done.number, f1, course.server.adapter)
+    return Best(done.number, score, course.server.adapter)
 
 
 def is_judged(course: Course, run: Run) -> bool:
@@ -145,26 +153,25 @@ def stops_early(course: Course, run: Run) -> bool:
 
 
 def validate(
-    exchange: Exchange, seats: Sequence[Seat], server: ServerState, refused: list[Refused], *, replicates: bool
-) -> list[Answer]:
-    """Let clinics judge a state on their validation notes, without training.
+    exchange: Exchange, seats: Sequence[Seat], server: ServerState, *, replicates: bool
+) -> tuple[list[Answer], list[Refused]]:
+    """Let clinics judge a state on their validation notes, without training; return their answers and who is left out.
 
     replicates: of the last state only; from those of many rounds more could be told of a patient than from one's.
     """
     if not seats:
-        return []
+        return [], []
     asked = {"split": "validation", "closing": False, "replicates": replicates}
-    return exchange.evaluate(seats, server.adapter, server.round, refused, **asked)
+    return parted(exchange.evaluate(seats, server.adapter, server.round, **asked))
 
 
-def validation_f1(validated: Sequence[Answer]) -> float | None:
-    """Return the micro-F1 of the merged counts of all clinics that have judged; None where none has.
+def validation_score(validated: Sequence[Answer]) -> float | None:
+    """Return the score of the merged counts of all clinics that have judged; None where none has.
 
     None also where it is undefined, without gold and without prediction: such a round is no best one.
     """
-    counts = [answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated]
-    micro = sum(counts, SpanCounts()).micro()
-    return micro.f1 if micro.defined else None
+    counts = {answer.clinic: answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated}
+    return merged(counts).score if counts else None
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

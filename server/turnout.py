@@ -4,14 +4,13 @@ import hashlib
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
-from clinfed.protocol import Refused
+from clinfed.protocol import Answer, Reason, Refused
 from configs import Run
-from server.exchange import Seat
-from server.quarantine import Reason
+from server.exchange import Seat, Trained
 
 DIVERGED = (Reason.DIVERGED, Reason.NOT_FINITE)
 
@@ -42,28 +41,40 @@ def round_up(number: float) -> int:
 
 @dataclass
 class Accepted:
-    """Passes updates on, adds up the seconds that were spent waiting for them, and ends the run where they are too few.
+    """Passes one round's updates on, keeps what else each clinic has sent, and ends the run where they are too few.
 
+    total_examples: training notes of all clinics; each update is told. refused: those that are left out, also before.
     Raises: UserError, after the last of less than `least` updates, that says why each clinic was left out.
     """
 
-    updates: Iterable[AdapterUpdate]
+    replies: Iterator[Trained | Refused]
     least: int
-    refused: Sequence[Refused]
     what: str
-    waited_s: float = 0.0
+    total_examples: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    trained: list[Answer] = field(default_factory=list)
+    validated: list[Answer] = field(default_factory=list)
+    waited_s: float = 0.0  # for the replies
 
     def __iter__(self) -> Iterator[AdapterUpdate]:
-        source, count = iter(self.updates), 0
-        while True:
-            started = time.perf_counter()
-            update = next(source, None)
-            self.waited_s += time.perf_counter() - started
-            if update is None:
-                break
-            count += 1
+        while (update := self._next()) is not None:
             yield update
-        require(count, self.least, self.refused, self.what)
+            del update  # before the next one is fetched: one clinic's tensors at a time
+        require(len(self.trained), self.least, self.refused, self.what)
+
+    def _next(self) -> AdapterUpdate | None:
+        """Return the next update that can be used, None after the last."""
+        started = time.perf_counter()
+        for reply in self.replies:
+            if isinstance(reply, Refused):
+                self.refused.append(reply)
+                continue
+            self.trained.append(reply.answer)
+            self.validated += [reply.validated] if reply.validated else []
+            self.waited_s += time.perf_counter() - started
+            return replace(reply.update, total_examples=self.total_examples)
+        self.waited_s += time.perf_counter() - started
+        return None
 
 
 def require(count: int, least: int, refused: Sequence[Refused], what: str) -> None:
@@ -72,3 +83,15 @@ def require(count: int, least: int, refused: Sequence[Refused], what: str) -> No
         reasons = "; ".join(f"clinic {each.clinic}: {each.reason}" for each in refused)
         remedy = "; lower training.learning_rate" if any(each.reason in DIVERGED for each in refused) else ""
         raise UserError(f"{what}: {count} clinics gave an accepted answer, the quorum is {least}: {reasons}{remedy}")
+
+
+def parted(replies: Iterable[Answer | Refused]) -> tuple[list[Answer], list[Refused]]:
+    """Return the answers, and who is left out."""
+    answers: list[Answer] = []
+    refused: list[Refused] = []
+    for reply in replies:
+        if isinstance(reply, Refused):
+            refused.append(reply)
+        else:
+            answers.append(reply)
+    return answers, refused

@@ -10,13 +10,15 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
 
 Sums = dict[str, NDArray[np.float64]]
+NO_NOTES = "nothing to average: the updates hold no training notes in all"
 
 
 def weighted_mean(reference: AdapterState, updates: Iterable[AdapterUpdate], *, by_row: Container[str] = ()) -> Sums:
     """Return the updates' mean weighted by training notes, in float64; memory does not grow with the clinics.
 
-    reference: the global adapter; says which names and shapes are expected. by_row: tensors whose rows (along the first
-    axis) are averaged over those updates that have changed them; a row that none has changed is the reference's.
+    reference: what the updates are to hold (payload.flat), as it was before; says which names and shapes are expected.
+    by_row: tensors whose rows (along the first axis) are averaged over those updates that have changed them; a row that
+    none has changed is the reference's.
     Raises: ValueError, naming the clinic, for wrong names or shapes, NaN, infinity, or no training notes at all.
     """
     sums: Sums = {name: np.zeros(array.shape) for name, array in reference.items()}
@@ -25,9 +27,10 @@ def weighted_mean(reference: AdapterState, updates: Iterable[AdapterUpdate], *, 
     total = 0
     for count, update in enumerate(updates):
         check(reference, update)
+        sent = update.payload.flat
         # n*x/n need not be x where x is itself float64, so that a lone update is passed on as it came.
-        single = {name: array.astype(np.float64) for name, array in update.state.items()} if count == 0 else None
-        for name, array in update.state.items():
+        single = {name: array.astype(np.float64) for name, array in sent.items()} if count == 0 else None
+        for name, array in sent.items():
             weight: Any = np.float64(update.num_examples)
             if name in by_row:
                 weight = weight * _changed_rows(array, reference[name])
@@ -35,7 +38,7 @@ def weighted_mean(reference: AdapterState, updates: Iterable[AdapterUpdate], *, 
             totals[name] += weight
         total += update.num_examples
     if total == 0:
-        raise ValueError("nothing to average: the updates hold no training notes in all")
+        raise ValueError(NO_NOTES)
     return single or {
         name: np.where(totals[name] > 0, array / np.maximum(totals[name], 1), reference[name])
         for name, array in sums.items()
@@ -57,10 +60,11 @@ def check(reference: AdapterState, update: AdapterUpdate) -> None:
     """Raise ValueError, naming the clinic, unless the update has the reference's names and shapes and is finite."""
     if update.num_examples < 0:
         raise ValueError(f"{update.clinic}: num_examples is {update.num_examples}, expected 0 or more")
-    if set(update.state) != set(reference):
-        name = min(set(update.state) ^ set(reference))
+    sent = update.payload.flat
+    if set(sent) != set(reference):
+        name = min(set(sent) ^ set(reference))
         raise ValueError(f"{update.clinic}: tensor {name} is {'missing' if name in reference else 'not expected'}")
-    for name, array in update.state.items():
+    for name, array in sent.items():
         if array.shape != reference[name].shape:
             raise ValueError(f"{update.clinic}: {name} has shape {array.shape}, expected {reference[name].shape}")
         if not np.isfinite(array).all():

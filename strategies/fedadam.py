@@ -21,6 +21,9 @@ class FedAdam(Strategy):
     Source: Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2; defaults of beta and tau from section 5.
     """
 
+    linear = True
+    single_updates = False
+
     learning_rate: float = setting(
         0.01, help="the server's; a step is about this size once the moments have settled", above=0, most=1_000
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
 from strategies.average import cast_like, weighted_mean
 from strategies.base import ServerState, Strategy
@@ -17,9 +18,12 @@ class FedAvg(Strategy):
     Zhang et al. 2023 (arXiv 2305.05644).
     """
 
+    linear = True
+    single_updates = False
     averages = True
 
     def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
-        """Return the state whose adapter is the weighted mean of the updates."""
-        mean = weighted_mean(server.adapter, updates)
-        return ServerState(cast_like(server.adapter, mean), server.memory, server.round + 1)
+        """Return the state whose adapter is the weighted mean of the updates; what did not train stays."""
+        trained = self.trained(server.adapter, server.round + 1)
+        mean = cast_like(trained, weighted_mean(trained, updates))
+        return ServerState(AdapterState({**server.adapter, **mean}), server.memory, server.round + 1)

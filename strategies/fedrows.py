@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clinfed.adapters.update import AdapterUpdate
+import numpy as np
+
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import AdapterUpdate, Payload
 from strategies.average import cast_like, weighted_mean
-from strategies.base import ServerState, Strategy
+from strategies.base import ClientState, LocalReport, ServerState, Strategy
 
 
 @dataclass
@@ -20,7 +23,19 @@ class FedRows(Strategy):
     """
 
     averages = True
-    own_rows = True
+
+    def update(
+        self, received: Payload, trained: AdapterState, kept: ClientState, report: LocalReport
+    ) -> tuple[Payload, ClientState]:
+        """Return the adapter with the rows of codes that the clinic's notes do not hold as they came."""
+        tensors = {}
+        for name, array in trained.items():
+            held = report.held_rows(name)
+            before = received.adapter[name]
+            tensors[name] = (
+                array if held is None else np.where(held.reshape(-1, *[1] * (array.ndim - 1)), array, before)
+            )
+        return Payload(AdapterState(tensors)), ClientState(kept.memory, report.round_index)
 
     def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
         """Return the state whose adapter is the mean of the updates, in the head row by row."""

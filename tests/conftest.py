@@ -239,7 +239,7 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..
     from flwr.supercore.task_identity import TaskIdentity
 
     import client.warm
-    from server.app import coordinate
+    from server.app import FlowerBackend, coordinate, read_run
     from tests.local_grid import LocalGrid
 
     for name in ("task_id", "run_id", "node_id"):
@@ -262,7 +262,7 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..
         grid = LocalGrid(nodes, config, tamper, watch)
         grid.nodes = list(first) or grid.nodes
         before = set(output.glob("*/record.json"))
-        coordinate(grid, Context(1, 1, {}, RecordDict(), config))
+        coordinate(FlowerBackend(grid), read_run(Context(1, 1, {}, RecordDict(), config)))
         [path] = set(output.glob("*/record.json")) - before
         return records.read(path) | {"folder": path.parent}, grid
 

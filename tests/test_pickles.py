@@ -18,6 +18,7 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, codiesp, conll, jsonl
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
+from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training.encoded import encode_notes
 
 
@@ -116,7 +117,7 @@ def test_no_file_of_a_clinics_cache_runs(world: Any, tmp_path: Path, bomb: bytes
     notes, cache = [Note("a", "Té asma.")], tmp_path / "c"
 
     def encode() -> Any:
-        return encode_notes(notes, tokenizer, ["J45.909"], window=16, stride=2, cache=cache).rows
+        return encode_notes(Jerl(), notes, tokenizer, ["J45.909"], window=16, stride=2, cache=cache).rows
 
     encode()
     files = [path for path in (tmp_path / "c").rglob("*") if path.is_file() and path.suffix != ".lock"]

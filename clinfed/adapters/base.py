@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.bases.targets import refuse_unknown, target_modules
@@ -26,6 +26,8 @@ class Adapter:
 
     The head is no part of it: it is ours, outside peft, always trainable and never quantised.
     """
+
+    four_bit: ClassVar[bool] = False  # the base is held in 4 bits
 
     def attach(self, encoder: "nn.Module") -> "nn.Module":
         """Return the encoder with this method's parameters requiring gradients, and no others.

@@ -5,14 +5,18 @@ small tensors cost a real site seconds a round. The format holds names, types, s
 pickle.
 """
 
+import re
+
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from clinfed.adapters.state import AdapterState
 
-WIRE_VERSION = 4  # changes whenever names, dtypes or the format on the wire change
-PREFIXES = ("encoder.", "head.")
+WIRE_VERSION = 5  # changes whenever names, dtypes or the format on the wire change
+# Of an adapter's tensor, or of one that is a strategy's own: extra.NAME.TENSOR.
+NAME = re.compile(r"(encoder|head|extra\.[a-z][a-z0-9_]*)\..+")
+LONGEST_NAME = 200  # characters
 
 
 class WireError(ValueError):
@@ -48,8 +52,8 @@ def decode(data: bytes, *, version: int) -> AdapterState:
     except (SafetensorError, KeyError, TypeError, ValueError):  # KeyError: a type that numpy lacks
         raise WireError("the tensors are not in safetensors' format") from None
     for name, array in arrays.items():
-        if not name.startswith(PREFIXES) or not name.isprintable() or len(name) > 200:
-            raise WireError('a tensor\'s name does not start with "encoder." or "head." or is too long')
+        if not NAME.fullmatch(name) or not name.isprintable() or len(name) > LONGEST_NAME:
+            raise WireError('a tensor\'s name does not start with "encoder.", "head." or "extra.NAME.", or is too long')
         _check_type(name, array)
         array.flags.writeable = False
     return AdapterState(arrays)

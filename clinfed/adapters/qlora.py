@@ -4,7 +4,7 @@ Source: Dettmers et al. 2023, QLoRA: Efficient Finetuning of Quantized LLMs, sec
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from clinfed.adapters.lora import Lora
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 @dataclass
 class Qlora(Lora):
     """LoRA on an NF4 base with double quantisation, computing in bfloat16; embeddings, norms and head stay float32."""
+
+    four_bit: ClassVar[bool] = True
 
     def quantization(self) -> "BitsAndBytesConfig":
         """Return NF4 with double quantisation and bfloat16 compute, for CPU and CUDA alike."""

@@ -42,7 +42,7 @@ def load_tokenizer(base: Base) -> "PreTrainedTokenizerBase":
 
     folder = base.folder()
     try:
-        with _quiet():
+        with quiet():
             tokenizer = AutoTokenizer.from_pretrained(
                 folder, use_fast=True, add_prefix_space=True, trust_remote_code=False, local_files_only=True
             )
@@ -77,12 +77,11 @@ def model_config(base: Base) -> "PretrainedConfig":
                 f"base={base.name}: base.config is empty and counting never asks the hub; "
                 "add model_type, layer sizes and vocab_size to its file in configs/base"
             )
-        with _quiet():
-            return AutoConfig.from_pretrained(base.folder(), trust_remote_code=False, local_files_only=True)
+        return folder_config(base)
     settings = dict(base.config)
     model_type = settings.pop("model_type", "")
     try:
-        with _quiet():
+        with quiet():
             return AutoConfig.for_model(model_type, **settings)
     except ValueError:
         raise UserError(
@@ -90,11 +89,19 @@ def model_config(base: Base) -> "PretrainedConfig":
         ) from None
 
 
+def folder_config(base: Base) -> "PretrainedConfig":
+    """Return the architecture that stands in the base's files, which a hub base may have to fetch first."""
+    from transformers import AutoConfig
+
+    with quiet():
+        return AutoConfig.from_pretrained(base.folder(), trust_remote_code=False, local_files_only=True)
+
+
 def _from_config(config: "PretrainedConfig") -> "nn.Module":
     import torch
     from transformers import AutoModel
 
-    with _quiet():
+    with quiet():
         # The files' own dtype, often float16, stands in the config and would be taken otherwise.
         return AutoModel.from_config(config, dtype=torch.float32, **_no_pooler(config))
 
@@ -103,7 +110,7 @@ def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | N
     import torch
     from transformers import AutoConfig, AutoModel
 
-    with _quiet():
+    with quiet():
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         _refuse_quantised(base, config)
         _check_sizes(base, config)
@@ -140,7 +147,7 @@ def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", devic
     if quantization is None:
         return _frozen(encoder, device).to(device)
     with tempfile.TemporaryDirectory() as folder:  # NF4 is made only while loading from files
-        with _quiet():
+        with quiet():
             encoder.save_pretrained(folder)
         return _from_folder(Path(folder), base, quantization, device)
 
@@ -183,7 +190,7 @@ def _check_sizes(base: Base, found: "PretrainedConfig") -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence transformers' load report and bars: what matters in them is checked and raised here."""
     from transformers.utils import logging
 

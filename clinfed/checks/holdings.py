@@ -13,10 +13,10 @@ from clinfed.corpus.language import EXPECTED, with_languages
 from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
 from clinfed.corpus.splits import SPLITS, split_of
-from clinfed.tasks.bio import representable
 from clinfed.tasks.learnable import REMEDY, any_tagged, missing
+from clinfed.tasks.tagging.bio import representable
 
-OUTSIDE = "code outside the label map"  # as clinfed/tasks/bio.py counts it
+OUTSIDE = "code outside the label map"  # as clinfed/tasks/tagging/bio.py counts it
 MANY_LOST = 0.05  # of all mentions; CodiEsp, with its many overlaps, loses more
 SHOWN = 16  # of a fingerprint's digits, as in messages of a run
 

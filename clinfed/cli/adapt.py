@@ -23,9 +23,10 @@ from clinfed import protocol
 from clinfed.adapters import folder as folders
 from clinfed.adapters.card import Card
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.cli.predict import add_adapter, add_notes, checked_device
 from clinfed.corpus import kinds
 from clinfed.corpus.casing import cased
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
     out = sys.stderr if args.json else sys.stdout
     adapted = open_adapter(args.adapter, base_path=args.base)
+    refuse_without_mentions(adapted)
     clinic = read_clinic(args.notes, args.format, adapted, skip_bad=args.skip_bad)
     overrides = allowed(args.overrides)
     warm = Warm(
@@ -198,7 +200,7 @@ def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str],
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{epochs} | loss {loss:.3f} | {time.perf_counter() - began:.1f} s")
 
-    training = train_passes(warm, clinic, start, warm.run.passes(), report)
+    training = train_passes(warm, clinic, Payload(start), warm.run.passes(), report)
     personal = read_state(warm.tagger(len(clinic.codes)))
     after = judge(warm, clinic, personal, "test", closing=True, replicates=True)
     return Adaptation(personal, training.result.loss, training.result.seconds, before, after)

@@ -73,6 +73,16 @@ def open_adapter(path: Path, *, base_path: str = "") -> Adapted:
     return adapted
 
 
+def refuse_without_mentions(adapted: Adapted) -> None:
+    """Raise UserError unless the adapter finds mentions, which is what notes are predicted and adapted with."""
+    if not adapted.run.task.has_spans:
+        finds = adapted.run.task.counts.unit
+        raise UserError(
+            f"{adapted.folder}: trained for task={adapted.run.options['task']} ({finds}), expected an adapter that "
+            "finds mentions; train one with task=jerl_factored or task=jerl"
+        )
+
+
 def _record(folder: Path, state: AdapterState) -> records.RunRecord | None:
     """Return the record of the run whose adapter this is, None where there is none."""
     path = folder.parent / RECORD

@@ -1,16 +1,23 @@
-"""The systems of `clinfed classify`: each clinic's classifier, the pooled and the federated one, and two lexicons."""
+"""The systems of `clinfed classify`: each clinic's classifier, the pooled and the federated one, and two lexicons.
+
+All of them are task=document on a frozen encoder (adapter=none), trained by the one loop, in this process.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from client.clinic import Clinic, Simulation
+from client.warm import Warm
+from client.work import train_round
+from clinfed.adapters.none import NoAdapter
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
+from clinfed.adapters.weights import read_state, write_state
 from clinfed.baselines.lexicon import Lexicon
-from clinfed.baselines.mlp import Examples, Floats, first_state, probabilities, train
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import SPLITS
 from clinfed.errors import UserError
@@ -21,12 +28,20 @@ from clinfed.evaluation.documents import DocumentSystem
 from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report.documents import SYSTEMS
 from clinfed.probes.memory import peak_memory
+from clinfed.protocol import REPLICATES
+from clinfed.tasks.document import Document, codes_of
+from clinfed.training.embeddings import Embedded
+from clinfed.training.encoded import Encoded, Gathered
+from clinfed.training.loop import train
+from clinfed.training.model import Tagger
+from clinfed.training.predict import predict
 from configs import Run
 from partitions.pooled import NAME as POOLED
-from strategies.fedavg import FedAvg
+from server.checkpoints import new_run_key
 from strategies.step import begin, step
 
 LEAST_SURE = 0.5  # the threshold of a system without a code in its validation notes
+NO_CLIPPING = 1e9  # of gradients: their sum over all codes is large at first, and Adam needs no bound
 
 
 @dataclass(frozen=True)
@@ -41,149 +56,165 @@ class Trained:
     bytes_each_way: int = 0
 
 
-@dataclass(frozen=True)
-class Held:
-    """A clinic, with the vectors of its notes."""
+def as_documents(run: Run) -> Run:
+    """Return the run as one of task=document, with the recipe of classifier.*: a constant rate, and whole epochs.
 
-    clinic: Clinic
-    vectors: Mapping[str, Floats]  # by split
-    codes: Sequence[str]
-
-    def examples(self) -> Examples:
-        """Return its training notes."""
-        notes = self.clinic.split("train")
-        return Examples(self.clinic.name, self.vectors["train"], documents.targets(notes, self.codes))
-
-
-def hold(simulation: Simulation, run: Run, vectors: Callable[[Sequence[Note]], Floats]) -> Iterator[Held]:
-    """Yield each clinic with the vectors of its notes."""
-    for number in range(len(simulation.dealt)):
-        clinic = simulation.clinic(number, run.corpus.train_fraction)
-        yield Held(clinic, {split: vectors(clinic.split(split)) for split in SPLITS}, simulation.codes)
-
-
-def train_systems(
-    run: Run, held: Sequence[Held], show: Callable[[str], None]
-) -> Iterator[tuple[str, Trained, Sequence[Held]]]:
-    """Yield the name of each system, its classifier, and the clinics that have trained it."""
-    trainers = [each for each in held if each.clinic.split("train")]
-    if not trainers:
-        raise UserError("no clinic holds a training note; look at corpus.path, and at corpus.train_fraction")
-    first = first_state(trainers[0].vectors["train"].shape[1], len(trainers[0].codes), run.classifier, seed=run.seed)
-    for each in trainers:
-        show(f"training: {each.clinic.name} alone")
-        yield f"local {each.clinic.name}", train_alone(run, first, each.examples()), [each]
-    show("training: all notes in one place")
-    everyone = pooled([each.examples() for each in trainers])
-    yield "centralised", train_alone(run, first, everyone, at_once=len(trainers)), trainers
-    show("training: federated")
-    yield "federated", train_federated(run, first, [each.examples() for each in trainers]), trainers
-
-
-def pooled(examples: Sequence[Examples]) -> Examples:
-    """Return all clinics' examples as one clinic's."""
-    vectors, targets = ([getattr(each, name) for each in examples] for name in ("vectors", "targets"))
-    return Examples(POOLED, np.concatenate(vectors), np.concatenate(targets))
-
-
-def rounds(run: Run) -> int:
-    """Return how many rounds the classifier is trained for: its passes are never spread over several."""
-    return run.rounds // run.rounds_per_epoch
-
-
-def train_alone(run: Run, first: AdapterState, examples: Examples, *, at_once: int = 1) -> Trained:
-    """Return the classifier after all passes of all rounds, with one optimiser.
-
-    at_once: of how many clinics these are the notes: a step takes as many of them as those clinics' steps do together.
+    A round is `classifier.passes` local epochs: vectors are cached, so that an epoch costs next to nothing, and it is
+    never spread over several rounds.
     """
-    epochs = range(rounds(run) * run.classifier.passes)
-    settings = replace(run.classifier, batch_notes=run.classifier.batch_notes * at_once)
-    started = time.perf_counter()
-    with peak_memory() as peak:
-        state, _ = train(first, examples, settings, epochs=epochs, seed=run.seed, threads=run.training.threads)
-    return Trained(state, len(examples), len(epochs), time.perf_counter() - started, peak.peak_bytes)
-
-
-def train_federated(run: Run, first: AdapterState, clinics: Sequence[Examples]) -> Trained:
-    """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names.
-
-    A strategy of own rows is for a tagger's head, whose rows are codes; here it is FedAvg.
-    """
-    strategy = FedAvg() if run.strategy.own_rows else run.strategy
-    server, passes = begin(strategy, first), run.classifier.passes
-    started = time.perf_counter()
-
-    def updates(number: int) -> Iterator[AdapterUpdate]:
-        for examples in sorted(clinics, key=lambda each: each.clinic):
-            state, _ = train(
-                server.adapter,
-                examples,
-                run.classifier,
-                epochs=range((number - 1) * passes, number * passes),
-                seed=run.seed,
-                threads=run.training.threads,
-                proximal_mu=run.strategy.proximal_mu,
-            )
-            yield AdapterUpdate(examples.clinic, state, len(examples))
-
-    with peak_memory() as peak:
-        for number in range(1, rounds(run) + 1):
-            server = step(strategy, server, updates(number))
-    notes = sum(len(each) for each in clinics)
-    travelled = rounds(run) * len(clinics) * first.num_bytes
-    seconds = time.perf_counter() - started
-    return Trained(server.adapter, notes, rounds(run) * passes, seconds, peak.peak_bytes, travelled)
-
-
-def judged(
-    trained: Trained, trainers: Sequence[Held], held: Sequence[Held]
-) -> tuple[DocumentSystem, dict[str, SpanCounts]]:
-    """Return a system's entry and its test counts by clinic; its own clinics' validation notes choose the threshold."""
-    added = sum(
-        documents.tallies(
-            probabilities(trained.state, each.vectors["validation"]),
-            documents.targets(each.clinic.split("validation"), each.codes),
-        )
-        for each in trainers
+    settings = run.classifier
+    training = replace(
+        run.training,
+        local_epochs=settings.passes,
+        learning_rate=settings.learning_rate,
+        head_factor=1.0,
+        schedule="constant",
+        weight_decay=settings.weight_decay,
+        clip_norm=NO_CLIPPING,
+        batch_notes=settings.batch_notes,
+        batch_tokens=0,
     )
-    table = np.asarray(added)
-    holds_gold = table[..., [0, 2]].any()  # tp or fn: without any, each threshold is as good as the others
-    threshold, validation = documents.best_threshold(table) if holds_gold else (LEAST_SURE, None)
-    counts = {}
-    for each in held:
-        found = probabilities(trained.state, each.vectors["test"]) >= threshold
-        predicted = [[each.codes[column] for column in np.flatnonzero(row)] for row in found]
-        counts[each.clinic.name] = documents.count_documents(each.clinic.split("test"), predicted, seed=SEED)
-    system: DocumentSystem = {
-        "notes": trained.notes,
-        "passes": trained.passes,
-        "threshold": threshold,
-        "validation": validation,
-        "test": judgement(counts),
-        "trainable_parameters": trained.state.num_elements,
-        "training_s": trained.seconds,
-        "training_peak_bytes": trained.peak_bytes,
-        "bytes_up": trained.bytes_each_way,
-        "bytes_down": trained.bytes_each_way,
-        "state_sha256": trained.state.sha256(),
-    }
-    return system, counts
+    return replace(
+        run,
+        task=Document(pooling=settings.pooling, hidden=settings.hidden),
+        adapter=NoAdapter(),
+        training=training,
+        rounds=run.rounds // run.rounds_per_epoch,
+        rounds_per_epoch=1,
+    )
 
 
-def lexicons_of(simulation: Simulation, held: Sequence[Held]) -> dict[str, dict[str, Lexicon]]:
+class Classifiers:
+    """A simulation's clinics and the one warm model, which trains and judges for all of them, one after another."""
+
+    def __init__(self, overrides: Sequence[str], simulation: Simulation) -> None:
+        """Deal the notes. Raises: UserError where no clinic holds a training note."""
+        self.warm = Warm(overrides)
+        self.warm.run = self.run = as_documents(self.warm.run)
+        self.codes = simulation.codes
+        fraction = self.run.corpus.train_fraction
+        self.clinics = [simulation.clinic(number, fraction) for number in range(len(simulation.dealt))]
+        self.trainers = [clinic for clinic in self.clinics if clinic.split("train")]
+        if not self.trainers:
+            raise UserError("no clinic holds a training note; look at corpus.path, and at corpus.train_fraction")
+        self.first = read_state(self.warm.tagger(len(self.codes)))
+
+    def read(self) -> int:
+        """Let the encoder read all notes that no cache holds; return how many it has read."""
+        held = [self.warm.encoded(clinic, split) for clinic in self.clinics for split in SPLITS if clinic.split(split)]
+        return sum(each.read for each in held if isinstance(each, Embedded))
+
+    def train_all(self, show: Callable[[str], None]) -> Iterator[tuple[str, Trained, Sequence[Clinic]]]:
+        """Yield the name of each system, its classifier, and the clinics that have trained it."""
+        examples = [self.warm.encoded(clinic, "train") for clinic in self.trainers]
+        for clinic, own in zip(self.trainers, examples, strict=True):
+            show(f"training: {clinic.name} alone")
+            yield f"local {clinic.name}", self.train_alone(clinic.name, own), [clinic]
+        show("training: all notes in one place")
+        everyone = Gathered(examples)
+        yield "centralised", self.train_alone(POOLED, everyone, at_once=len(examples)), self.trainers
+        show("training: federated")
+        yield "federated", self.train_federated(), self.trainers
+
+    def train_alone(self, name: str, examples: Encoded | Gathered, *, at_once: int = 1) -> Trained:
+        """Return the classifier after all epochs of all rounds, with one optimiser.
+
+        at_once: of how many clinics these are the notes: a step takes as many of them as those clinics' steps together.
+        """
+        run, tagger = self.run, self._holding(self.first)
+        settings = replace(run.training, batch_notes=run.training.batch_notes * at_once)
+        pad_id = self.warm.tokenizer.pad_token_id
+        started = time.perf_counter()
+        with peak_memory() as peak:
+            train(tagger, run.task, examples, settings, passes=run.passes(), seed=run.seed, clinic=name, pad_id=pad_id)
+        seconds = time.perf_counter() - started
+        return Trained(read_state(tagger), len(examples), run.passes().total_epochs, seconds, peak.peak_bytes)
+
+    def train_federated(self) -> Trained:
+        """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names."""
+        run, server = self.run, begin(self.run.strategy, self.first)
+        run_key = new_run_key()
+        started = time.perf_counter()
+
+        def updates(number: int) -> Iterator[AdapterUpdate]:
+            sent = run.strategy.broadcast(server)
+            for clinic in sorted(self.trainers, key=lambda each: each.name):
+                done, payload = train_round(self.warm, clinic, sent, number, run_key=run_key, state_round=number - 1)
+                yield AdapterUpdate(
+                    clinic.name, payload.adapter, done.result.notes, done.result.steps, payload.extra, total
+                )
+
+        total = sum(len(clinic.split("train")) for clinic in self.trainers)
+        with peak_memory() as peak:
+            for number in range(1, run.rounds + 1):
+                server = step(run.strategy, server, updates(number))
+        seconds = time.perf_counter() - started
+        travelled = run.rounds * len(self.trainers) * self.first.num_bytes
+        return Trained(server.adapter, total, run.passes().total_epochs, seconds, peak.peak_bytes, travelled)
+
+    def judge(self, trained: Trained, trainers: Sequence[Clinic]) -> tuple[DocumentSystem, dict[str, SpanCounts]]:
+        """Return a system's entry and its test counts by clinic; validation notes of trainers choose a threshold."""
+        added = sum(self._tallies(trained.state, clinic) for clinic in trainers if clinic.split("validation"))
+        table = np.asarray(added)
+        holds_gold = table[..., [0, 2]].any() if table.ndim else False  # else each threshold is as good as the others
+        threshold, validation = documents.best_threshold(table) if holds_gold else (LEAST_SURE, None)
+        task = replace(self.run.task, threshold=threshold)
+        counts = {}
+        for clinic in self.clinics:
+            predicted = self._predicted(trained.state, clinic, "test")
+            counts[clinic.name] = counted(task, clinic.split("test"), predicted)
+        system: DocumentSystem = {
+            "notes": trained.notes,
+            "passes": trained.passes,
+            "threshold": threshold,
+            "validation": validation,
+            "test": judgement(counts),
+            "trainable_parameters": trained.state.num_elements,
+            "training_s": trained.seconds,
+            "training_peak_bytes": trained.peak_bytes,
+            "bytes_up": trained.bytes_each_way,
+            "bytes_down": trained.bytes_each_way,
+            "state_sha256": trained.state.sha256(),
+        }
+        return system, counts
+
+    def _tallies(self, state: AdapterState, clinic: Clinic) -> NDArray[np.int64]:
+        notes, predicted = clinic.split("validation"), self._predicted(state, clinic, "validation")
+        return documents.tallies([predicted[note.id] for note in notes], [codes_of(note.spans) for note in notes])
+
+    def _predicted(self, state: AdapterState, clinic: Clinic, split: str) -> dict[str, dict[str, float]]:
+        """Return the probabilities of codes in the clinic's notes, by note id."""
+        if not clinic.split(split):
+            return {}
+        encoded, pad_id = self.warm.encoded(clinic, split), self.warm.tokenizer.pad_token_id
+        return predict(self._holding(state), self.run.task, encoded, self.codes, self.run.training, pad_id=pad_id)
+
+    def _holding(self, state: AdapterState) -> Tagger:
+        tagger = self.warm.tagger(len(self.codes))
+        write_state(tagger, state)
+        return tagger
+
+
+def counted(task: Document, notes: Sequence[Note], predicted: Mapping[str, Mapping[str, float]]) -> SpanCounts:
+    """Return the counts of a clinic's codes as this command's files hold them: their names say what is counted."""
+    counts = task.count({"all": notes}, predicted, replicates=REPLICATES, seed=SEED)["all"]
+    return SpanCounts(counts.by_code, counts.replicates)
+
+
+def lexicons_of(simulation: Simulation, clinics: Sequence[Clinic]) -> dict[str, dict[str, Lexicon]]:
     """Return the lexicons that a classifier must beat, by system and clinic."""
     everyone = Lexicon.fit(simulation.pooled_train)
-    own = {each.clinic.name: Lexicon.fit(each.clinic.split("train")) for each in held}
+    own = {clinic.name: Lexicon.fit(clinic.split("train")) for clinic in clinics}
     return dict(zip(SYSTEMS, (dict.fromkeys(own, everyone), own), strict=True))
 
 
-def count_lexicons(lexicons: Mapping[str, Lexicon], held: Sequence[Held]) -> dict[str, SpanCounts]:
+def count_lexicons(lexicons: Mapping[str, Lexicon], clinics: Sequence[Clinic]) -> dict[str, SpanCounts]:
     """Return the test counts by clinic of the codes that a clinic's lexicon finds in its notes."""
     counts = {}
-    for each in held:
-        notes = each.clinic.split("test")
-        found = [documents.codes_of(lexicons[each.clinic.name].predict(note.text)) for note in notes]
-        counts[each.clinic.name] = documents.count_documents(notes, found, seed=SEED)
+    for clinic in clinics:
+        notes, lexicon = clinic.split("test"), lexicons[clinic.name]
+        found = {note.id: dict.fromkeys(codes_of(lexicon.predict(note.text)), 1.0) for note in notes}
+        counts[clinic.name] = counted(Document(), notes, found)
     return counts
 
 

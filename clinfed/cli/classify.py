@@ -1,8 +1,9 @@
 """clinfed classify: codes of whole notes, from frozen embeddings and a small classifier that alone is averaged.
 
-The encoder reads each note once and is never trained; its vectors are kept. A classifier of their size needs no
-workers, so all clinics are trained one after another in this process, from the notes that the partition deals to each,
-and the strategy that any run uses averages them. Scores are of codes of notes: not those of `clinfed train`.
+A front of `task=document adapter=none`: the encoder reads each note once and is never trained; its vectors are kept. A
+classifier of their size needs no workers, so all clinics are trained one after another in this process, from the notes
+that the partition deals to each, and the strategy that any run uses averages them. Beside the federation it trains each
+clinic's own classifier and one on all notes. Scores are of codes of notes: not those of `clinfed train`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from client.clinic import Simulation
 from clinfed import fingerprints
 from clinfed.bases import fingerprint, tokenizer_fingerprint
 from clinfed.cli import add_overrides
-from clinfed.cli.classifiers import count_lexicons, hold, judged, lexicons_of, train_systems, unlearnt
+from clinfed.cli.classifiers import Classifiers, count_lexicons, lexicons_of, unlearnt
 from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_resume, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -27,7 +28,6 @@ from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.documents import DocumentRecord, DocumentSystem
 from clinfed.evaluation.report.documents import document_table, read_finished
-from clinfed.home import clinic_folder
 from clinfed.probes.memory import peak_memory
 from configs import Only, absolute_paths
 from server.model import run_folder
@@ -58,8 +58,6 @@ def run(args: argparse.Namespace) -> int:
 
 def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
     """Train each clinic's classifier, the pooled and the federated one, and judge them; return the record's path."""
-    from clinfed.training.embeddings import Embedder
-
     started, began = time.perf_counter(), datetime.now(UTC)
     run = configs.load(overrides)
     if run.only != Only():
@@ -69,18 +67,18 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
     refuse_resume(run)
     refuse_unready(run)
     simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
-    embedder = Embedder(run.base, run.training, run.classifier.pooling, clinic_folder("embeddings"))
     show("the encoder reads what no cache holds")
     before = time.perf_counter()
     with peak_memory(run.training.device) as peak:
-        held = list(hold(simulation, run, embedder.vectors))
+        classifiers = Classifiers(overrides, simulation)
+        read = classifiers.read()
     encoder_s = time.perf_counter() - before
     counts: dict[tuple[str, str], dict[str, SpanCounts]] = {}
     systems: dict[str, DocumentSystem] = {}
-    for name, trained, trainers in train_systems(run, held, show):
-        systems[name], counts[name, documents.LEVEL] = judged(trained, trainers, held)
-    for name, lexicons in lexicons_of(simulation, held).items():
-        counts[name, documents.LEVEL] = by_lexicon = count_lexicons(lexicons, held)
+    for name, trained, trainers in classifiers.train_all(show):
+        systems[name], counts[name, documents.LEVEL] = classifiers.judge(trained, trainers)
+    for name, lexicons in lexicons_of(simulation, classifiers.clinics).items():
+        counts[name, documents.LEVEL] = by_lexicon = count_lexicons(lexicons, classifiers.clinics)
         systems[name] = unlearnt(by_lexicon)
     record: DocumentRecord = {
         "schema": documents.SCHEMA,
@@ -94,11 +92,11 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
         "versions": versions(),
         "seeds": {"run": run.seed, "bootstrap": SEED},
         "machine": machine(run.training.threads, run.training.device),
-        "encoder_notes": embedder.read,
+        "encoder_notes": read,
         "encoder_s": encoder_s,
         "encoder_peak_bytes": peak.peak_bytes,
         "codes": len(simulation.codes),
-        "manifest": {each.clinic.name: each.clinic.manifest() for each in held},
+        "manifest": {clinic.name: clinic.manifest() for clinic in classifiers.clinics},
         "systems": systems,
         "seconds": time.perf_counter() - started,
     }

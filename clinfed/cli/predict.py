@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinfed.cli import cores
-from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.cli.options import THREADS, add_number
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
@@ -148,6 +148,7 @@ class Predictor:
         """Return the adapter on its base. named: titles; None takes what is known. lexicon: notes to make one from."""
         from clinfed.bases import load_tokenizer
 
+        refuse_without_mentions(adapted)
         hint = hints_of(adapted, lexicon)
         # One thread a worker: threads that share each product wait for one another where other programs run.
         training = replace(adapted.run.training, device=checked_device(device), threads=1)
@@ -164,15 +165,14 @@ class Predictor:
             yield from self._chunk(chunk)
 
     def _chunk(self, notes: Sequence[Note]) -> Iterator[PredictedNote]:
-        from clinfed.training.encoded import rows_of
         from clinfed.training.predict import predict_rows
 
         run, codes = self.adapted.run, self.adapted.codes
         window, stride = run.training.window, run.training.stride
         bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
-        rows = rows_of(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
+        examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
         pad_id = self.tokenizer.pad_token_id
-        parts = (self.tagger, run.task, rows.notes, rows.windows, codes, run.training)
+        parts = (self.tagger, run.task, examples.notes, examples.rows, codes, run.training)
         found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
         for note, scores in zip(notes, found, strict=True):
             kept = {span: score for span, score in scores.items() if score >= self.min_score}

@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from client.clinic import refuse_more_clinics_than_patients
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
         print(line, file=out, flush=True)
 
     try:
-        path = simulate(overrides, resources, show)
+        path = run_clinics(overrides, chosen, resources, show)
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     finally:
@@ -59,6 +59,16 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
+
+
+def run_clinics(overrides: Sequence[str], run: Run, resources: Resources, show: Callable[[str], None]) -> Path:
+    """Do the run with the backend that it names; return its record's path."""
+    if run.backend == "flower":
+        return simulate(overrides, resources, show)
+    from clinfed.backends.local import LocalBackend
+    from server.coordinator import coordinate
+
+    return coordinate(LocalBackend(overrides, resources.clinics), run, show)
 
 
 def as_resumed(overrides: Sequence[str], labels: str | None = None) -> list[str]:

@@ -183,6 +183,9 @@ def validation_f1(overrides: Sequence[str]) -> float:
     from clinfed.protocol import ALL_GOLD, FEDERATED
 
     cache = Warm(overrides)
+    if not cache.run.task.has_spans:
+        unit = cache.run.task.counts.unit
+        raise UserError(f"task={cache.run.options['task']}: counts {unit}; a sweep compares tasks that find mentions")
     learner, clinics = gather(cache)
     if not any(clinic.split("validation") for clinic in clinics):
         raise UserError("no clinic holds a validation note, by which a sweep chooses; bring notes of more patients")

@@ -18,6 +18,7 @@ from client.warm import WORKER, Warm
 from client.work import judge, train_passes
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
 from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_resume, refuse_unready
@@ -75,14 +76,14 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     learner, clinics = gather(cache)
     trained = [clinic for clinic in clinics if cache.run.only.clinic in ("", clinic.name) and clinic.split("train")]
     for clinic in trained:
-        if not learnable.any_tagged(clinic.split("train"), clinic.codes):
+        if not learnable.any_learnable(cache.run.task, clinic.split("train"), clinic.codes):
             show(f"warning: no mention to learn from: {_missing(clinic, clinic.skipped)}")
     tagger = cache.tagger(len(learner.codes))
     model, prints = drawn(cache, tagger)
-    state = read_state(model.tagger)
+    received = cache.run.strategy.broadcast(model.start())
     recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started - cache.load_s  # what loading took counts as such
-    recorder.add_round(train_all(cache, learner, clinics, state, show))
+    recorder.add_round(train_all(cache, learner, clinics, received, show))
     show(round_line(recorder.rounds[0]))
     show("judging on test")
     state = read_state(tagger)
@@ -138,7 +139,7 @@ def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
         )
         if not learner.split("train"):
             raise UserError("no training note is left; look at only.* and corpus.train_fraction")
-        if not learnable.any_tagged(learner.split("train"), learner.codes):
+        if not learnable.any_learnable(run.task, learner.split("train"), learner.codes):
             raise UserError(f"no mention to learn from: {_missing(learner, simulation.skipped)}; {learnable.REMEDY}")
         if not any(clinic.split("test") for clinic in clinics):
             raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
@@ -151,16 +152,20 @@ def _missing(clinic: Clinic, skipped: Mapping[str, int]) -> str:
 
 
 def train_all(
-    cache: Warm, learner: Clinic, clinics: Sequence[Clinic], state: AdapterState, show: Callable[[str], None]
+    cache: Warm, learner: Clinic, clinics: Sequence[Clinic], received: Payload, show: Callable[[str], None]
 ) -> Round:
-    """Train in place from the state through all epochs; return what happened as if it had been one round."""
+    """Train in place from the first state through all epochs; return what happened as if it had been one round.
+
+    Of the strategy, what it does to local training counts (FedProx's pull towards the start, a mask); nothing is sent,
+    kept or aggregated.
+    """
     started = time.perf_counter()
     passes = cache.run.passes()
 
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{passes.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
 
-    training = train_passes(cache, learner, state, passes, report)
+    training = train_passes(cache, learner, received, passes, report)
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
     trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})

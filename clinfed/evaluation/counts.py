@@ -8,16 +8,20 @@ whose denominator is zero is 0.0: a precision without predictions, a recall with
 Source: micro and macro F1 as in seqeval 1.2.2, strict mode.
 """
 
+import re
+from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
+from clinfed.evaluation.scores import MENTIONS, Judgement, Score, score, span_judgement
 
+LARGEST_COUNT = 10**12  # of one row, or of one replicate: sums of a million clinics still fit 64 bits
+LANGUAGE = re.compile(r"([a-z]{2})?")
 OTHER = "other"  # stands for all codes that a site does not name
 MacroOver = Literal["gold_or_predicted", "gold"]
 
@@ -26,14 +30,61 @@ MacroOver = Literal["gold_or_predicted", "gold"]
 BANDS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20-99": (20, 99), "100+": (100, 10**18)}
 
 
-class Wire(TypedDict):
-    """A judgement as it travels; shapes as in SpanCounts.to_arrays."""
+Wire = Mapping[str, Any]  # arrays of integers and lists of names by key, as they travel
 
-    languages: list[str]
-    codes: list[str]
-    counts: NDArray[np.int64]
-    replicate_languages: list[str]
-    replicates: NDArray[np.int64]
+
+class EvaluationCounts(ABC):
+    """What an evaluation adds up to: a task says which kind it counts (`Task.counts`), and `kind()` counts nothing.
+
+    Counts of clinics are added, never averaged; scores follow from the sums. Only integers and short names travel.
+    """
+
+    named: ClassVar[Mapping[str, tuple[str, ...]]]  # array of to_arrays -> the lists of names of its rows
+    unit: ClassVar[str]  # what is counted, in the plural
+    score_name: ClassVar[str]
+
+    @abstractmethod
+    def __add__(self, other: Self) -> Self:
+        """Return the merged counts, as if the notes of both had been judged together."""
+
+    @property
+    @abstractmethod
+    def score(self) -> float | None:
+        """Return how good the counts are, more being better: by it the best round is chosen. None: undefined."""
+
+    @staticmethod
+    def shown(score: float) -> str:
+        """Return a score as people read it."""
+        return f"{score:.3f}".removeprefix("0")
+
+    @property
+    def gold(self) -> int:
+        """Return how many annotations the notes have by these counts; 0 where none are counted."""
+        return 0
+
+    @abstractmethod
+    def measures(self) -> dict[str, Any]:
+        """Return counts and the scores that follow from them, by name, for one clinic's line in the record."""
+
+    @abstractmethod
+    def judgement(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what the record says of these counts, which are the clinics' merged: a Judgement, or Measures."""
+
+    @abstractmethod
+    def to_arrays(self) -> dict[str, Any]:
+        """Return what leaves the clinic: int64 arrays, and lists of names; no note, no id, no position."""
+
+    @classmethod
+    @abstractmethod
+    def from_arrays(cls, wire: Wire) -> Self:
+        """Return the counts that a clinic sent. Raises: ValueError where shapes, types or signs are not as agreed."""
+
+    @abstractmethod
+    def check(self, *, replicates: int, shared: Collection[str] | None) -> None:
+        """Raise ValueError where the counts cannot be, or name what must not be named.
+
+        replicates: of the bootstrap, as many as were asked for. shared: the codes that a real site may name; None: any.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +128,23 @@ class Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class SpanCounts:
+class SpanCounts(EvaluationCounts):
     """Counts by (language of the note, code), with bootstrap replicates of their sums by language.
 
     Shapes: each array of replicates is (B, 3) int64 of tp, fp, fn; no replicates at all where none were asked for.
     """
 
+    named: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "counts": ("languages", "codes"),
+        "replicates": ("replicate_languages",),
+    }
+    unit = MENTIONS
+    score_name = "micro-F1"
+
     by_code: Mapping[tuple[str, str], Counts] = field(default_factory=dict)
     replicates: Mapping[str, Replicates] = field(default_factory=dict)
 
-    def __add__(self, other: "SpanCounts") -> "SpanCounts":
+    def __add__(self, other: Self) -> Self:
         """Return the merged counts, as if the notes of both had been judged together.
 
         Raises: ValueError where one side brings counts without as many replicates as the other.
@@ -100,15 +158,15 @@ class SpanCounts:
         replicates = dict(self.replicates)
         for language, rows in other.replicates.items():
             replicates[language] = replicates[language] + rows if language in replicates else rows
-        return SpanCounts(by_code, replicates)
+        return replace(self, by_code=by_code, replicates=replicates)
 
-    def folded(self, named: Collection[tuple[str, str]]) -> "SpanCounts":
+    def folded(self, named: Collection[tuple[str, str]]) -> Self:
         """Return the same counts with all but the named (language, code) under (language, OTHER)."""
         by_code: dict[tuple[str, str], Counts] = {}
         for (language, code), counts in self.by_code.items():
             key = (language, code if (language, code) in named else OTHER)
             by_code[key] = by_code.get(key, Counts()) + counts
-        return SpanCounts(by_code, self.replicates)
+        return replace(self, by_code=by_code)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SpanCounts):
@@ -181,7 +239,37 @@ class SpanCounts:
         """Return the interval of this micro-F1 minus the other's, both judged on the same notes with the same seed."""
         return difference_interval(self.summed(language), other.summed(language), level)
 
-    def to_arrays(self) -> Wire:
+    @property
+    def score(self) -> float | None:
+        """Return micro-F1."""
+        micro = self.micro()
+        return micro.f1 if micro.defined else None
+
+    @property
+    def gold(self) -> int:
+        """Return the gold mentions."""
+        return self.micro().support
+
+    def measures(self) -> dict[str, Any]:
+        """Return the counts and scores of all codes."""
+        measures: Score = score(self.micro())
+        return {**measures}
+
+    def judgement(self, clinics: Mapping[str, "SpanCounts"]) -> Judgement:
+        """Return the scores, of all and by language, clinic and frequency of the code."""
+        return span_judgement(self, clinics)
+
+    def check(self, *, replicates: int, shared: Collection[str] | None) -> None:
+        """Raise ValueError for names that must not be, or numbers that could not be added up."""
+        check_languages(self.languages)
+        if shared is not None and any(code != OTHER and code not in shared for _, code in self.by_code):
+            raise ValueError("counts name a code that is not shared")
+        if any(rows.shape != (replicates, 3) for rows in self.replicates.values()):
+            raise ValueError("counts bring other replicates than were asked for")
+        if replicates and not set(self.languages) <= self.replicates.keys():
+            raise ValueError("counts lack replicates of a language")
+
+    def to_arrays(self) -> dict[str, Any]:
         """Return what leaves the clinic: codes, languages and integers; no note, no id, no position.
 
         Shapes: counts (N, 3) int64 beside N languages and N codes; replicates (L, B, 3) int64 beside L languages.
@@ -198,13 +286,13 @@ class SpanCounts:
         }
 
     @classmethod
-    def from_arrays(cls, wire: Wire) -> "SpanCounts":
+    def from_arrays(cls, wire: Wire) -> Self:
         """Return the counts that a clinic sent. Raises: ValueError where shapes, types or signs are not as agreed."""
         counts, replicates = wire["counts"], wire["replicates"]
         keys = list(zip(wire["languages"], wire["codes"], strict=True))
         languages = list(wire["replicate_languages"])
-        _check("counts", counts, (len(keys), 3))
-        _check("replicates", replicates, (len(languages), *np.shape(replicates)[1:2], 3))
+        check_array("counts", counts, (len(keys), 3))
+        check_array("replicates", replicates, (len(languages), *np.shape(replicates)[1:2], 3))
         if len(set(keys)) < len(keys) or len(set(languages)) < len(languages):
             raise ValueError("counts name a language and code twice; expected each once")
         by_code = {key: Counts(*row) for key, row in zip(keys, counts.tolist(), strict=True)}
@@ -219,12 +307,20 @@ class SpanCounts:
         return summed
 
 
-def _check(name: str, array: NDArray[np.int64], shape: tuple[int, ...]) -> None:
-    """Raise ValueError unless the array is int64, of the shape, and without a negative number."""
+def check_array(name: str, array: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError unless the array is int64, of the shape, and holds counts that can be added up."""
     if not isinstance(array, np.ndarray) or array.dtype != np.int64 or array.shape != shape:
         raise ValueError(f"{name} are {getattr(array, 'dtype', type(array))}{np.shape(array)}; expected int64{shape}")
     if array.size and array.min() < 0:
         raise ValueError(f"{name} hold a negative number")
+    if array.size and array.max() > LARGEST_COUNT:
+        raise ValueError(f"{name} hold a number above {LARGEST_COUNT}, expected less")
+
+
+def check_languages(languages: Iterable[str]) -> None:
+    """Raise ValueError unless each is two letters, or "" where a language is not known or not named."""
+    if not all(LANGUAGE.fullmatch(language) for language in languages):
+        raise ValueError("counts name a language that is none")
 
 
 def _ratio(part: int, whole: int) -> float:

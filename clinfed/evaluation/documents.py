@@ -1,23 +1,20 @@
-"""Document level: which codes a note holds, wherever they stand in it. Easier than strict spans, and never beside them.
+"""The record of `clinfed classify`: codes of whole notes (clinfed.tasks.document), never to be put beside strict spans.
 
-A note's gold is the set of its spans' codes, also of codes that no shared list holds, so that these are missed. Counts
-are those of spans (tp, fp, fn by language and code, with replicates); here they count codes of notes, not mentions.
+Counts are those of spans (tp, fp, fn by language and code, with replicates); here they count codes of notes.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.former import completed
 from clinfed.evaluation.record import Judgement, judgement
-from clinfed.evaluation.spans import JudgedNote, count_spans
 
 FILE, COUNTS_FILE = "documents.json", "document_counts.json"
 LEVEL = "documents"  # stands in the counts where a span's record names its gold
@@ -60,39 +57,22 @@ class DocumentRecord(TypedDict):
     seconds: float
 
 
-def codes_of(spans: Iterable[Span]) -> frozenset[str]:
-    """Return the codes of a note's spans."""
-    return frozenset(span.code for span in spans)
-
-
-def targets(notes: Sequence[Note], codes: Sequence[str]) -> NDArray[np.float32]:
-    """Return 1 where a note holds a code of the list. Shapes: returns (notes, codes)."""
-    column = {code: number for number, code in enumerate(codes)}
-    found = np.zeros((len(notes), len(codes)), np.float32)
-    for row, note in enumerate(notes):
-        found[row, [column[code] for code in codes_of(note.spans) if code in column]] = 1
-    return found
-
-
-def count_documents(notes: Sequence[Note], predicted: Sequence[Iterable[str]], **options: Any) -> SpanCounts:
-    """Return the counts of predicted codes, a set for each note. options: those of count_spans."""
-    judged = [
-        JudgedNote(note.unit, note.language, _placeless(codes_of(note.spans)), _placeless(codes))
-        for note, codes in zip(notes, predicted, strict=True)
-    ]
-    return count_spans(judged, **options)
-
-
-def tallies(probabilities: NDArray[np.float32], wanted: NDArray[np.float32]) -> NDArray[np.int64]:
+def tallies(predicted: Iterable[Mapping[str, float]], gold: Iterable[Collection[str]]) -> NDArray[np.int64]:
     """Return tp, fp and fn at each of THRESHOLDS: what clinics add up to choose one together.
 
-    Shapes: both (N, C); returns (len(THRESHOLDS), 3).
+    predicted, gold: each note's codes with their probabilities, and its annotated codes. Shapes: (len(THRESHOLDS), 3).
     """
-    gold = wanted > 0
+    right: list[float] = []
+    wrong: list[float] = []
+    annotated = 0
+    for codes, wanted in zip(predicted, gold, strict=True):
+        annotated += len(wanted)
+        for code, probability in codes.items():
+            (right if code in wanted else wrong).append(probability)
     rows = []
     for threshold in THRESHOLDS:
-        found = probabilities >= threshold
-        rows.append(((found & gold).sum(), (found & ~gold).sum(), (gold & ~found).sum()))
+        tp, fp = (int((np.asarray(each) >= threshold).sum()) for each in (right, wrong))
+        rows.append((tp, fp, annotated - tp))
     return np.array(rows, np.int64)
 
 
@@ -120,8 +100,3 @@ def verify(record: DocumentRecord, counts: Mapping[str, Mapping[str, SpanCounts]
     """Return the systems whose test scores cannot be had again from the counts."""
     again = {system: judgement(clinics) for system, clinics in counts.items()}
     return [name for name, system in record["systems"].items() if again.get(name) != system["test"]]
-
-
-def _placeless(codes: Iterable[str]) -> frozenset[Span]:
-    """Return codes as spans that stand nowhere, which is what makes two of them equal."""
-    return frozenset(Span((), code) for code in codes)

@@ -7,50 +7,29 @@ patient's. A later reader may rely on `schema`, which grows by one whenever a ke
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import reduce
+from operator import add
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
 
 import numpy as np
 
 from clinfed.disk import writing
 from clinfed.errors import UserError
 from clinfed.evaluation import former
-from clinfed.evaluation.counts import Counts, SpanCounts, Wire
+from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire
+from clinfed.evaluation.scores import Judgement as Judgement
+from clinfed.evaluation.scores import Score as Score
+from clinfed.evaluation.scores import score as score
+
+C = TypeVar("C", bound=EvaluationCounts)
 
 SCHEMA = 1
 ADAPTERS = ("federated", "centralised", "local")  # what a record may call the adapter that was trained
 # Beside a run's record: what its scores on test, and on validation after its last round, were computed from.
 COUNTS, VALIDATION_COUNTS = "counts.json", "validation_counts.json"
-
-
-class Score(TypedDict):
-    """Counts in mentions, and what follows from them; interval: 95% of F1, null without replicates, or undefined.
-
-    Scores of neither gold nor prediction are undefined: null.
-    """
-
-    tp: int
-    fp: int
-    fn: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    interval: NotRequired[Sequence[float] | None]
-
-
-class Judgement(TypedDict):
-    """Strict scores of one system on one split against one gold, from merged counts."""
-
-    micro: Score
-    macro: dict[str, float | None]  # mean F1 over the codes of "gold_or_predicted" (as seqeval), and of "gold"
-    macro_interval: NotRequired[Sequence[float] | None]  # of the first; only where notes and not counts are at hand
-    by_language: dict[str, Score]  # language of the note
-    by_clinic: dict[str, Score]
-    # Codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"; sites do not name "other".
-    bands: dict[str, Score]
-    # 95% of micro-F1: bootstrap over patients, or notes where there is no patient; null before the last validation.
-    interval: list[float] | None
+PARTS = ("by_language", "by_clinic")
 
 
 class Difference(TypedDict):
@@ -146,32 +125,18 @@ class RunRecord(TypedDict):
     seconds: float  # the whole run, wall clock
 
 
-def merged(clinics: Mapping[str, SpanCounts]) -> SpanCounts:
-    """Return the clinics' counts added up, in the order of names."""
-    return sum((clinics[name] for name in sorted(clinics)), SpanCounts())
+def merged(clinics: Mapping[str, C]) -> C:
+    """Return the clinics' counts added up, in the order of names; without any, no mention was counted."""
+    parts = [clinics[name] for name in sorted(clinics)]
+    return reduce(add, parts) if parts else cast(C, SpanCounts())
 
 
-def judgement(clinics: Mapping[str, SpanCounts]) -> Judgement:
-    """Return the scores of all clinics' counts, merged; give one entry where there are no clinics."""
-    whole = merged(clinics)
-    return {
-        "micro": score(whole.micro()),
-        "macro": {"gold_or_predicted": whole.macro("gold_or_predicted"), "gold": whole.macro("gold")},
-        "by_language": {
-            language: {**score(whole.micro(language)), "interval": _interval(whole, language)}
-            for language in whole.languages
-        },
-        "by_clinic": {name: score(clinics[name].micro()) for name in sorted(clinics)},
-        "bands": {band: score(counts) for band, counts in whole.bands().items()},
-        "interval": _interval(whole),
-    }
+def judgement(clinics: Mapping[str, EvaluationCounts]) -> Judgement:
+    """Return the scores of all clinics' counts, merged: Measures where a task counts something else than hits.
 
-
-def score(counts: Counts) -> Score:
-    """Return counts and the scores that follow from them."""
-    found = (counts.precision, counts.recall, counts.f1) if counts.defined else (None, None, None)
-    precision, recall, f1 = found
-    return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "precision": precision, "recall": recall, "f1": f1}
+    Give one entry where there are no clinics.
+    """
+    return cast(Judgement, merged(clinics).judgement(clinics))
 
 
 def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference | None:
@@ -196,18 +161,14 @@ def paired_differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: 
 
 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
-    """Return the JSON object of `clinfed simulate --json`; scores are strict F1 on test, all gold; null: not judged."""
+    """Return the JSON object of `clinfed simulate --json`; scores are F1 on test, all gold; null: not judged.
+
+    They are of mentions, unless the run's task counts something else, which `unit` then names.
+    """
     # The adapter's own scores, also where it was trained in one place.
     federated = next(record["test"][name] for name in ADAPTERS if name in record["test"])["all"]
     return {
-        "micro_f1": federated["micro"]["f1"],
-        "macro_f1": federated["macro"]["gold_or_predicted"],
-        "macro_f1_gold": federated["macro"]["gold"],
-        "interval": federated["interval"],
-        "by_language": {language: each["f1"] for language, each in federated["by_language"].items()},
-        "by_clinic": {clinic: each["f1"] for clinic, each in federated["by_clinic"].items()},
-        "lexicon_micro_f1": _micro_f1(record, "pooled_lexicon"),
-        "local_lexicon_micro_f1": _micro_f1(record, "clinic_lexicons"),
+        **_summed_up(federated, record),
         "adapter_sha256": record["adapter_sha256"],
         "base_loads": record["base_loads"],
         "workers": record["workers"],
@@ -216,6 +177,25 @@ def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
         "seconds": record["seconds"],
         "rounds": len(record["rounds"]),
         "record": str(path),
+    }
+
+
+def _summed_up(adapter: Judgement, record: RunRecord) -> dict[str, Any]:
+    """Return the scores of an adapter, by the names of the JSON object."""
+    if "measures" in adapter:
+        judged: Any = adapter
+        parts = {part: {name: each[judged["score"]] for name, each in judged[part].items()} for part in PARTS}
+        return {**judged["measures"], **parts, "unit": judged["unit"]}
+    return {
+        "micro_f1": adapter["micro"]["f1"],
+        "macro_f1": adapter["macro"]["gold_or_predicted"],
+        "macro_f1_gold": adapter["macro"]["gold"],
+        "interval": adapter["interval"],
+        "by_language": {language: each["f1"] for language, each in adapter["by_language"].items()},
+        "by_clinic": {clinic: each["f1"] for clinic, each in adapter["by_clinic"].items()},
+        "lexicon_micro_f1": _micro_f1(record, "pooled_lexicon"),
+        "local_lexicon_micro_f1": _micro_f1(record, "clinic_lexicons"),
+        **({"unit": adapter["unit"]} if "unit" in adapter else {}),
     }
 
 
@@ -244,10 +224,10 @@ def read(path: str | Path) -> RunRecord:
     return former.completed(record)
 
 
-def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str, SpanCounts]]) -> None:
+def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str, EvaluationCounts]]) -> None:
     """Write counts by (system, gold) and clinic, replicates included: every score can be had from them again.
 
-    The same integers that left the clinics, as JSON: system -> gold -> clinic -> the keys of counts.Wire.
+    The same integers that left the clinics, as JSON: system -> gold -> clinic -> the keys of to_arrays.
     """
     tree: dict[str, dict[str, dict[str, Any]]] = {}
     for (system, gold), clinics in counts.items():
@@ -260,11 +240,16 @@ def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str,
 
 
 def read_counts(path: str | Path) -> dict[tuple[str, str], dict[str, SpanCounts]]:
+    """Return the counts of spans by (system, gold) and clinic. Raises: UserError as counts_of_kind does."""
+    return counts_of_kind(path, SpanCounts)
+
+
+def counts_of_kind(path: str | Path, kind: type[C]) -> dict[tuple[str, str], dict[str, C]]:
     """Return the counts by (system, gold) and clinic. Raises: UserError where the file is not what was written."""
     try:
         tree = json.loads(Path(path).read_text(encoding="utf-8"))
         return {
-            (system, gold): {name: SpanCounts.from_arrays(_wire(wire)) for name, wire in clinics.items()}
+            (system, gold): {name: kind.from_arrays(_wire(wire, kind)) for name, wire in clinics.items()}
             for system, golds in tree.items()
             for gold, clinics in golds.items()
         }
@@ -276,26 +261,16 @@ def _listed(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray) else value
 
 
-def _wire(read: Mapping[str, Any]) -> Wire:
-    languages = read["replicate_languages"]
-    return {
-        "languages": read["languages"],
-        "codes": read["codes"],
-        "counts": np.array(read["counts"], np.int64).reshape(-1, 3),
-        "replicate_languages": languages,
-        "replicates": np.array(read["replicates"], np.int64).reshape(len(languages), -1 if languages else 0, 3),
-    }
+def _wire(read: Mapping[str, Any], kind: type[EvaluationCounts]) -> Wire:
+    empty = kind().to_arrays()  # of the right shape, which an empty list has lost
+    arrays = {key: np.array(read[key], np.int64) if np.size(read[key]) else empty[key] for key in kind.named}
+    return {**read, **arrays}
 
 
 def _micro_f1(record: RunRecord, system: str) -> float | None:
     """Return a system's score, None where nobody could judge it (a deployment has no pooled lexicon)."""
     golds = record["test"].get(system)
     return golds["all"]["micro"]["f1"] if golds else None
-
-
-def _interval(counts: SpanCounts, language: str | None = None) -> list[float] | None:
-    known = counts.num_replicates and counts.micro(language).defined
-    return list(counts.interval(language=language)) if known else None
 
 
 def _plain(value: object) -> object:

@@ -2,13 +2,41 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+from clinfed.corpus.note import Note
 from clinfed.evaluation.bootstrap import Replicates
 from clinfed.evaluation.counts import OTHER, SpanCounts
-from clinfed.evaluation.spans import JudgedNote
+from clinfed.evaluation.spans import JudgedNote, count_spans
+
+N = TypeVar("N", Note, JudgedNote)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a real site's counts may name: codes of the shared list that at least `threshold` of its patients have."""
+
+    shared: frozenset[str]
+    threshold: int = 0
+
+
+def counted(tables: Mapping[str, Sequence[JudgedNote]], rule: Rule | None, **options: Any) -> dict[str, SpanCounts]:
+    """Return the counts of each table under the rule; None: of a simulated clinic, whose counts name everything.
+
+    tables: the same notes against different gold, by its name. options: those of count_spans.
+    """
+    if rule is None:
+        return {gold: count_spans(table, **options) for gold, table in tables.items()}
+    least = rule.threshold
+    if least:
+        tables = {gold: with_frequent_languages(table, least) for gold, table in tables.items()}
+    # A site's own labels may be words of its notes: they are counted, never named.
+    named = nameable(tables.values(), rule.shared, least)
+    counts = {gold: count_spans(table, **options) for gold, table in tables.items()}
+    return {gold: with_firm_replicates(each, tables[gold], least).folded(named) for gold, each in counts.items()}
 
 
 def frequent(having: Mapping[str, Collection[str]], threshold: int, allowed: Collection[str] | None = None) -> set[str]:
@@ -46,7 +74,7 @@ def nameable(tables: Iterable[Sequence[JudgedNote]], shared: Collection[str], th
     return named - left_out
 
 
-def with_frequent_languages(notes: Iterable[JudgedNote], threshold: int) -> list[JudgedNote]:
+def with_frequent_languages(notes: Iterable[N], threshold: int) -> list[N]:
     """Return the notes with no language where it is one of too few patients."""
     notes = list(notes)
     having: defaultdict[str, set[str]] = defaultdict(set)

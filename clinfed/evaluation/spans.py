@@ -43,11 +43,18 @@ def judged(gold: Iterable[Note], predicted: Mapping[str, Iterable[Span]]) -> lis
     ]
 
 
-def count_spans(notes: Iterable[JudgedNote], *, replicates: int = 1000, seed: int = 0, clinic: str = "") -> SpanCounts:
+def count_spans(
+    notes: Iterable[JudgedNote],
+    *,
+    replicates: int = 1000,
+    seed: int = 0,
+    clinic: str = "",
+    kind: type[SpanCounts] = SpanCounts,
+) -> SpanCounts:
     """Return the strict counts of the notes, with bootstrap replicates.
 
     replicates: 0 where no interval is wanted. clinic: its name where two clinics may use the same ids; then give it for
-    every system judged on these notes, since only equal (seed, clinic, unit) are paired.
+    every system judged on these notes, since only equal (seed, clinic, unit) are paired. kind: what the counts are of.
     """
     by_code: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     units: defaultdict[str, defaultdict[str, Replicates]] = defaultdict(lambda: defaultdict(_zeros))
@@ -58,7 +65,7 @@ def count_spans(notes: Iterable[JudgedNote], *, replicates: int = 1000, seed: in
             for span in spans:
                 by_code[note.language, span.code][column] += 1
     sums = resample(units, replicates=replicates, seed=seed, clinic=clinic) if replicates else {}
-    return SpanCounts({key: Counts(*counts) for key, counts in sorted(by_code.items())}, sums)
+    return kind({key: Counts(*counts) for key, counts in sorted(by_code.items())}, sums)
 
 
 def _zeros() -> Replicates:

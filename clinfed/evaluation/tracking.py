@@ -11,10 +11,11 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from clinfed.errors import UserError
 from clinfed.evaluation.record import Judgement, RoundRecord, RunRecord
+from clinfed.evaluation.scores import Measures
 
 OFF = "off"
 NEEDED = {"tensorboard": "tensorboard", "mlflow": "mlflow"}  # option -> module
@@ -132,6 +133,10 @@ def _defined(named: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, f
 
 
 def _scores(where: str, judgement: Judgement) -> Iterator[tuple[str, float | None]]:
+    if "measures" in judgement:
+        measured = cast(Measures, judgement)
+        yield from ((f"{where}/{name}", float(value)) for name, value in measured["measures"].items())
+        return
     for name in ("precision", "recall", "f1"):
         yield f"{where}/{name}", judgement["micro"][name]
     yield f"{where}/macro_f1", judgement["macro"]["gold_or_predicted"]

@@ -57,12 +57,16 @@ def estimate_training(
 ) -> MemoryEstimate:
     """Return the peak memory of training with these settings; `longest`: of all windows, in sub-words, if known."""
     import torch
+    from torch import nn
 
     from clinfed.bases import meta_encoder
 
     encoder = meta_encoder(base)
     with torch.device("meta"):
-        head = task.head(encoder.config.hidden_size, num_codes)
+        if task.head_of_base:
+            head = nn.Linear(encoder.config.hidden_size, encoder.config.vocab_size).requires_grad_(False)
+        else:
+            head = task.head(encoder.config.hidden_size, num_codes)
     tokens = min(longest or settings.window, settings.window)
     windows = max(1, settings.batch_tokens // tokens) if settings.batch_tokens else settings.batch_notes
     return estimate_memory(

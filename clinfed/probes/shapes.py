@@ -26,7 +26,7 @@ class Event(NamedTuple):
 def training_events(
     encoder: nn.Module, head: nn.Module, *, windows: int, tokens: int, bf16: bool, steps: int = 2
 ) -> list[Event]:
-    """Return the blocks of the first training steps, as clinfed.training.local takes them, weights not among them.
+    """Return the blocks of the first training steps, as clinfed.training.loop takes them, weights not among them.
 
     Every sub-word is judged as a word; a head of several layers (jerl_factored) is taken as if every word were in a
     mention. The modules may be on the meta device; afterwards they hold tensors without numbers.

@@ -1,72 +1,176 @@
-"""Task: the plug-in class of `task=NAME`: which head stands on the base, its loss, and how it tags words."""
+"""Task: the plug-in class of `task=NAME`. A task owns its whole road, from a note to a count.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+    examples = task.encode(notes, tokenizer, codes, window=256, stride=64)  # text -> numbers, cached by the clinic
+    batch = task.collate(examples.rows, [0, 1], pad_id=0)  # numbers -> tensors
+    task.loss(model, batch).backward()  # one step of the one training loop
+    found = task.decode(examples.notes, examples.rows, outputs, codes)  # what the model says -> predictions
+    counts = task.count({"all": notes}, predictions)  # predictions -> counts that can be added up
 
-from clinfed.settings import setting
+The loop, the cache, the messages and the record know these words only. To add a task, write a module in this folder, or
+in a folder below it, with one subclass; the option's name is the module's name unless the class says `name = "..."`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+
+from clinfed.corpus.note import Note, Span
+from clinfed.evaluation.counts import EvaluationCounts, SpanCounts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from clinfed.evaluation.small_cells import Rule
 
-DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}  # limits of head_dropout
-FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is learnt: odds of 55 to 1
+Row = dict[str, Any]  # plain numbers; what they are is the task's affair
+Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
+
+LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
+
+
+def no_hint(note: Note) -> Sequence[Span]:
+    """Return nothing: there is no lexicon."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Notes as numbers. Each row is one example of the loop, and has at least `note` (a row of notes) and `input_ids`.
+
+    lost: gold that the task cannot learn, counted by reason.
+    """
+
+    notes: list[Row] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    lost: Counter[str] = field(default_factory=Counter)
+
+
+def padded_length(longest: int) -> int:
+    """Return the length to which a batch is padded: a multiple of LENGTH_STEP."""
+    return -(-longest // LENGTH_STEP) * LENGTH_STEP
+
+
+class Model(Protocol):
+    """An encoder (with its adapter) and a head."""
+
+    encoder: "nn.Module"
+    head: "nn.Module"
+
+    def hidden(self, input_ids: "Tensor", attention_mask: "Tensor", chosen: "Tensor") -> "Tensor":
+        """Return the encoder's output at the chosen positions. Shapes: (B, T) each; returns (N, H)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees. rows: which examples these are. Shapes: attention_mask (B, T) int64, 0 where padded."""
+
+    rows: list[int]
+    attention_mask: "Tensor"
+
+    def to(self, device: str) -> Self:
+        """Return the batch with its tensors on a device."""
+        tensors = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "rows"}
+        return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 @dataclass
 class Task:
-    """What is learnt on top of the encoder. Tags are numbered as in clinfed.tasks.bio."""
+    """What is learnt on top of a base. Tensors come and go only in functions: options are found without torch."""
 
-    head_dropout: float = setting(0.1, help="part of the head's input that a step leaves out", **DROPOUT)
-    lexicon: bool = setting(False, help="what each clinic's private lexicon finds is an input of the head")
+    # Class attributes, not settings: a subclass that has such a setting declares it as a field.
+    name = ""  # the option's name where the module's is another
+    base_kind = "encoder"  # which base it asks for: "encoder" or "decoder"
+    needs_mentions = True  # notes without an annotated mention teach it nothing
+    has_spans = False  # predictions are mentions, so that a lexicon can stand beside them
+    gold_names: ClassVar[Sequence[str]] = ("all",)  # of what `golds` returns
+    counts: ClassVar[type[EvaluationCounts]] = SpanCounts  # the kind that `count` returns
+    pools = False  # the head needs one vector an example, so that a frozen encoder reads each only once
+    head_of_base = False  # the base's own vocabulary layer is the head, frozen; `head` is not asked for
+    lexicon = False  # what each clinic's private lexicon finds is an input of the head
+
+    @property
+    def option(self) -> str:
+        """Return what follows `task=`."""
+        return self.name or type(self).__module__.rpartition(".")[2]
+
+    @property
+    def encoding(self) -> str:
+        """Return what tells this task's examples from those of others: a part of the cache's key."""
+        return repr(self)
+
+    def encode(
+        self,
+        notes: Iterable[Note],
+        tokenizer: Any,
+        codes: Sequence[str],
+        *,
+        window: int,
+        stride: int,
+        hint: Hint = no_hint,
+    ) -> Examples:
+        """Return the notes as examples, in the order given.
+
+        window: sub-words that the encoder reads at once, special tokens included; stride: what neighbours share.
+        """
+        raise NotImplementedError
+
+    def collate(self, rows: Sequence[Row], chosen: Sequence[int], pad_id: int) -> Batch:
+        """Return the chosen examples as one batch."""
+        raise NotImplementedError
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return a new head; its parameters are trained fully and travel with the adapter."""
         raise NotImplementedError
 
-    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
-        """Return which rows of a parameter of the head the words of these tags are the positive examples of.
+    def loss(self, model: Model, batch: Batch) -> "Tensor":
+        """Return the mean loss of a batch, in nats. Shapes: returns ()."""
+        raise NotImplementedError
 
-        name: within the head. None: it has no row a code or tag. Shapes: tags (T,) int64; returns (R,) int64.
+    def vectors(self, model: Model, batch: Batch) -> "Tensor":
+        """Return all that the head needs of the encoder, where the task `pools`. Shapes: returns (B, H) float32.
+
+        Of a frozen encoder they are kept: `collate` then finds them in the rows, as `vector`.
         """
         raise NotImplementedError
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, hints (N,) int64; returns ()."""
+    def held_rows(self, rows: Sequence[Row], names: Iterable[str]) -> "dict[str, Tensor]":
+        """Return which rows of the head's parameters the examples train, for those that have a row a label.
+
+        names: within the head. Shapes: returns (R,) int64 each, indices.
+        """
+        return {}
+
+    def outputs(self, model: Model, batch: Batch) -> Any:
+        """Return what the model says of a batch, as plain values; called without gradients."""
         raise NotImplementedError
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the predicted tags. Shapes: as in `scored`; returns (N,) int64."""
-        return self.scored(head, hidden, windows, hints)[0]
+    def decode(
+        self,
+        notes: Sequence[Row],
+        rows: Sequence[Row],
+        outputs: Iterable[tuple[Sequence[int], Any]],
+        codes: Sequence[str],
+    ) -> list[Any]:
+        """Return each note's prediction. outputs: of each batch, the examples in it and what `outputs` returned."""
+        raise NotImplementedError
 
-    def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
-    ) -> "tuple[Tensor, Tensor]":
-        """Return the predicted tags, and how probable it is that each word is inside a mention of its tag's code.
+    def golds(self, notes: Sequence[Note], codes: Sequence[str]) -> dict[str, Sequence[Note]]:
+        """Return the notes with each gold that the test is counted against, by name; "all" is every annotation."""
+        return {"all": notes}
 
-        That is p(B-code) + p(I-code), in [0, 1]; 0 at words that are tagged O.
+    def count(
+        self,
+        golds: Mapping[str, Sequence[Note]],
+        predicted: Mapping[str, Any],
+        *,
+        replicates: int = 0,
+        seed: int = 0,
+        clinic: str = "",
+        rule: "Rule | None" = None,
+    ) -> Mapping[str, EvaluationCounts]:
+        """Return the counts of predictions (by note id) against each gold.
 
-        Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; hints (N,) int64,
-        the tag that a lexicon gives each word, 0 where none or unless `lexicon`; returns (N,) int64 and (N,) float32.
+        replicates, seed, clinic: of the bootstrap. rule: what a real site may name; None at a simulated clinic.
         """
         raise NotImplementedError
-
-
-def weights(*rows: Sequence[float]) -> "nn.Module":
-    """Return learnt numbers that start at these rows, as a module: heads are saved and sent by parameter names."""
-    import torch
-    from torch import nn
-
-    table = nn.Embedding(len(rows), len(rows[0]))
-    with torch.no_grad():
-        table.weight.copy_(torch.tensor(rows))
-    return table
-
-
-def add_hint(logits: "Tensor", columns: "Tensor", hinted: "Tensor", weight: "Tensor") -> "Tensor":
-    """Return logits with the weight added in each hinted row at its column.
-
-    Shapes: logits (N, C); columns (N,) int64; hinted (N,) bool; weight (); returns (N, C).
-    """
-    return logits.scatter_add(1, columns.unsqueeze(1), (hinted * weight).unsqueeze(1).to(logits.dtype))

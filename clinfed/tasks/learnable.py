@@ -3,10 +3,18 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from clinfed.corpus.note import Note
-from clinfed.tasks.bio import representable
+from clinfed.tasks.base import Task
+from clinfed.tasks.tagging.bio import representable
 
 REMEDY = "expected spans with codes of the shared list; correct the notes, or the list"
 _SHOWN = 4  # reasons of what reading left out, the most frequent ones
+
+
+def any_learnable(task: Task, notes: Iterable[Note], codes: Sequence[str]) -> bool:
+    """Return whether the notes hold anything that the task learns from."""
+    if not task.needs_mentions:
+        return True
+    return any_tagged(notes, codes) if task.has_spans else any_code(notes, set(codes))
 
 
 def any_code(notes: Iterable[Note], codes: Collection[str]) -> bool:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from clinfed.bases import load_encoder
+from clinfed.bases import load_encoder, load_language_head, refuse_other_kind
+from clinfed.errors import UserError
 from clinfed.training.determinism import seed_everything
 from clinfed.training.device import refuse_absent
 
@@ -34,13 +35,19 @@ class Tagger(nn.Module):
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:
     """Return a tagger whose adapter and head are new, drawn from the seed: the same on every side.
 
-    The base is drawn from nothing: its bytes are those of its files. Raises: UserError for a GPU that is not there.
+    The base is drawn from nothing: its bytes are those of its files. Raises: UserError for a GPU that is not there, and
+    for a base of another kind than the task asks for.
     """
     refuse_absent(device)
+    refuse_other_kind(base, task.base_kind, task.option)
     encoder = load_encoder(base, quantization=adapter.quantization(), device=device)
     hidden_size = encoder.config.hidden_size
     seed_everything("first state", seed)
-    tagger = Tagger(adapter.attach(encoder), task.head(hidden_size, num_codes))
+    adapted = adapter.attach(encoder)
+    head = load_language_head(base, device=device) if task.head_of_base else task.head(hidden_size, num_codes)
+    tagger = Tagger(adapted, head)
+    if not learnt(tagger):
+        raise UserError(f"task={task.option}: with this adapter nothing is trained; choose adapter=lora or another")
     return tagger.to(device)
 
 

@@ -1,13 +1,15 @@
 """Masked language modelling of the embedded tiny base: architecture, loop, held-out perplexity.
 
-The loop is one page on purpose. Its only users are `clinfed pretrain` and the test that runs it small.
+Its loop is not clinfed.training.loop: that one trains an adapter for whole epochs of a clinic's notes, in batches by
+length, with one AdamW. A base is made by steps that do not end at an epoch, on packed rows, with two optimisers at
+rates of their own, and every weight is trained, the vocabulary layer among them. To adapt a base that exists to notes,
+take task=mlm, which the one loop trains.
 """
 
 import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from torch.nn import functional
 from clinfed.errors import UserError
 from clinfed.settings import MOST_RATE, MOST_SEED, setting
 from clinfed.training.masking import HELD_OUT_EVERY, batches_forever, held_out_split, mask_tokens, pack
+from clinfed.training.model import autocast
 from clinfed.training.tokenizer import train_tokenizer
 
 FACTS = "pretraining.json"  # what a base's folder says of its making
@@ -103,12 +106,6 @@ def masked_loss(model: nn.Module, inputs: Tensor, rows: Tensor, chosen: Tensor) 
     return functional.cross_entropy(model.decoder(model.head(hidden)).float(), rows[chosen])
 
 
-def autocast(device: str) -> AbstractContextManager[object]:
-    """Return bfloat16 autocast where the processor or the GPU computes in it, else nothing."""
-    fast = device == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    return torch.autocast(device, dtype=torch.bfloat16) if fast else nullcontext()
-
-
 def optimisers(model: nn.Module, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
     """Return Muon for the matrices of the encoder layers and AdamW for the rest.
 
@@ -160,7 +157,7 @@ def pretrain(
             group["lr"] = peak * learning_rate_factor(step, settings)
         batch = next(batches)
         inputs, chosen = mask_tokens(batch, settings.masked, tokenizer, rng)
-        with autocast(device):
+        with autocast(device, bf16=True):
             loss = masked_loss(model, inputs.to(device), batch.to(device), chosen.to(device))
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)

@@ -17,18 +17,30 @@ def reach(settings: Training, passes: Passes, windows: int) -> dict[str, tuple[f
 
     The part is the first word of a tensor's name. passes: those of the round. windows: of the clinic's training notes.
     """
-    factors = {"encoder": 1.0, "head": settings.head_factor}
-    return {part: farthest(settings, passes, windows, factor) for part, factor in factors.items()}
+    return {part: farthest(settings, passes, windows, factor) for part, factor in settings.factors.items()}
 
 
 def farthest(settings: Training, passes: Passes, windows: int, factor: float) -> tuple[float, float]:
     """Return (a, b) for numbers that learn so many times as fast as the learning rate."""
-    per_epoch = windows if settings.batch_tokens else -(-windows // settings.batch_notes)
-    steps = len(passes.epochs) * -(-per_epoch // passes.parts)
+    steps = most_steps(settings, passes, windows)
     rate = highest_rate(settings, passes) * factor
-    moved = ADAM_STEP * rate * steps
-    decayed = (rate * settings.weight_decay + ROUNDING) * steps
+    longest, decay = largest_step(settings)
+    moved = longest * rate * steps
+    decayed = (rate * decay + ROUNDING) * steps
     return moved * (1 + decayed), decayed
+
+
+def largest_step(settings: Training) -> tuple[float, float]:
+    """Return (a, b): no step moves a number w by more than a + b*|w| learning rates, but for rounding."""
+    # A gradient that is clipped by its norm has no number above that norm, whose sum float32 rounds.
+    longest = 1.001 * settings.clip_norm if settings.optimiser == "sgd" else ADAM_STEP
+    return longest, settings.weight_decay
+
+
+def most_steps(settings: Training, passes: Passes, windows: int) -> int:
+    """Return how many steps the passes have at most over so many windows."""
+    per_epoch = windows if settings.batch_tokens else -(-windows // settings.batch_notes)
+    return len(passes.epochs) * -(-per_epoch // passes.parts)
 
 
 def highest_rate(settings: Training, passes: Passes) -> float:

@@ -13,6 +13,9 @@ class Training:
     local_epochs: int = setting(
         1, help="passes over a clinic's notes in one round, unless rounds_per_epoch spreads one", least=1, most=10_000
     )
+    optimiser: str = setting(
+        "adamw", help="sgd takes plain steps along the gradient, which want a larger rate", choices=("adamw", "sgd")
+    )
     learning_rate: float = setting(2e-3, help="of the adapter", least=0, most=MOST_RATE)
     head_factor: float = setting(
         5.0, help="the head, which starts from nothing, learns at so many times that rate", above=0, most=1e6
@@ -49,3 +52,8 @@ class Training:
     def __post_init__(self) -> None:
         if self.stride >= max(1, self.window - 2):
             raise UserError(f"training.stride={self.stride}: expected less than training.window - 2")
+
+    @property
+    def factors(self) -> dict[str, float]:
+        """Return how many times as fast as the learning rate each part learns, by the first word of tensor names."""
+        return {"encoder": 1.0, "head": self.head_factor}

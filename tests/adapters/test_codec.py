@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as nps
 
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 
 NUMBERS = b"\x00\x00\x80?\x00\x00\x00\xc0"  # 1.0 and -2.0, little-endian
 GOOD = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -75,6 +76,9 @@ def test_another_version_is_refused() -> None:
         (b'{"head.bias": "canarytext"}', "format"),
         ({"base.weight": GOOD}, "does not start with"),
         ({"head.\n": GOOD}, "does not start with"),
+        ({"extra.bias": GOOD}, "does not start with"),
+        ({"extra.Control.head.bias": GOOD}, "does not start with"),
+        ({"extra..head.bias": GOOD}, "does not start with"),
         ({"head." + 200 * "x": GOOD}, "too long"),
     ],
 )
@@ -99,3 +103,22 @@ def test_any_other_bytes_are_refused(data: bytes) -> None:
 
 def test_received_arrays_cannot_be_changed() -> None:
     assert not decode(block({"head.bias": GOOD}), version=WIRE_VERSION)["head.bias"].flags.writeable
+
+
+def test_a_strategys_own_tensors_travel_in_the_same_block() -> None:
+    adapter = AdapterState({"encoder.a": np.ones((2, 2), np.float32), "head.b": np.zeros(3, np.float32)})
+    payload = Payload(adapter, {"control": adapter, "other_2": AdapterState({"head.b": np.ones(3, np.float32)})})
+    assert list(payload.flat) == [
+        *("encoder.a", "extra.control.encoder.a", "extra.control.head.b", "extra.other_2.head.b", "head.b")
+    ]
+    back = Payload.of(decode(encode(payload.flat), version=WIRE_VERSION))
+    assert back.adapter.sha256() == adapter.sha256()
+    assert {name: state.sha256() for name, state in back.extra.items()} == {
+        name: state.sha256() for name, state in payload.extra.items()
+    }
+
+
+def test_a_payload_of_an_adapter_alone_is_that_adapter() -> None:
+    adapter = AdapterState({"head.b": np.zeros(3, np.float32)})
+    assert Payload(adapter).flat is adapter
+    assert Payload.of(adapter).adapter is adapter

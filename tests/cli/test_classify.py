@@ -1,18 +1,15 @@
 """`clinfed classify`: real runs on small notes; federated and pooled from the same vectors."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import configs
 from client.clinic import Simulation
-from clinfed.baselines.mlp import first_state, train
 from clinfed.cli import main
-from clinfed.cli.classifiers import hold, pooled, train_systems
+from clinfed.cli.classifiers import Classifiers
 
 FAST = ["classifier.hidden=16", "classifier.passes=2", "training.bf16=false"]
 
@@ -63,19 +60,25 @@ def test_one_clinic_and_one_round_equal_the_plain_loop_bit_for_bit(classified: A
     assert systems["federated"]["test"] == systems["centralised"]["test"]
 
 
-def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(world: Any) -> None:
-    run = configs.load([*world.overrides, *FAST, "classifier.batch_notes=5"])
-    rng = np.random.default_rng(0)
-    simulation = Simulation.deal(run, 2)
-    held = [*hold(simulation, run, lambda notes: rng.standard_normal((len(notes), 4)).astype(np.float32))]
-    systems = {name: trained for name, trained, _ in train_systems(run, held, lambda line: None)}
-    first = first_state(4, len(simulation.codes), run.classifier, seed=run.seed)
-    everyone = pooled([each.examples() for each in held])
-    settings, epochs = replace(run.classifier, batch_notes=10), range(4)  # 2 rounds of 2 passes
-    expected, _ = train(first, everyone, settings, epochs=epochs, seed=run.seed)
-    assert systems["centralised"].state.sha256() == expected.sha256()
-    own, _ = train(first, held[0].examples(), run.classifier, epochs=epochs, seed=run.seed)
-    assert systems[f"local {held[0].clinic.name}"].state.sha256() == own.sha256()
+def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    overrides = [*world.overrides, *FAST, "classifier.batch_notes=5"]
+    classifiers = Classifiers(overrides, Simulation.deal(configs.load(overrides), 2))
+    taken: list[tuple[int, str]] = []
+
+    def train(
+        tagger: Any, task: Any, examples: Any, settings: Any, *, passes: Any, clinic: str, **options: Any
+    ) -> None:
+        taken.append((settings.batch_notes, clinic))
+        assert passes.epochs == range(4)  # 2 rounds of 2 passes
+
+    monkeypatch.setattr("clinfed.cli.classifiers.train", train)
+    monkeypatch.setattr(Classifiers, "train_federated", lambda self: None)
+    found = [name for name, *_ in classifiers.train_all(lambda line: None)]
+    assert found == ["local ca", "local es", "centralised", "federated"]
+    assert taken == [(5, "ca"), (5, "es"), (10, "pooled")]
 
 
 def test_rounds_of_parts_of_an_epoch_make_no_more_passes(classified: Any) -> None:
@@ -96,8 +99,3 @@ def test_what_trains_in_one_go_does_not_take_the_folder_of_an_interrupted_federa
     assert main([command, *world.overrides, f"resume={tmp_path}"]) == 2
     assert f"resume={tmp_path}: only `clinfed simulate` goes on with a run" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]
-
-
-def test_the_rule_for_a_taggers_rows_is_fedavg_here(classified: Any) -> None:
-    (_, plain, _), (_, rows, _) = classified(), classified("strategy=fedrows")
-    assert rows["systems"]["federated"]["state_sha256"] == plain["systems"]["federated"]["state_sha256"]

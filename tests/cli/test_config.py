@@ -26,8 +26,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str
     captured = capsys.readouterr()
     assert captured.out == ""
     assert (
-        captured.err
-        == "clinfed config: strategy=nope: no such option; choose one of fedadam, fedavg, fedprox, fedrows\n"
+        captured.err == "clinfed config: strategy=nope: no such option; choose one of "
+        "fedadam, fedavg, fedprox, fedrows, ffa_lora, median, scaffold\n"
     )
 
 

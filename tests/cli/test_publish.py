@@ -84,8 +84,8 @@ def run_alone(script: Path, tmp_path: Path, *arguments: str) -> tuple[dict[str, 
 def our_logits(run: Path) -> list[torch.Tensor]:
     """Return what our own model and head give for the text: tags, or mentions and codes."""
     from clinfed.bases import load_tokenizer
-    from clinfed.tasks.alignment import subwords_of, windows_of
-    from clinfed.tasks.bio import words_of
+    from clinfed.tasks.tagging.bio import words_of
+    from clinfed.tasks.tagging.windows import subwords_of, windows_of
 
     adapted = open_adapter(run)
     tokenizer, tagger = load_tokenizer(adapted.run.base), adapted.tagger().eval()

@@ -17,6 +17,8 @@ from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
+from clinfed.backends.records import to_flower
+from clinfed.clinic import answers
 
 NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann"
 
@@ -25,12 +27,12 @@ NOTE = "Pacient canarytext amb asma, canarypatient7, CANARYLABEL, canaryfile.ann
 PLACES = {
     "clinfed.corpus.readers.jsonl.read": protocol.HELLO,
     "client.clinic.deal": protocol.HELLO,
-    "clinfed.training.encoded.tags_of": protocol.HELLO,
-    "clinfed.training.local.batches_of": protocol.TRAIN,
-    "clinfed.training.local.learning_rate_at": protocol.TRAIN,
+    "clinfed.tasks.tagging.base.tags_of": protocol.HELLO,
+    "clinfed.training.loop.plan_batches": protocol.TRAIN,
+    "clinfed.training.loop.learning_rate_at": protocol.TRAIN,
     "clinfed.adapters.weights.read_state": protocol.TRAIN,
-    "clinfed.training.predict.spans_of": protocol.EVALUATE,
-    "client.work.count_spans": protocol.EVALUATE,
+    "clinfed.tasks.tagging.base.spans_of": protocol.EVALUATE,
+    "clinfed.evaluation.small_cells.count_spans": protocol.EVALUATE,
 }
 
 
@@ -47,13 +49,24 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     def ask(kind: str) -> Message:
         question = ConfigRecord(
-            {"round": 1, "split": "test", "closing": True, "replicates": True, "wire": WIRE_VERSION, "nonce": "0"}
+            {
+                "round": 1,
+                "split": "test",
+                "closing": True,
+                "replicates": True,
+                "wire": WIRE_VERSION,
+                "nonce": "0",
+                protocol.RUN_KEY: 32 * "0",
+                protocol.STATE_ROUND: 0,
+            }
         )
-        content = RecordDict({protocol.QUESTION: question})
+        content = {protocol.QUESTION: question}
         if kind != protocol.HELLO:
-            cache, clinic = client.app._at_work(context)
-            content[protocol.ADAPTER] = client.app._write_adapter(read_state(cache.tagger(len(clinic.codes))))
-        message = Message(content, 1, kind)
+            cache = client.warm.warm(world.overrides)
+            codes = cache.clinic(context.node_config).codes
+            tensors = answers._write_adapter(read_state(cache.tagger(len(codes))))
+            content |= to_flower({protocol.ADAPTER: tensors})
+        message = Message(RecordDict(content), 1, kind)
         message.metadata.__dict__["_message_id"] = "1"
         return client.app.app(message, context)
 
@@ -92,14 +105,12 @@ def test_a_clinic_that_cannot_even_write_its_log_still_says_only_the_class(
         raise OSError(NOTE)
 
     monkeypatch.setattr("client.clinic.deal", broken)
-    monkeypatch.setattr("client.app.clinic_folder", broken)
+    monkeypatch.setattr("clinfed.clinic.answers.clinic_folder", broken)
     assert ask(protocol.HELLO).error.reason == "OSError"
 
 
 def test_a_received_adapter_leaves_its_message() -> None:
     state = AdapterState({"head.weight": np.ones((2, 3), np.float32)})
-    content = RecordDict(
-        {protocol.ADAPTER: client.app._write_adapter(state), protocol.QUESTION: ConfigRecord({"wire": WIRE_VERSION})}
-    )
-    assert client.app._take_adapter(content).sha256() == state.sha256()
+    content = {protocol.ADAPTER: answers._write_adapter(state), protocol.QUESTION: {"wire": WIRE_VERSION}}
+    assert answers._take_adapter(content).sha256() == state.sha256()
     assert protocol.ADAPTER not in content  # or a worker would hold it twice while it trains

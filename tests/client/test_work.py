@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,13 @@ from client.site import Site
 from client.warm import Warm
 from client.work import against_both, judge, train_round
 from clinfed import protocol
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED, unit_weights
 from clinfed.evaluation.counts import Counts
 from clinfed.home import clinic_secret
+from clinfed.tasks.tagging.factored import JerlFactored
 
 TEXT = "aaa bbb ccc"
 RARE, SOME, MANY = "A00", "B00", "C00"
@@ -39,7 +40,7 @@ def at_site(threshold: int, *, language: str = "") -> Clinic:
 
 def counted(clinic: Clinic) -> protocol.Judged:
     nothing: dict[str, tuple[Span, ...]] = {note.id: () for note in clinic.notes}
-    return against_both(SimpleNamespace(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
+    return against_both(JerlFactored(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
 
 
 def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None:
@@ -134,8 +135,8 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
     clinic = replace(whole, notes=own, _splits={})
     tagger = warm.tagger(len(clinic.codes))
     before = read_state(tagger)
-    train_round(warm, clinic, before, 1)
-    after = read_state(tagger)
+    _, payload = train_round(warm, clinic, Payload(before), 1)
+    after = payload.adapter
     row = clinic.codes.index("E11.9")
     changed = {
         number

@@ -10,7 +10,7 @@ import pytest
 
 from clinfed.cli import reaper
 from clinfed.cli.launch import free_ports
-from server.quarantine import Reason
+from clinfed.protocol import Reason
 from tests.deployment.conftest import Deployment
 
 pytestmark = pytest.mark.deployment

@@ -135,6 +135,7 @@ def test_notes_whose_language_is_not_known_are_a_group_of_their_own() -> None:
 
 def test_a_run_without_a_judgement_on_test_is_refused(tmp_path: Path) -> None:
     (tmp_path / COUNTS).write_text("{}", "utf-8")
+    (tmp_path / "record.json").write_text('{"schema": 1, "test": {}}', "utf-8")
     with pytest.raises(UserError, match="the run had no test note to be judged on"):
         Finished.of(tmp_path / "record.json")
 

@@ -7,9 +7,10 @@ import pytest
 
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.documents import THRESHOLDS, best_threshold, count_documents, tallies, targets
+from clinfed.evaluation.documents import THRESHOLDS, best_threshold, tallies
 from clinfed.evaluation.record import judgement
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows, document_table
+from clinfed.tasks.document import Document
 
 NOTES = [
     # I10 stands there twice, and is one code of the note.
@@ -19,23 +20,24 @@ NOTES = [
 
 
 def test_a_code_counts_once_a_note_wherever_it_stands() -> None:
-    counts = count_documents(NOTES, [{"I10", "J45"}, set()], replicates=10)
+    predicted = {"a": {"I10": 0.9, "J45": 0.5, "E11.9": 0.49}, "b": {}}
+    counts = Document(threshold=0.5).count({"all": NOTES}, predicted, replicates=10)["all"]
     micro = counts.micro()
     assert (micro.tp, micro.fp, micro.fn) == (1, 1, 2)  # I10; J45; E11.9 and Z99
     assert (counts.micro("ca").fn, counts.num_replicates) == (1, 10)
-
-
-def test_a_code_outside_the_list_is_no_target_and_yet_missed() -> None:
-    assert targets(NOTES, ["E11.9", "I10"]).tolist() == [[1, 1], [0, 0]]
-    assert count_documents(NOTES, [{"I10", "E11.9"}, set()]).micro().fn == 1
+    assert judgement({"north": counts})["unit"] == "codes of whole notes"
 
 
 def test_the_threshold_with_the_best_f1_over_all_clinics_is_chosen() -> None:
-    one = tallies(np.array([[0.9, 0.3]], np.float32), np.array([[1, 0]], np.float32))
-    two = tallies(np.array([[0.5, 0.4]], np.float32), np.array([[1, 1]], np.float32))
+    one = tallies([{"I10": 0.9, "J45": 0.3}], [{"I10"}])
+    two = tallies([{"I10": 0.5, "J45": 0.4}], [{"I10", "J45"}])
     # From .35 to .40 all three codes are found and nothing else; at .30 the wrong one comes too.
     assert best_threshold(one + two) == (0.35, 1.0)
     assert best_threshold(two)[0] == THRESHOLDS[0]  # alone, the second clinic cannot know
+
+
+def test_an_annotated_code_that_no_probability_names_is_missed_at_every_threshold() -> None:
+    assert tallies([{}, {"I10": 0.5}], [{"Z99"}, {"I10"}]).tolist() == [[1, 0, 1]] * 10 + [[0, 0, 2]] * 9
 
 
 def finished(**systems: int) -> FinishedDocuments:

@@ -11,14 +11,14 @@ from clinfed.bases import Base, load_encoder, meta_encoder
 from clinfed.probes.estimate import estimate_memory
 from clinfed.probes.memory import peak_memory, resident_bytes
 from clinfed.training.model import Tagger, learnt
+from configs.discovery import plugin_class
 
 case = json.loads(sys.argv[1])
 torch.set_num_threads(1)
 base = Base(config=case["config"], random_init=True)
 module = import_module(f"clinfed.adapters.{case['adapter']}")
 adapter = getattr(module, case["adapter"].capitalize())()
-task_class = {"jerl": "Jerl", "jerl_factored": "JerlFactored"}[case["task"]]
-task = getattr(import_module(f"clinfed.tasks.{case['task']}"), task_class)()
+task = plugin_class("task", case["task"])()
 hidden_size, shape = case["config"]["hidden_size"], (case["windows"], case["tokens"])
 
 encoder = adapter.attach(meta_encoder(base).requires_grad_(False))
@@ -34,7 +34,7 @@ input_ids, mask = torch.randint(5, 8000, shape), torch.ones(shape, dtype=torch.i
 tags = torch.randint(1, 2 * case["codes"], (shape[0] * shape[1],))
 with peak_memory() as peak:
     for _ in range(4):
-        task.loss(tagger.head, tagger.hidden(input_ids, mask, mask.bool()), tags, 0 * tags).backward()
+        task.word_loss(tagger.head, tagger.hidden(input_ids, mask, mask.bool()), tags, 0 * tags).backward()
         optimiser.step()
         optimiser.zero_grad()
 print(json.dumps({"estimated": estimate.total, "measured": peak.peak_bytes, "grown": peak.peak_bytes - before}))

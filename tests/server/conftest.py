@@ -12,15 +12,20 @@ from flwr.supercore.task_identity import TaskIdentity
 import client.warm
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
+from clinfed.backends.flower import FlowerBackend
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
 from server.door import Door
 from server.exchange import Exchange
 from server.federation import Federation
 from server.model import Model
+from server.turnout import Accepted
 from strategies.base import ServerState
 from tests.local_grid import LocalGrid, Tamper
+
+KEY = 32 * "0"  # of a run
 
 
 class RecordedGrid(LocalGrid):
@@ -66,7 +71,9 @@ class Table:
     def exchange(self, tamper: Tamper, deadline_s: float = 60.0) -> Exchange:
         """Return an exchange with the clinics, whose replies are changed by tamper."""
         grid = RecordedGrid(self.recorded, tamper)
-        return Exchange(grid, self.run, codes=self.model.codes, code=fingerprints.code(), deadline_s=deadline_s)
+        return Exchange(
+            FlowerBackend(grid), self.run, codes=self.model.codes, code=fingerprints.code(), deadline_s=deadline_s
+        )
 
     def gather(self, tamper: Tamper) -> Federation:
         """Return who takes part where hellos are changed by tamper."""
@@ -76,10 +83,11 @@ class Table:
         """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
         asked = [seat for seat in self.federation.with_notes("train") if only is None or seat.clinic in only]
         done = Outcome(ServerState(self.state, {}, 1))
-        lists = (done.trained, done.validated, done.refused)
         judging = self.federation.with_notes("validation")
-        updates = self.exchange(tamper, deadline_s).train(asked, self.state, 2, *lists, judging=judging)
+        replies = self.exchange(tamper, deadline_s).train(asked, Payload(self.state), 2, run_key=KEY, judging=judging)
+        updates = Accepted(replies, least=0, what="round 2")
         done.server = self.run.strategy.aggregate(done.server, updates)
+        done.trained, done.validated, done.refused = updates.trained, updates.validated, updates.refused
         return done
 
 
@@ -98,12 +106,13 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         model.build()
         state = read_state(model.tagger)
         grid = LocalGrid(5, config, None, None)
-        exchange = Exchange(grid, run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
+        exchange = Exchange(FlowerBackend(grid), run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
         federation = Door(exchange, run).open(model.build)
-        judging, refused = federation.with_notes("validation"), []
-        list(exchange.train(federation.with_notes("train"), state, 2, [], [], refused, judging=judging))
-        exchange.evaluate(federation.with_notes("test"), state, 2, refused, split="test", closing=True, replicates=True)
-        assert refused == []
+        judging, test = federation.with_notes("validation"), federation.with_notes("test")
+        trainers = federation.with_notes("train")
+        trained = [*exchange.train(trainers, Payload(state), 2, run_key=KEY, judging=judging)]
+        closing = [*exchange.evaluate(test, state, 2, split="test", closing=True, replicates=True)]
+        assert not [reply for reply in [*trained, *closing] if isinstance(reply, Refused)]
         recorded = {
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
         }

@@ -11,9 +11,9 @@ from flwr.app import Array, ConfigRecord, Message, RecordDict
 from safetensors.numpy import load, save
 
 from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
 from clinfed.errors import UserError
-from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSORS, TENSORS_KIND, Refused
-from server.quarantine import Reason
+from clinfed.protocol import ADAPTER, IDENTITY, REPORT, TENSORS, TENSORS_KIND, Reason, Refused
 
 Change = Callable[[RecordDict], None]
 
@@ -120,6 +120,10 @@ def loss_nan(content: RecordDict) -> None:
     content[REPORT]["loss"] = float("nan")
 
 
+def steps_without_end(content: RecordDict) -> None:
+    content[REPORT]["steps"] = 10**9
+
+
 def seconds_negative(content: RecordDict) -> None:
     content[REPORT]["train_s"] = -1.0
 
@@ -175,6 +179,7 @@ ATTACKS: dict[Change, Reason] = {
     examples(float("nan")): Reason.NO_EXAMPLES,
     examples(10**12): Reason.MORE_EXAMPLES,
     loss_nan: Reason.FIGURES,
+    steps_without_end: Reason.FIGURES,
     seconds_negative: Reason.FIGURES,
     a_figure_of_its_own: Reason.FIGURES,
     other_clinic: Reason.OTHER_CLINIC,
@@ -252,9 +257,10 @@ def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None
 
     exchange = table.exchange(lie(repeat))
     seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
-    refused: list[Refused] = []
-    for number in (1, 2):
-        list(exchange.train(seats, table.state, number, [], [], refused, judging=judging))
+    replies = [
+        reply for number in (1, 2) for reply in exchange.train(seats, Payload(table.state), number, judging=judging)
+    ]
+    refused = [reply for reply in replies if isinstance(reply, Refused)]
     assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
 
 

@@ -123,18 +123,11 @@ def test_a_run_that_is_still_going_on_is_not_resumed(run_locally: Any, overrides
 
 
 SERVER = """
-import importlib.util, sys
-from flwr.app import Context, RecordDict
-from flwr.supercore.task_identity import TaskIdentity
-spec = importlib.util.spec_from_file_location("federation_in_one_process", sys.argv[1])
-federation = importlib.util.module_from_spec(spec)
-sys.modules[spec.name] = federation
-spec.loader.exec_module(federation)
-from server.app import coordinate
-for name in ("_task_id", "_run_id", "_node_id"):
-    setattr(TaskIdentity, name, 1)
-config = {"overrides": " ".join(sys.argv[2:])}
-coordinate(federation.LocalGrid(2, config, None, None), Context(1, 1, {}, RecordDict(), config))
+import sys
+from clinfed.backends.local import LocalBackend
+from configs import load
+from server.coordinator import coordinate
+coordinate(LocalBackend(sys.argv[1:], 2), load(sys.argv[1:]))
 """
 
 
@@ -144,7 +137,7 @@ def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
     overrides = [*overrides, "rounds=16"]  # a round takes a fifth of a second
     whole, _ = run_locally(overrides)
     rng, output = random.Random(3), tmp_path / "killed"
-    command = [sys.executable, "-c", SERVER, str(Path(__file__).parents[1] / "local_grid.py")]
+    command = [sys.executable, "-c", SERVER]
     command += [*overrides, f"output={output}"]
     for _ in range(2):  # killed after a round, resumed and killed after another
         number = max((int(path.name.removeprefix("round-")) for path in rounds_in(output, 0)), default=0) + 1

@@ -9,9 +9,9 @@ from flwr.serverapp import Grid
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed.errors import UserError
-from clinfed.protocol import HELLO, IDENTITY, REPORT
+from clinfed.protocol import HELLO, IDENTITY, REPORT, BadAnswerError
 from server.coordinator import describe
-from server.quarantine import BadAnswerError, check_windows
+from server.quarantine import check_windows
 
 ESCAPE = "\x1b[2J"  # clears the screen that it is printed on
 Change = Callable[[RecordDict], None]
@@ -92,7 +92,7 @@ def test_where_a_real_site_keeps_its_code_is_never_shown(
         content[IDENTITY]["fingerprint.code"] = "f" * 64
         content[IDENTITY]["roots"] = f"/{ESCAPE}elsewhere"
 
-    monkeypatch.setattr("server.exchange.HttpGrid", Grid if over_http else HttpGrid)
+    monkeypatch.setattr("clinfed.backends.flower.HttpGrid", Grid if over_http else HttpGrid)
     with pytest.raises(UserError) as refusal:
         table.gather(lie(elsewhere))
     assert ("elsewhere" in str(refusal.value)) != over_http

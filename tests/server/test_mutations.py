@@ -21,10 +21,10 @@ from clinfed.protocol import (
     IDENTITY,
     REPORT,
     TENSORS_KIND,
-    Refused,
+    Reason,
 )
 from clinfed.training.reach import reach
-from server.quarantine import Reason
+from server.turnout import parted
 
 LIAR = "clinic-3"
 
@@ -149,11 +149,9 @@ def test_a_mutated_judgement_never_raises(table: Any, changes: list[Mutation]) -
                 change(reply.content)
         return reply
 
-    refused: list[Refused] = []
     seats = table.federation.with_notes("test")
-    answers = table.exchange(tamper).evaluate(
-        seats, table.state, 2, refused, split="test", closing=True, replicates=True
-    )
+    replies = table.exchange(tamper).evaluate(seats, table.state, 2, split="test", closing=True, replicates=True)
+    answers, _ = parted(replies)
     merged = sum((answer.counts[FEDERATED, ALL_GOLD] for answer in answers), SpanCounts())
     assert merged.micro().support <= sum(seat.registered["test_mentions"] for seat in seats)
     merged.interval()

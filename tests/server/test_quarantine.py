@@ -17,10 +17,13 @@ from clinfed.protocol import (
     FEDERATED,
     IDENTITY,
     REPLICATES,
+    BadAnswerError,
+    Reason,
     Refused,
 )
+from clinfed.tasks.tagging.factored import JerlFactored
 from server import quarantine
-from server.quarantine import BadAnswerError, Reason
+from server.turnout import parted
 
 LIAR = "clinic-3"
 KEY = f"{FEDERATED}.{ALL_GOLD}"
@@ -119,11 +122,9 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
             reply.content[COUNTS][f"{KEY}.{name}"] = integers(np.zeros(shape))
         return reply
 
-    refused: list[Refused] = []
     seats = table.federation.with_notes("test")
-    answers = table.exchange(tamper).evaluate(
-        seats, table.state, 2, refused, split="test", closing=True, replicates=True
-    )
+    replies = table.exchange(tamper).evaluate(seats, table.state, 2, split="test", closing=True, replicates=True)
+    answers, refused = parted(replies)
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]
     assert [answer.clinic for answer in answers] == [seat.clinic for seat in seats if seat.clinic != "clinic-1"]
 
@@ -145,9 +146,9 @@ def test_a_real_site_may_name_shared_codes_only() -> None:
     judged = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
     registered = {"nodes": 0, "validation_mentions": 5}
     rule = {"split": "validation", "closing": False, "replicates": False, "registered": registered}
-    quarantine.check_counts(judged, shared={"canarytext"}, **rule)
+    quarantine.check_counts(judged, JerlFactored(), shared={"canarytext"}, **rule)
     with pytest.raises(BadAnswerError, match=Reason.COUNTS):
-        quarantine.check_counts(judged, shared={"E11.9"}, **rule)
+        quarantine.check_counts(judged, JerlFactored(), shared={"E11.9"}, **rule)
 
 
 def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_could_not_be_added_up() -> None:
@@ -157,7 +158,9 @@ def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_co
 
     def check(*languages: str, replicates: bool) -> None:
         counts = SpanCounts(both, dict.fromkeys(languages, drawn))
-        quarantine.check_counts({(FEDERATED, ALL_GOLD): counts}, shared={"I10"}, replicates=replicates, **rule)
+        quarantine.check_counts(
+            {(FEDERATED, ALL_GOLD): counts}, JerlFactored(), shared={"I10"}, replicates=replicates, **rule
+        )
 
     check("ca", "es", replicates=True)
     check(replicates=False)

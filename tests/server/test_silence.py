@@ -9,9 +9,9 @@ from flwr.app import Message
 from flwr.app.error import Error
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from clinfed.protocol import IDENTITY, Refused
+from clinfed.backends.flower import FlowerBackend
+from clinfed.protocol import IDENTITY, BadAnswerError, Reason, Refused
 from server.exchange import Asked
-from server.quarantine import BadAnswerError, Reason
 
 LIAR = "clinic-3"
 HONEST = ("clinic-1", "clinic-2", "clinic-4", "clinic-5")
@@ -56,7 +56,7 @@ def test_it_looks_four_times_a_second_where_each_look_is_a_request(
     table: Any, monkeypatch: pytest.MonkeyPatch, over_http: bool
 ) -> None:
     exchange, looks, pauses = table.exchange(lambda kind, reply: reply), iter([None, None]), []
-    exchange._grid = HttpGrid(token="t") if over_http else exchange._grid
+    exchange.backend = FlowerBackend(HttpGrid(token="t")) if over_http else exchange.backend
 
     def pull(*_: Any, **__: Any) -> None:
         try:
@@ -64,7 +64,7 @@ def test_it_looks_four_times_a_second_where_each_look_is_a_request(
         except StopIteration:
             raise BadAnswerError(Reason.LOST) from None
 
-    monkeypatch.setattr("server.exchange.pull", pull)
+    monkeypatch.setattr("clinfed.backends.flower.pull", pull)
     monkeypatch.setattr("time.sleep", pauses.append)
     with pytest.raises(BadAnswerError):
         exchange._reply("m1", Asked((), (), "", time.monotonic() + 60, 1, 1))

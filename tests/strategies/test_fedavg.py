@@ -36,11 +36,12 @@ def test_fedavg_sums_in_float64() -> None:
     assert value_of(strategy.aggregate(strategy.start(scalar_state(0.0)), updates)) == 5592406.0
 
 
-def test_fedprox_averages_like_fedavg_and_asks_the_clinics_for_a_pull() -> None:
+def test_fedprox_averages_like_fedavg_and_pulls_each_gradient_towards_the_global_adapter() -> None:
     updates = [scalar_update(0.0, num_examples=1), scalar_update(8.0, num_examples=3)]
     assert value_of(FedProx().aggregate(ServerState(scalar_state(5.0)), updates)) == 6.0
-    assert FedProx().proximal_mu == 0.01
-    assert FedAvg().proximal_mu == 0.0
+    # 1 + 0.5 * (7 - 3); towards the weight instead it would be -1
+    assert FedProx(proximal_mu=0.5).gradient("head.bias", 1.0, 7.0, {"adapter": 3.0}, {}) == 3.0
+    assert not FedAvg().changes_gradients
 
 
 def test_fedadam_takes_the_step_of_algorithm_2() -> None:

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from clinfed.training.batches import collate, plan_batches
+from clinfed.tasks.tagging.flat import Jerl
+from clinfed.training.batches import plan_batches
 
 
 def test_every_window_is_in_one_batch():
@@ -36,7 +37,7 @@ def test_padding_is_masked_and_not_judged():
         {"input_ids": [2, 7, 3], "tags": [-100, 1, -100], "hints": [0, 5, 0]},
         {"input_ids": [2, 3], "tags": [-100, -100], "hints": [0, 0]},
     ]
-    batch = collate(rows, [0, 1], pad_id=9)
+    batch = Jerl().collate(rows, [0, 1], pad_id=9)
     assert batch.input_ids.tolist() == [[2, 7, 3] + [9] * 5, [2, 3] + [9] * 6]  # to a multiple of 8
     assert batch.attention_mask.tolist() == [[1, 1, 1] + [0] * 5, [1, 1] + [0] * 6]
     assert batch.judged.sum() == 1

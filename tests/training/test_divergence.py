@@ -8,23 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from flwr.app.error import Error
 
 from clinfed import protocol
 from clinfed.adapters.lora import Lora
-from clinfed.baselines import mlp
-from clinfed.baselines.settings import Classifier
 from clinfed.bases import Base
 from clinfed.cli import main
 from clinfed.errors import DivergedError, UserError
-from clinfed.protocol import Refused
-from clinfed.tasks.jerl import Jerl
-from clinfed.training import local
+from clinfed.protocol import Reason, Refused
+from clinfed.runs.backend import Failed
+from clinfed.tasks.tagging.flat import Jerl
+from clinfed.training import loop
 from clinfed.training.encoded import encode_notes
 from clinfed.training.model import build
 from clinfed.training.schedules import Passes
 from clinfed.training.settings import Training
-from server.quarantine import Reason
 from server.replies import failure
 from server.turnout import require
 from tests.training.invented import CODES, invented_notes
@@ -35,12 +32,12 @@ SETTINGS = Training(window=32, stride=8, schedule="constant", batch_notes=4)
 @pytest.fixture
 def train(small_base: Callable[..., Base], tokenizer: Any, tmp_path: Path) -> Callable[..., Any]:
     """Return a function that trains a small model for two epochs of three batches."""
-    encoded = encode_notes(invented_notes(12), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
+    encoded = encode_notes(Jerl(), invented_notes(12), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
 
     def run(settings: Training) -> Any:
         tagger = build(small_base(), Lora(r=4), Jerl(), len(CODES), seed=0)
         options = {"seed": 0, "clinic": "north", "pad_id": 0}
-        return local.train(tagger, Jerl(), encoded, settings, passes=Passes(range(2), 2), **options)
+        return loop.train(tagger, Jerl(), encoded, settings, passes=Passes(range(2), 2), **options)
 
     return run
 
@@ -54,7 +51,7 @@ def test_a_rate_beyond_all_use_ends_the_training_and_says_what_to_lower(rate: fl
 def test_a_loss_that_is_not_finite_ends_the_training(
     train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Jerl, "loss", lambda self, head, hidden, tags, hints: hidden.sum() * torch.inf)
+    monkeypatch.setattr(Jerl, "word_loss", lambda self, head, hidden, tags, hints: hidden.sum() * torch.inf)
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf|-inf); lower training\.learning_rate=0\.002"):
         train(SETTINGS)
 
@@ -63,18 +60,9 @@ def test_an_ordinary_training_goes_on(train: Callable[..., Any]) -> None:
     assert np.isfinite(train(SETTINGS).loss)
 
 
-def test_a_classifier_says_so_too() -> None:
-    vectors, targets = np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)
-    vectors[:, 0] = 7.0
-    settings = Classifier(hidden=2, learning_rate=1e30, batch_notes=2)
-    examples = mlp.Examples("north", vectors, targets)
-    with pytest.raises(DivergedError, match=r"clinic north: .*lower classifier\.learning_rate=1e\+30"):
-        mlp.train(mlp.first_state(3, 2, settings, seed=0), examples, settings, epochs=range(20), seed=0)
-
-
 def test_the_server_names_a_divergence_by_its_class() -> None:
-    assert failure(Error(int(protocol.Failure.TRAIN), "DivergedError")) == Reason.DIVERGED
-    assert "hello failed with DivergedError" in failure(Error(int(protocol.Failure.HELLO), "DivergedError"))
+    assert failure(Failed(int(protocol.Failure.TRAIN), "DivergedError")) == Reason.DIVERGED
+    assert "hello failed with DivergedError" in failure(Failed(int(protocol.Failure.HELLO), "DivergedError"))
 
 
 @pytest.mark.parametrize("reason", [Reason.DIVERGED, Reason.NOT_FINITE])

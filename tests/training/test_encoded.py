@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from clinfed.corpus.note import Note
+from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training.encoded import encode_notes
 from tests.training.invented import CODES, invented_notes
 
 
 def test_notes_are_tokenised_once(tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
-    first = encode_notes(invented_notes(20), tokenizer, CODES, **options)
-    monkeypatch.setattr("clinfed.training.encoded.subwords_of", None)  # a second tokenisation would fail
-    again = encode_notes(list(reversed(invented_notes(20))), tokenizer, CODES, **options)
+    first = encode_notes(Jerl(), invented_notes(20), tokenizer, CODES, **options)
+    monkeypatch.setattr("clinfed.tasks.tagging.base.subwords_of", None)  # a second tokenisation would fail
+    again = encode_notes(Jerl(), list(reversed(invented_notes(20))), tokenizer, CODES, **options)
     assert again.rows == first.rows
     folder = next(path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -30,7 +31,7 @@ def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer, t
     def encode(number: int) -> Path:
         """Return the folder of the cache of the five notes of this number."""
         before = folders()
-        encode_notes(notes[5 * number : 5 * number + 5], tokenizer, CODES, window=32, stride=8, cache=tmp_path)
+        encode_notes(Jerl(), notes[5 * number : 5 * number + 5], tokenizer, CODES, window=32, stride=8, cache=tmp_path)
         return min(folders() - before, default=tmp_path)
 
     used, unused, recent = encode(0), encode(1), encode(2)
@@ -47,6 +48,6 @@ def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer, t
 def test_other_notes_get_another_cache(tokenizer, tmp_path: Path):
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
     notes = invented_notes(20)
-    first = encode_notes(notes, tokenizer, CODES, **options)
+    first = encode_notes(Jerl(), notes, tokenizer, CODES, **options)
     unannotated = [Note(note.id, note.text, (), note.language) for note in notes]
-    assert encode_notes(unannotated, tokenizer, CODES, **options).rows != first.rows
+    assert encode_notes(Jerl(), unannotated, tokenizer, CODES, **options).rows != first.rows

@@ -10,9 +10,9 @@ import torch
 from clinfed.adapters.lora import Lora
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.synthetic import codes, generate
-from clinfed.tasks.jerl import Jerl
+from clinfed.tasks.base import Examples
+from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training import predict
-from clinfed.training.encoded import Rows, rows_of
 from clinfed.training.model import Tagger, build
 from clinfed.training.settings import Training
 
@@ -26,10 +26,10 @@ def notes() -> list[Note]:
 
 
 @pytest.fixture(scope="module")
-def rows(notes: list[Note]) -> Rows:
+def rows(notes: list[Note]) -> Examples:
     from clinfed.bases import Base, load_tokenizer
 
-    return rows_of(notes, load_tokenizer(Base()), codes(), window=48, stride=8)
+    return TASK.encode(notes, load_tokenizer(Base()), codes(), window=48, stride=8)
 
 
 @pytest.fixture
@@ -48,20 +48,20 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def found(tagger: Tagger, rows: Rows, workers: int) -> list[dict[Span, float]]:
-    parts = (tagger, TASK, rows.notes, rows.windows, codes(), SETTINGS)
+def found(tagger: Tagger, rows: Examples, workers: int) -> list[dict[Span, float]]:
+    parts = (tagger, TASK, rows.notes, rows.rows, codes(), SETTINGS)
     return predict.predict_rows(*parts, pad_id=0, workers=workers)
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_workers_change_no_span_and_no_score(tagger: Tagger, rows: Rows) -> None:
+def test_workers_change_no_span_and_no_score(tagger: Tagger, rows: Examples) -> None:
     alone = found(tagger, rows, 1)
     assert found(tagger, rows, 3) == alone
     assert len({span.code for spans in alone for span in spans}) > 10  # else words in any order would agree
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_two_workers_compute_at_a_time_with_one_thread_each(tagger: Tagger, rows: Rows) -> None:
+def test_two_workers_compute_at_a_time_with_one_thread_each(tagger: Tagger, rows: Examples) -> None:
     together, calls = threading.Barrier(2), []
 
     def meet(module: torch.nn.Module, arguments: object) -> None:
@@ -76,7 +76,7 @@ def test_two_workers_compute_at_a_time_with_one_thread_each(tagger: Tagger, rows
 
 
 @pytest.mark.usefixtures("small_batches")
-def test_a_workers_error_is_raised(tagger: Tagger, rows: Rows) -> None:
+def test_a_workers_error_is_raised(tagger: Tagger, rows: Examples) -> None:
     def fail(module: torch.nn.Module, arguments: object) -> None:
         raise RuntimeError("out of memory")
 

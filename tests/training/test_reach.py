@@ -43,6 +43,21 @@ def test_no_gradients_move_a_number_beyond_its_reach(gradients: list[float]) -> 
     assert fixed <= ADAM_STEP * 0.01 * len(gradients) * 1.001
 
 
+@pytest.mark.parametrize("gradients", [[1.0] * 20, [1e6] * 20, [-3.0, 0.5, 1e-9]], ids=["steady", "huge", "mixed"])
+def test_no_plain_steps_along_clipped_gradients_move_a_number_beyond_its_reach(gradients: list[float]) -> None:
+    given = settings(optimiser="sgd", clip_norm=0.5, weight_decay=0.1)
+    number = torch.nn.Parameter(torch.tensor([2.0]))
+    optimiser = torch.optim.SGD([number], lr=0.01, weight_decay=0.1)
+    for gradient in gradients:
+        number.grad = torch.tensor([gradient])
+        torch.nn.utils.clip_grad_norm_([number], 0.5)
+        optimiser.step()
+    fixed, relative = reach(given, Passes(range(1), 1), len(gradients))["encoder"]
+    moved = abs(float(number.detach()) - 2.0)
+    assert moved <= fixed + relative * 2.0
+    assert fixed + relative * 2.0 < 1.1 * len(gradients) * 0.01 * (0.5 + 0.1 * 2.0)  # a rate's step, and its decay
+
+
 def test_a_step_may_be_longer_than_the_learning_rate() -> None:
     # Two silent steps, then one: 0.1 / (1 - 0.9^3) over sqrt(0.001 / (1 - 0.999^3)), 0.369 / 0.578 of the rate; after
     # a hundred it is 0.1 / sqrt(0.001 / 0.0952) = 1.03 of it, and goes on. A bound of one rate a step would be wrong.

@@ -36,6 +36,10 @@ class Finished:
     @classmethod
     def of(cls, path: Path) -> "Finished":
         """Return the run whose record this is. Raises: UserError where it was judged on no test note."""
+        record = read(path)
+        judged = [each for golds in record["test"].values() for each in golds.values()]
+        if unit := next((each["unit"] for each in judged if "unit" in each), ""):
+            raise UserError(f"{path}: the run counts {unit}, expected mentions; its own closing table has its scores")
         counts = read_counts(path.with_name(COUNTS))
         if not counts:
             raise UserError(f"{path}: the run had no test note to be judged on, expected some; take more patients")
@@ -43,7 +47,7 @@ class Finished:
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
-        return cls(read(path), counts, read_hits(path.parent), validated, units)
+        return cls(record, counts, read_hits(path.parent), validated, units)
 
     @cached_property
     def adapter(self) -> SpanCounts:

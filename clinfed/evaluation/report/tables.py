@@ -4,10 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from clinfed.evaluation.record import ADAPTERS, Judgement, RoundRecord, RunRecord, Score
+from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.terminal import folded
+from clinfed.evaluation.scores import MENTIONS, Measures
 
 SYSTEMS = {
     "federated": "federated adapter",
@@ -35,15 +37,13 @@ class Table:
 
 
 def round_line(record: RoundRecord) -> str:
-    """Return one round on one line: clinics, loss, strict validation micro-F1, seconds, megabytes."""
+    """Return one round on one line: clinics, loss, validation micro-F1 (or what the task measures), seconds, MB."""
     parts = [f"round {record['round']}", f"{len(record['clinics'])} clinics", f"loss {record['loss']:.3f}"]
     validation = record["validation"]
     if validation is not None:
-        parts.append(f"F1 {fraction(validation['micro']['f1'])}")
-        parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in validation["by_language"].items()]
-        parts.append(f"worst {worst_clinic(validation['by_clinic'])}")
+        parts += _headline(validation)
     if "public" in record:
-        parts.append(f"public {fraction(record['public']['micro']['f1'])}")
+        parts.append(f"public {_headline(record['public'])[0].removeprefix('F1 ')}")
     if refused := record.get("refused"):
         parts.append(f"without {', '.join(sorted({each['clinic'] for each in refused}))}")
     if joined := record.get("joined"):
@@ -53,18 +53,40 @@ def round_line(record: RoundRecord) -> str:
     return " | ".join(parts)
 
 
+def _headline(judged: Judgement) -> list[str]:
+    """Return the score of all clinics together, of each language, and of the worst clinic."""
+    if "measures" in judged:
+        return headline(cast(Measures, judged))
+    parts = [f"F1 {fraction(judged['micro']['f1'])}"]
+    parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in judged["by_language"].items()]
+    return [*parts, f"worst {worst_clinic(judged['by_clinic'])}"]
+
+
 def closing_table(record: RunRecord) -> str:
     """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
     judgements = {
-        f"{_named(system, record)}, {gold} gold": scores
+        _row_name(_named(system, record), gold, scores): scores
         for system in sorted(record["test"], key=_place)
         for gold, scores in _golds(record["test"][system]).items()
     }
     return "\n".join([*_preamble(record), "", scores_table(judgements), *_differences(record)])
 
 
+def _row_name(system: str, gold: str, judged: Judgement) -> str:
+    name = SYSTEMS.get(system, system)
+    return f"{name}, {gold} gold" if unit_of(judged) == MENTIONS else name
+
+
+def unit_of(judged: Judgement) -> str:
+    """Return what the scores count."""
+    return judged.get("unit", MENTIONS)
+
+
 def scores_table(judgements: Mapping[str, Judgement]) -> str:
     """Return a line of scores for each name."""
+    if any("measures" in scores for scores in judgements.values()):
+        head, *rows = measured_rows(cast(Mapping[str, Measures], judgements))
+        return folded(head, rows)
     languages = sorted({language for scores in judgements.values() for language in scores["by_language"]})
     head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
     head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
@@ -152,7 +174,11 @@ def _place(system: str) -> tuple[int, str]:
 
 
 def _preamble(record: RunRecord) -> list[str]:
+    test = f"Test, once, adapter of round {record['chosen_round']} ({record['chosen_by']})."
     labels = record["labels"]
+    unit = unit_of(next(iter(record["test"].values()))["all"])
+    if unit != MENTIONS:
+        return [f"{test} Counted: {unit}. Not comparable with strict spans.", *_losses(record)]
     closed = f"Labels: {labels['name']}, {labels['codes']:,} codes."
     if "ceiling_recall" in labels and "ceiling_f1" in labels:
         closed += (
@@ -160,7 +186,7 @@ def _preamble(record: RunRecord) -> list[str]:
             f"F1 {fraction(labels['ceiling_f1'])} against all gold."
         )
     return [
-        f"Test, once, adapter of round {record['chosen_round']} ({record['chosen_by']}). Strict: exact span and code.",
+        f"{test} Strict: exact span and code.",
         "Interval: percentile bootstrap over patients, or over notes that name none.",
         *([REPRESENTABLE] if any(_golds(record["test"][system]).keys() - {"all"} for system in record["test"]) else []),
         "Macro: mean F1 over codes in gold or prediction; over codes in gold.",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.codiesp import Codiesp
-from clinfed.tasks.bio import flat_spans, representable, spans_of, tags_of, words_of
+from clinfed.tasks.tagging.bio import flat_spans, representable, spans_of, tags_of, words_of
 
 CODES = ("A00", "B01", "C02")
 INDEX = {code: i for i, code in enumerate(CODES)}

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.base import FIRST_TRUST, Task, add_hint, weights
+from clinfed.tasks.tagging.base import FIRST_TRUST, Tagging, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass
-class JerlFactored(Task):
+class JerlFactored(Tagging):
     """p(B-code) = p(B) p(code): thousands of nearly always absent tags no longer compete with O at every word."""
+
+    name = "jerl_factored"
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout; with a lexicon, its hints' weights.
@@ -30,11 +32,11 @@ class JerlFactored(Task):
             parts["code_hint"] = weights([FIRST_TRUST])
         return nn.ModuleDict(parts)
 
-    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+    def tag_rows(self, name: str, tags: "Tensor") -> "Tensor | None":
         """Return the tags' codes: the code layer has a row for each, the mention layer is everybody's."""
         return _code(tags[tags > 0]).unique() if name.startswith("code.") else None
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the mean cross-entropy of the tags over words, in nats: -log p(O), or -log p(B or I) - log p(code).
 
         Shapes: hidden (N, H); tags, hints (N,) int64; returns ().

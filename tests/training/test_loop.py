@@ -1,6 +1,6 @@
 """The training loop on a small random base: it learns, repeats bit for bit, and rounds cost only a new optimiser."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,21 +14,21 @@ from clinfed.adapters.full import Full
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.weights import read_state, write_state
+from clinfed.adapters.weights import learnt_parameters, read_state, write_state
 from clinfed.baselines.hints import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
 from clinfed.tasks.base import Task
-from clinfed.tasks.jerl import Jerl
-from clinfed.tasks.jerl_factored import JerlFactored
-from clinfed.training import local
-from clinfed.training.batches import Batch, batches_of
+from clinfed.tasks.tagging.factored import JerlFactored
+from clinfed.tasks.tagging.flat import Jerl
+from clinfed.training import loop
 from clinfed.training.encoded import Encoded, encode_notes
-from clinfed.training.local import put_back, train
+from clinfed.training.loop import frozen, held_rows, train
 from clinfed.training.model import Tagger, build, learnt
 from clinfed.training.predict import predict
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
+from strategies.fedprox import FedProx
 from tests.training.invented import CODES, invented_notes
 
 ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
@@ -36,7 +36,7 @@ ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
 
 @pytest.fixture
 def encoded(tokenizer, tmp_path: Path) -> Encoded:
-    return encode_notes(invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
+    return encode_notes(Jerl(), invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
 
 
 SETTINGS = Training(learning_rate=5e-3, batch_notes=8, window=32, stride=8)
@@ -56,7 +56,12 @@ def run(
     part: tuple[int, int] = (0, 1),
     mu: float = 0.0,
 ):
-    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "proximal_mu": mu}
+    before = {name: each.detach().clone() for name, each in learnt_parameters(tagger)} if mu else {}
+
+    def pull(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        return FedProx(mu).gradient(name, gradient, weight, {"adapter": before[name]}, {})
+
+    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": pull if mu else None}
     return train(tagger, task, encoded, SETTINGS, passes=Passes(epochs, total, *part), **options)
 
 
@@ -77,7 +82,7 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
     notes = invented_notes(64)
     hints = Hints(notes[:32])
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache", "hint": hints.of, "hint_key": hints.key}
-    unseen = encode_notes(notes[32:], tokenizer, CODES, **options)
+    unseen = encode_notes(Jerl(), notes[32:], tokenizer, CODES, **options)
     tagger = make(small_base(), Lora(r=8), task)
     with torch.no_grad():
         for name, part in tagger.head.items():
@@ -95,9 +100,9 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
 def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
     notes = invented_notes(40)
     options = {"window": 32, "stride": 8, "cache": tmp_path}
-    plain = encode_notes(notes[30:], tokenizer, CODES, **options)
+    plain = encode_notes(Jerl(), notes[30:], tokenizer, CODES, **options)
     hints = Hints(notes[:30])
-    hinted = encode_notes(notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
+    hinted = encode_notes(Jerl(), notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
     assert not any(any(row["hints"]) for row in plain.rows)
     assert any(any(row["hints"]) for row in hinted.rows)
 
@@ -127,27 +132,21 @@ def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: 
 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
-def test_rows_of_tags_that_the_notes_do_not_hold_are_put_back(
+def test_rows_of_tags_that_the_notes_do_not_hold_are_known(
     task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
 ):
     notes = [note for note in invented_notes(40) if all(span.code == "I10" for span in note.spans)]
-    few = encode_notes(notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
+    few = encode_notes(Jerl(), notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
     tagger = make(small_base(), Lora(r=8), task)
-    before = read_state(tagger)
-    run(tagger, task, few)
-    trained = read_state(tagger)
-    put_back(tagger, task, few, before)
-    after = read_state(tagger)
-    own = (
-        [1] if isinstance(task, JerlFactored) else sorted(few.tags)
-    )  # I10 is the second code; the tags O, B-I10, I-I10
-    for name in before:
-        rows = len(before[name])
-        kept = own if name.startswith(("head.code.", "head.tag.")) else range(rows)
-        for row in range(rows):
-            expected = trained if row in kept else before
-            assert np.array_equal(after[name][row], expected[name][row]), (name, row)
-    assert not all(np.array_equal(after[name], trained[name]) for name in before)
+    # I10 is the second code; the tags are O, B-I10 and I-I10.
+    own = [1] if isinstance(task, JerlFactored) else sorted({tag for row in few.rows for tag in row["tags"]} - {-100})
+    for name, array in read_state(tagger).items():
+        rows = held_rows(tagger, task, few, name)
+        if name.startswith(("head.code.", "head.tag.")):
+            assert rows is not None
+            assert (rows.shape, list(np.flatnonzero(rows))) == (array.shape[:1], own)
+        else:
+            assert rows is None, name
 
 
 def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded):
@@ -165,22 +164,23 @@ def test_the_parts_of_an_epoch_train_on_its_batches_with_dropout_of_their_own(
 ):
     seen: list[tuple[list[int], bytes, float]] = []
 
-    def recorded(rows: Any, plan: list[list[int]], pad_id: int) -> Iterator[Batch]:
-        for batch in batches_of(rows, plan, pad_id):
-            seen.append((batch.rows, torch.get_rng_state().numpy().tobytes(), 0.0))
-            yield batch
+    class Recorded(JerlFactored):
+        def collate(self, rows: Any, chosen: Sequence[int], pad_id: int) -> Any:
+            seen.append((list(chosen), torch.get_rng_state().numpy().tobytes(), rates[-1]))
+            return super().collate(rows, chosen, pad_id)
+
+    rates: list[float] = []
 
     def rate(*args: Any) -> float:
-        seen[-1] = (*seen[-1][:2], learning_rate_at(*args))
-        return seen[-1][2]
+        rates.append(learning_rate_at(*args))
+        return rates[-1]
 
-    monkeypatch.setattr(local, "batches_of", recorded)
-    monkeypatch.setattr(local, "learning_rate_at", rate)
+    monkeypatch.setattr(loop, "learning_rate_at", rate)
     tagger = make(small_base(), Lora(r=8), JerlFactored())
-    run(tagger, JerlFactored(), encoded, epochs=range(1))
+    run(tagger, Recorded(), encoded, epochs=range(1))
     whole = seen.copy()
     seen.clear()
-    steps = [run(tagger, JerlFactored(), encoded, epochs=range(1), part=(part, 5)).steps for part in range(5)]
+    steps = [run(tagger, Recorded(), encoded, epochs=range(1), part=(part, 5)).steps for part in range(5)]
     assert steps == [2, 2, 3, 2, 3]  # of 12 batches
     assert [(rows, rate) for rows, _, rate in seen] == [(rows, rate) for rows, _, rate in whole]
     assert len({dropout for _, dropout, _ in seen}) == 12
@@ -204,6 +204,21 @@ def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[.
     assert distance(10.0) < 0.5 * distance(0.0)
 
 
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_a_masked_tensor_keeps_its_numbers_and_the_others_train(
+    method: str, small_base: Callable[..., Base], encoded: Encoded
+):
+    tagger = make(small_base(), ADAPTERS[method], JerlFactored())
+    before = read_state(tagger)
+    with frozen(tagger, lambda name: ".lora_A." not in name):
+        run(tagger, JerlFactored(), encoded, epochs=range(1))
+    after = read_state(tagger)
+    assert after.keys() == before.keys()
+    assert {".lora_A." in name for name in before} == {True, False}
+    for name in before:
+        assert np.array_equal(after[name], before[name]) == (".lora_A." in name), name
+
+
 def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
     state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
@@ -224,6 +239,29 @@ def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
     assert max(far for name, far in moved.items() if "lora_B" in name) == pytest.approx(1e-4, rel=0.01)
 
 
+def test_plain_steps_go_along_the_clipped_gradient_by_each_parts_rate(
+    small_base: Callable[..., Base], encoded: Encoded
+):
+    task = JerlFactored(head_dropout=0.0)
+    settings = replace(SETTINGS, optimiser="sgd", learning_rate=0.5, schedule="constant", weight_decay=0.0)
+    tagger = make(small_base(), Lora(r=8), task)
+    before, seen = read_state(tagger), {}
+
+    def record(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        seen[name] = gradient.numpy().copy()
+        return gradient
+
+    options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": record}
+    done = train(tagger, task, encoded, settings, passes=Passes(range(1), 1, 0, 12), **options)
+    assert done.steps == 1
+    assert done.learning_rates == {"encoder": 0.5, "head": 2.5}
+    norm = sum(float(np.square(each).sum()) for each in seen.values()) ** 0.5
+    clipped = min(1.0, settings.clip_norm / norm)
+    for name, after in read_state(tagger).items():
+        step = done.learning_rates[name.split(".")[0]] * clipped * seen[name]
+        np.testing.assert_allclose(after, before[name] - step, atol=1e-6)
+
+
 def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
     small_base: Callable[..., Base], encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ):
@@ -238,5 +276,14 @@ def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
         return read_state(tagger).sha256()
 
     one, five = trained(1.0), trained(5.0)
-    monkeypatch.setattr(local, "optimiser_of", one_group)
+    monkeypatch.setattr(loop, "optimiser_of", one_group)
     assert trained(1.0) == one != five
+
+
+def test_a_step_of_fedprox_is_that_of_its_formula() -> None:
+    """Away from its start, a parameter gets the gradient and mu times its distance, within float32's rounding."""
+    generator = torch.Generator().manual_seed(0)
+    gradient, weight, start = (torch.randn(64, 64, generator=generator) for _ in range(3))
+    changed = FedProx(0.3).gradient("head.code.weight", gradient, weight, {"adapter": start}, {})
+    expected = gradient.double() + 0.3 * (weight.double() - start.double())
+    assert float((changed - expected).abs().max()) < 1e-6

@@ -1,25 +1,32 @@
-"""The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
+"""The training loop, the only one: a clinic's passes over its notes in one round, or all of a run's in one place."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from clinfed.adapters.state import LARGEST_WEIGHT, AdapterState
+from clinfed.adapters.state import LARGEST_WEIGHT
+from clinfed.adapters.weights import learnt_parameters
 from clinfed.errors import DivergedError
-from clinfed.training.batches import batches_of, plan_batches
+from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
-from clinfed.training.encoded import Encoded
+from clinfed.training.encoded import Encoded, Gathered
 from clinfed.training.model import Tagger, autocast, learnt
 from clinfed.training.schedules import Passes, learning_rate_at
 from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
     from clinfed.tasks.base import Task
+
+# (tensor name, gradient, parameter) -> the gradient to step along: what a federated method makes of it.
+Gradient = Callable[[str, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,22 +39,23 @@ class TrainResult:
     padded_tokens: int  # those and the padding
     steps: int
     seconds: float
+    learning_rates: Mapping[str, float]  # "encoder" and "head" -> the sum over the steps
 
 
 def train(
     tagger: Tagger,
     task: "Task",
-    encoded: Encoded,
+    encoded: Encoded | Gathered,
     settings: Training,
     *,
     passes: Passes,
     seed: int,
     clinic: str,
     pad_id: int,
-    proximal_mu: float = 0.0,
+    gradient: Gradient | None = None,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> TrainResult:
-    """Train adapter and head in place over the given passes.
+    """Train what requires gradients of adapter and head in place over the given passes.
 
     A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
     these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
@@ -56,9 +64,10 @@ def train(
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()
     parameters = learnt(tagger)
-    start = [parameter.detach().clone() for parameter in parameters] if proximal_mu else []
+    named = dict(learnt_parameters(tagger)) if gradient else {}
     optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
+    rates = 0.0
     tokens = padded = 0
     tagger.train()
     for epoch in passes.epochs:
@@ -69,20 +78,21 @@ def train(
         steps = passes.steps(len(plan))
         if passes.part:
             seed_everything("part", seed, clinic, epoch, passes.part)  # else each part had the first one's dropout
-        for step, batch in zip(steps, batches_of(encoded.rows, [plan[i] for i in steps], pad_id), strict=True):
+        for step in steps:
             rate = learning_rate_at(epoch + (step + 1) / len(plan), passes.total_epochs, settings)
             set_learning_rate(optimiser, rate)
-            batch = batch.to(settings.device)
+            batch = task.collate(encoded.rows, plan[step], pad_id).to(settings.device)
             with autocast(settings.device, settings.bf16):
-                hidden = tagger.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-                loss = task.loss(tagger.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
+                loss = task.loss(tagger, batch)
             loss.backward()
-            pull_back(parameters, start, proximal_mu)
+            if gradient is not None:
+                change_gradients(named, gradient)
             nn.utils.clip_grad_norm_(parameters, settings.clip_norm)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
-            del loss, hidden  # else they would live on beside the next batch's
+            rates += rate
+            del loss  # else its graph would live on beside the next batch's
             if not math.isfinite(losses[-1]):
                 raise diverged(epoch, passes, settings, f"the loss is {losses[-1]}")
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
@@ -90,7 +100,9 @@ def train(
             raise diverged(epoch, passes, settings, f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}")
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
-    return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    summed = {part: rates * factor for part, factor in settings.factors.items()}
+    return TrainResult(mean, len(encoded), tokens, padded, len(losses), seconds, summed)
 
 
 def diverged(epoch: int, passes: Passes, settings: Training, found: str) -> DivergedError:
@@ -102,9 +114,11 @@ def diverged(epoch: int, passes: Passes, settings: Training, found: str) -> Dive
 
 
 def optimiser_of(tagger: nn.Module, settings: Training) -> torch.optim.Optimizer:
-    """Return a new AdamW in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
-    factors = (("encoder", 1.0), ("head", settings.head_factor))
-    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in factors]
+    """Return a new optimiser in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
+    parts = settings.factors.items()
+    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in parts]
+    if settings.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
@@ -114,20 +128,33 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, learning_rate: float) ->
         group["lr"] = learning_rate * group["factor"]
 
 
-def pull_back(parameters: list[nn.Parameter], start: list[Tensor], proximal_mu: float) -> None:
-    """Add the gradient of proximal_mu/2 * ||w - w_start||^2 (FedProx); nothing without a start."""
-    for parameter, first in zip(parameters, start, strict=False):
-        if parameter.grad is not None:
-            parameter.grad.add_(parameter.detach() - first, alpha=proximal_mu)
-
-
-def put_back(tagger: Tagger, task: "Task", encoded: Encoded, before: AdapterState) -> None:
-    """Give the head's rows of tags that the notes do not hold the numbers back that they had before training."""
-    held = torch.tensor(sorted(encoded.tags), dtype=torch.int64)
+def change_gradients(parameters: Mapping[str, nn.Parameter], gradient: Gradient) -> None:
+    """Put in the place of each gradient what the method makes of it."""
     with torch.no_grad():
-        for name, parameter in tagger.head.named_parameters():
-            trained = task.rows(name, held)
-            if trained is not None:
-                absent = torch.ones(len(parameter), dtype=torch.bool)
-                absent[trained] = False
-                parameter[absent] = torch.tensor(before[f"head.{name}"])[absent].to(parameter)
+        for name, parameter in parameters.items():
+            if parameter.grad is not None:
+                parameter.grad = gradient(name, parameter.grad, parameter.detach())
+
+
+@contextmanager
+def frozen(tagger: Tagger, trainable: Callable[[str], bool]) -> Iterator[None]:
+    """Let only the parameters train inside whose tensor names are trainable; the others keep their numbers."""
+    masked = [parameter for name, parameter in learnt_parameters(tagger) if not trainable(name)]
+    for parameter in masked:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in masked:
+            parameter.requires_grad_(True)
+
+
+def held_rows(tagger: Tagger, task: "Task", encoded: Encoded, name: str) -> NDArray[np.bool_] | None:
+    """Return which rows of a tensor belong to labels that the notes hold, (R,); None where it has no row a label."""
+    part, _, inside = name.partition(".")
+    held = task.held_rows(encoded.rows, [inside]).get(inside) if part == "head" else None
+    if held is None:
+        return None
+    rows = np.zeros(len(tagger.head.get_parameter(inside)), np.bool_)
+    rows[held.numpy()] = True
+    return rows

@@ -10,8 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
-from clinfed.tasks.alignment import subwords_of, windows_of
-from clinfed.tasks.bio import spans_of, tags_of, words_of
+from clinfed.tasks.tagging.bio import spans_of, tags_of, words_of
+from clinfed.tasks.tagging.windows import subwords_of, windows_of
 from clinfed.training.tokenizer import train_tokenizer
 
 

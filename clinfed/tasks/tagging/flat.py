@@ -4,18 +4,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinfed.settings import setting
-from clinfed.tasks.base import DROPOUT, FIRST_TRUST, Task, add_hint, weights
+from clinfed.tasks.tagging.base import DROPOUT, FIRST_TRUST, Tagging, add_hint, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 @dataclass
-class Jerl(Task):
+class Jerl(Tagging):
     """A linear layer to L = 2C + 1 tags.
 
     Source: Estupiñán-Ojeda et al. 2025, JAMIA Open, doi 10.1093/jamiaopen/ooaf120, "Mention preprocess".
     """
+
+    name = "jerl"
 
     head_dropout: float = setting(
         0.2, help="part of the head's input that a step leaves out; the default is the paper's", **DROPOUT
@@ -33,11 +35,11 @@ class Jerl(Task):
             parts["hint"] = weights([FIRST_TRUST])
         return nn.ModuleDict(parts)
 
-    def rows(self, name: str, tags: "Tensor") -> "Tensor | None":
+    def tag_rows(self, name: str, tags: "Tensor") -> "Tensor | None":
         """Return the tags themselves: the last layer has a row for each."""
         return tags if name.startswith("tag.") else None
 
-    def loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, hints (N,); returns ()."""
         from torch.nn import functional
 

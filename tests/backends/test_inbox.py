@@ -21,9 +21,8 @@ from flwr.superlink.grid.http_grid import HttpGrid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clinfed.protocol import ADAPTER, COUNT_KIND, IDENTITY
-from server import inbox
-from server.quarantine import BadAnswerError, Reason
+from clinfed.backends import inbox
+from clinfed.protocol import ADAPTER, COUNT_KIND, IDENTITY, BadAnswerError, Reason
 
 MB = 2**20
 

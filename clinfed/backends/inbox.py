@@ -23,7 +23,7 @@ from flwr.supercore.inflatable.inflatable_protobuf_utils import make_pull_object
 from flwr.supercore.inflatable.inflatable_utils import ObjectPullError, inflate_object_from_contents, pull_objects
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from server.quarantine import BadAnswerError, Reason
+from clinfed.protocol import BadAnswerError, Reason
 
 OBJECT_BYTES = 1024  # on average an honest reply's objects are larger: more of them would only cost requests
 

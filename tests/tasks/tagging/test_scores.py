@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from clinfed.tasks.base import Task
-from clinfed.tasks.jerl import Jerl
-from clinfed.tasks.jerl_factored import JerlFactored
+from clinfed.tasks.tagging.base import Tagging
+from clinfed.tasks.tagging.factored import JerlFactored
+from clinfed.tasks.tagging.flat import Jerl
 
 
-def head_giving(task: Task, **logits: list[float]) -> torch.nn.Module:
+def head_giving(task: Tagging, **logits: list[float]) -> torch.nn.Module:
     """Return the task's head for H = 1 and two codes, whose layers give these logits times the hidden value."""
     head = task.head(1, 2).eval()
     for name, column in logits.items():
@@ -20,7 +20,7 @@ def head_giving(task: Task, **logits: list[float]) -> torch.nn.Module:
     return head
 
 
-def scored(task: Task, head: torch.nn.Module, hidden: list[float]) -> tuple[list[int], list[float]]:
+def scored(task: Tagging, head: torch.nn.Module, hidden: list[float]) -> tuple[list[int], list[float]]:
     words = torch.tensor(hidden).unsqueeze(1)
     windows = hints = torch.zeros(len(hidden), dtype=torch.int64)
     tags, scores = task.scored(head, words, windows, hints)

@@ -1,0 +1,191 @@
+"""A clinic's answers: question in, work, answer out. Plain records, no Flower.
+
+Nothing that an exception says ever leaves the clinic: its text stays in a file here, and the answer names its class.
+"""
+
+import json
+import os
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from client import permission, warm
+from clinfed import fingerprints, protocol
+from clinfed.adapters.codec import WIRE_VERSION, decode, encode
+from clinfed.adapters.state import AdapterState
+from clinfed.adapters.update import Payload
+from clinfed.corpus.splits import SPLITS
+from clinfed.home import clinic_folder
+from clinfed.runs.backend import Block, Content, Failed
+
+if TYPE_CHECKING:
+    from client.clinic import Clinic
+    from client.warm import Warm
+
+NodeConfig = Mapping[str, Any]
+
+
+def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str]) -> Content | Failed:
+    """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
+
+    kind: one of protocol.HELLO, TRAIN and EVALUATE. question: its adapter is taken out of it.
+    """
+    failure, work = WORK[kind]
+    try:
+        permission.admit_code(node_config)
+        cache = warm.warm(overrides)
+        return work(cache, cache.clinic(node_config), question)
+    except Exception as error:
+        return failed(failure, error)
+
+
+def failed(failure: protocol.Failure, error: Exception) -> Failed:
+    """Return what may be told of an error that is being handled: its class, or what the site's settings refuse."""
+    with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
+        _keep_detail(failure)
+    return Failed(*permission.said(error, failure))
+
+
+def forget() -> None:
+    """Let go of what this process has loaded for a run."""
+    warm.forget()
+
+
+def _keep_detail(failure: protocol.Failure) -> None:
+    name = f"{time.strftime('%Y%m%dT%H%M%S')}-{failure.name.lower()}-{os.getpid()}-{time.monotonic_ns()}.log"
+    descriptor = os.open(clinic_folder("errors") / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as detail:
+        detail.write(traceback.format_exc())
+
+
+def _hello(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
+    """Load everything, and say who this is and what it runs, before anything is trained."""
+    shapes = cache.shapes(len(clinic.codes))
+    notes = {split: len(clinic.split(split)) for split in SPLITS}
+    # What the rounds will need is encoded now, and once; the test split waits for the closing.
+    lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if notes[split]}
+    held = {f"{split}_mentions": sum(len(note.spans) for note in clinic.split(split)) for split in SPLITS}
+    held["train_windows"] = len(cache.encoded(clinic, "train").lengths) if notes["train"] else 0
+    ours = fingerprints.of_run(cache.run, clinic.codes, shapes)
+    roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
+    identity = _identity(clinic, question) | {f"fingerprint.{name}": value for name, value in ours.items()}
+    identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
+    identity |= {"lost": _to_json(lost), "skipped": _to_json(dict(clinic.skipped))}
+    report = {f"{split}_notes": count for split, count in notes.items()} | held
+    report |= {"nodes": clinic.num_nodes} | _load_report(cache)
+    return {protocol.IDENTITY: identity, protocol.REPORT: report}
+
+
+def _train(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
+    """Train what was received on the clinic's notes for one round; where it is asked for, judge it first."""
+    from client.work import train_round
+
+    started = time.perf_counter()
+    received = Payload.of(_take_adapter(question))
+    decode_s = time.perf_counter() - started
+    asked = question[protocol.QUESTION]
+    # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
+    split = str(asked["split"])
+    content: Content = {}
+    if split and clinic.split(split):
+        content = _judged(cache, clinic, received.adapter, split, closing=False, replicates=False)
+    run_key, state_round = str(asked[protocol.RUN_KEY]), int(asked[protocol.STATE_ROUND])
+    trained, payload = train_round(
+        cache, clinic, received, int(asked["round"]), run_key=run_key, state_round=state_round
+    )
+    result = trained.result
+    started = time.perf_counter()
+    content[protocol.ADAPTER] = _write_adapter(payload.flat)
+    report = {
+        "num_examples": result.notes,
+        "loss": result.loss,
+        "tokens": result.tokens,
+        "padded_tokens": result.padded_tokens,
+        "steps": result.steps,
+        "train_s": result.seconds,
+        "training_peak_bytes": trained.peak_bytes,
+        "serialise_s": decode_s + time.perf_counter() - started,
+    }
+    return _signed(cache, clinic, question, content, report)
+
+
+def _evaluate(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
+    """Judge what was received on one split of the clinic's notes."""
+    asked = question[protocol.QUESTION]
+    started = time.perf_counter()
+    state = _take_adapter(question)
+    decode_s = time.perf_counter() - started
+    wanted = {name: bool(asked[name]) for name in ("closing", "replicates")}
+    content = _judged(cache, clinic, state, str(asked["split"]), **wanted)
+    return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
+
+
+WORK = {
+    protocol.HELLO: (protocol.Failure.HELLO, _hello),
+    protocol.TRAIN: (protocol.Failure.TRAIN, _train),
+    protocol.EVALUATE: (protocol.Failure.EVALUATE, _evaluate),
+}
+
+
+def _judged(
+    cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool, replicates: bool
+) -> Content:
+    """Return counts and report of a judgement."""
+    from client.work import judge
+
+    judgement = judge(cache, clinic, state, split, closing=closing, replicates=replicates)
+    arrays, names = protocol.counts_to_wire(judgement.counts)
+    report = {
+        "notes": judgement.notes,
+        "evaluate_s": judgement.seconds,
+        "lexicon_s": judgement.lexicon_s,
+        "inference_peak_bytes": judgement.peak_bytes,
+    }
+    # Integers without a header of their own: the reader need parse nothing.
+    counts = {
+        name: Block(protocol.COUNT_KIND, protocol.COUNT_DTYPE, each.shape, each.astype(protocol.COUNT_DTYPE).tobytes())
+        for name, each in arrays.items()
+    }
+    return {protocol.COUNTS: counts, protocol.COUNT_NAMES: dict(names), protocol.REPORT: report}
+
+
+def _signed(
+    cache: "Warm", clinic: "Clinic", question: Content, content: Content, report: Mapping[str, float]
+) -> Content:
+    """Return the content with who answers and, added to its report, these figures and those of loading."""
+    earlier = content.get(protocol.REPORT, {})
+    signed = {protocol.REPORT: {**earlier, **report, **_load_report(cache)}}
+    return {**content, **signed, protocol.IDENTITY: _identity(clinic, question)}
+
+
+def _identity(clinic: "Clinic", question: Content) -> dict[str, str | int]:
+    """Return who answers, with which code, and to which question."""
+    nonce = str(question[protocol.QUESTION]["nonce"])
+    return {
+        "clinic": clinic.name,
+        "worker": warm.WORKER,
+        "wire": WIRE_VERSION,
+        "code": fingerprints.code(),
+        "nonce": nonce,
+    }
+
+
+def _load_report(cache: "Warm") -> dict[str, float]:
+    return {"load_s": cache.take_load_s(), "base_loads": cache.base_loads}
+
+
+def _take_adapter(question: Content) -> AdapterState:
+    """Return the question's tensors, which leave the question: two copies would be held through the training."""
+    received = question.pop(protocol.ADAPTER)
+    return decode(received[protocol.TENSORS].data, version=int(question[protocol.QUESTION]["wire"]))
+
+
+def _write_adapter(state: AdapterState) -> dict[str, Block]:
+    data = encode(state)
+    return {protocol.TENSORS: Block(protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(data),), data)}
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Tagging: mentions of diagnoses as BIO tags of words, by one flat head or by two factored ones."""
