@@ -13,7 +13,7 @@ from clinfed.cli.adapt import verdict
 from clinfed.cli.adapted import open_adapter
 from clinfed.corpus.readers import jsonl
 from clinfed.corpus.writers import write_jsonl
-from clinfed.training import local
+from clinfed.training import loop
 
 RunOf = Callable[[str], Path]
 
@@ -68,8 +68,8 @@ def test_training_starts_from_the_global_adapter_in_the_one_loop_on_training_not
         calls.append((read_state(tagger).sha256(), set(encoded.notes["id"]), options["passes"].epochs))
         return train(tagger, task, encoded, settings, **options)
 
-    train = local.train
-    monkeypatch.setattr(local, "train", recorded)
+    train = loop.train
+    monkeypatch.setattr(loop, "train", recorded)
     report = adapted(capsys, run_of("jerl"), site, tmp_path / "ours", "training.local_epochs=1")
     [(start, ids, epochs)] = calls
     from clinfed.corpus.splits import split_of
