@@ -10,7 +10,7 @@ from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.tasks.tagging.bio import spans_of, tags_of, words_of
-from clinfed.training.encoded import rows_of
+from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training.tokenizer import train_tokenizer
 
 SIZES = (250, 500, 1000, 2000, 4000)
@@ -49,7 +49,7 @@ def main() -> None:
     lexicon = Lexicon.fit([long_note(100)])
     columns: dict[str, Callable[[Note], object]] = {
         "tags": tag_and_find,
-        "windows": lambda note: rows_of([note], tokenizer, CODES, window=512, stride=64),
+        "windows": lambda note: Jerl().encode([note], tokenizer, CODES, window=512, stride=64),
         "lexicon": lambda note: lexicon.predict(note.text),
         "score": lambda note: count_spans(judged([note], {note.id: note.spans}), replicates=0),
     }

@@ -8,8 +8,9 @@ from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
 from flwr.clientapp import ClientApp
 
-from client import permission, relay
+from client import relay
 from clinfed import protocol
+from clinfed.clinic import permissions
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Content, Failed
 
@@ -19,7 +20,7 @@ def to_the_worker(message: Message, context: Context, work_here: Callable[[Messa
     if not relay.is_wanted(context.node_config):
         return work_here(message, context)
     try:
-        permission.admit_code(context.node_config)
+        permissions.admit_code(context.node_config)
         answer = relay.ask(message, context, relay.worker_of(context))
         show_refusal(answer)
         return answer

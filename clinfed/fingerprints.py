@@ -26,10 +26,10 @@ PACKAGES = ("clinfed", "server", "client", "strategies", "partitions", "configs"
 BUNDLED = (
     "clinfed/**/*.py",
     "clinfed/corpus/synthetic/*.json",
-    "server/*.py",
-    "client/*.py",
-    "strategies/*.py",
-    "partitions/*.py",
+    "server/**/*.py",
+    "client/**/*.py",
+    "strategies/**/*.py",
+    "partitions/**/*.py",
     "configs/**/*.py",
     "configs/**/*.yaml",
 )

@@ -5,7 +5,7 @@ from typing import Any
 
 from clinfed.errors import UserError
 from configs import load, resolved, to_overrides
-from configs.former import completed
+from configs.migrations import completed
 from configs.run import Run
 
 GROUPS = ("base", "adapter", "task", "training")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clinfed.evaluation.record import ADAPTERS
+from clinfed.runs.record import ADAPTERS
 
 ENOUGH_PASSES = 5  # as many as the default job makes
 NEAR_0 = 0.05

@@ -7,26 +7,27 @@ from pathlib import Path
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
-from clinfed.evaluation import record as records
-from clinfed.evaluation import tracking
+from clinfed.evaluation import merging
 from clinfed.evaluation.report import holdings
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
+from clinfed.runs import checkpoints, tracking
+from clinfed.runs import record as records
 from clinfed.runs.backend import Backend
+from clinfed.runs.checkpoints import Checkpoint
+from clinfed.runs.recorder import LAST, Recorder, refusals
+from clinfed.runs.state import Course, Round
 from configs import Run, resolved, to_overrides
-from server import checkpoints
+from server.admission import Door
 from server.advice import too_little_training
 from server.central import PublicSet
-from server.checkpoints import Checkpoint
-from server.door import Door
-from server.exchange import Exchange
 from server.federation import Federation
 from server.model import Model, run_folder
+from server.participation import parted, quorum, require
 from server.progress import Say, say, say_refused
-from server.recording import LAST, Recorder, refusals
-from server.rounds import Course, Round, run_rounds
-from server.turnout import parted, quorum, require
+from server.rounds import run_rounds
+from server.wire.exchange import Exchange
 from strategies.base import ServerState
 
 # For the answers of one exchange, where round.deadline_s says nothing. In a simulation Flower itself reports a clinic
@@ -121,7 +122,7 @@ class Coordinator:
         entry = self.recorder.add_round(done)
         if self.public is not None and (done.validated or self.run.passes_of_round(done.number).ends_epoch):
             counts = self.public.judge(self.model.tagger, server.adapter)
-            entry["public"] = records.judgement({"public set": counts})
+            entry["public"] = merging.judgement({"public set": counts})
         self.tracker.add_round(entry)
         say_refused(self.say, f"round {done.number}", done.refused)
         self.say(round_line(entry))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from clinfed import fingerprints
 from clinfed.adapters.state import AdapterState
 from clinfed.home import runs_folder
+from clinfed.runs import checkpoints
 from configs import Run
 from configs.portable import portable
-from server import checkpoints
 from strategies.base import ServerState
 from strategies.step import begin
 

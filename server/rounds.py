@@ -5,62 +5,19 @@ This is the whole of federated learning as clinfed does it; everything that it c
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from clinfed import protocol
-from clinfed.adapters.state import AdapterState
-from clinfed.evaluation.record import merged
+from clinfed.evaluation.merging import merged
 from clinfed.protocol import Answer, Refused
+from clinfed.runs.state import Best, Course, Round
 from configs import Run
-from server.door import Door
-from server.exchange import GONE, Exchange, Seat
-from server.turnout import Accepted, drawn, parted, quorum
+from server.admission import Door
+from server.participation import Accepted, drawn, parted, quorum
+from server.wire.exchange import GONE, Exchange, Seat
 from strategies.base import ServerState
 from strategies.step import step
-
-
-@dataclass(frozen=True)
-class Round:
-    """What happened in one round."""
-
-    number: int  # from 1
-    passes: float  # over each clinic's training notes
-    trained: list[Answer]  # in the order of clinic names
-    validated: list[Answer]  # judgements of the adapter that came out
-    aggregate_s: float = 0.0
-    seconds: float = 0.0  # wall clock
-    overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
-    refused: list[Refused] = field(default_factory=list)  # left out of one of the round's exchanges
-    joined: Sequence[str] = ()  # clinics that have come, or come again, since the round before
-
-
-@dataclass(frozen=True)
-class Best:
-    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better."""
-
-    round: int
-    score: float
-    adapter: AdapterState
-
-
-@dataclass(frozen=True)
-class Course:
-    """All that goes from one round to the next, and so all that an interrupted run needs to go on.
-
-    server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
-    run_key: names the run to the clinics, which keep their states under it; drawn once, and kept when it is resumed.
-    accepted: clinic -> the round of its last update that went into the server's state: the clinic's next round begins
-    with the state that it wrote then.
-    Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
-    generator whose state must be kept.
-    """
-
-    server: ServerState
-    open: Round | None = None
-    best: Best | None = None
-    run_key: str = ""
-    accepted: Mapping[str, int] = field(default_factory=dict)
 
 
 def run_rounds(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from clinfed.bases import Base
-from clinfed.evaluation import record as records
+from clinfed.runs import record as records
 
 if TYPE_CHECKING:
     from tests.local_grid import LocalGrid, Tamper, Watch
@@ -238,7 +238,7 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..
     from flwr.app import Context, RecordDict
     from flwr.supercore.task_identity import TaskIdentity
 
-    import client.warm
+    import clinfed.clinic.cache
     from server.app import FlowerBackend, coordinate, read_run
     from tests.local_grid import LocalGrid
 
@@ -256,7 +256,7 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..
         first: Sequence[int] = (),
         output: Path | None = None,
     ) -> tuple[dict[str, Any], LocalGrid]:
-        monkeypatch.setattr(client.warm, "_warm", None)
+        monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
         output = output or tmp_path / "output"
         config = {"overrides": " ".join([*overrides, f"output={output}"])}
         grid = LocalGrid(nodes, config, tamper, watch)

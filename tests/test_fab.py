@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.cli.launch import stage
+from clinfed.experiments.launch import stage
 from clinfed.fingerprints import BUNDLED, PACKAGES, bundled_files, hash_packages
 
 ROOT = Path(__file__).parents[1]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.cli.launch import stage
 from clinfed.errors import UserError
+from clinfed.experiments.launch import stage
 from clinfed.fingerprints import PACKAGES, mismatch, of_run, refuse_foreign_code, root_of
 from configs import load
 

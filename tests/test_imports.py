@@ -23,9 +23,16 @@ TABLE = {
     "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
-    "clinfed.evaluation.tracking": ("clinfed.evaluation", "", "torch mlflow"),
-    "clinfed.evaluation.report": ("clinfed.corpus clinfed.evaluation", "numpy", "matplotlib jinja2 markupsafe"),
-    "clinfed.runs": ("clinfed.evaluation clinfed.home", "numpy", ""),
+    "clinfed.evaluation.report": (
+        "clinfed.corpus clinfed.evaluation clinfed.runs",
+        "numpy",
+        "matplotlib jinja2 markupsafe",
+    ),
+    "clinfed.runs": (
+        "clinfed.adapters clinfed.evaluation clinfed.home clinfed.protocol configs strategies.base",
+        "numpy",
+        "torch mlflow safetensors",
+    ),
     "partitions": ("clinfed.corpus", "numpy", ""),
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     "clinfed.tasks": (
@@ -63,14 +70,24 @@ TABLE = {
         "",
         "torch bitsandbytes packaging cryptography",
     ),
-    "clinfed.clinic": ("client clinfed configs partitions strategies", "numpy", "torch"),
+    "clinfed.clinic": (
+        "clinfed.adapters clinfed.baselines clinfed.bases clinfed.corpus clinfed.evaluation clinfed.fingerprints "
+        "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs clinfed.tasks clinfed.training "
+        "configs partitions strategies.base",
+        "numpy",
+        "torch",
+    ),
     "clinfed.backends": ("clinfed.clinic clinfed.runs clinfed.protocol", "", ""),
     "clinfed.backends.flower": ("clinfed.backends clinfed.runs clinfed.protocol", "flwr", ""),
-    "clinfed.backends.inbox": ("clinfed.protocol", "flwr", ""),
+    "clinfed.backends.flower_pull": ("clinfed.protocol", "flwr", ""),
     "clinfed.backends.records": ("clinfed.runs clinfed.protocol", "flwr", ""),
     "client": ("clinfed configs partitions strategies", "flwr numpy", "torch"),
     # A clinic's state on its own disk, in safetensors' format.
-    "client.states": ("clinfed.home clinfed.adapters.state clinfed.adapters.update strategies.base", "", "safetensors"),
+    "clinfed.clinic.states": (
+        "clinfed.home clinfed.adapters.state clinfed.adapters.update strategies.base",
+        "",
+        "safetensors",
+    ),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
@@ -85,6 +102,11 @@ TABLE = {
     "clinfed.deploy": ("", "cryptography", "jinja2"),
     "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
     "clinfed.review": ("clinfed.corpus clinfed.evaluation", "starlette uvicorn", ""),
+    "clinfed.experiments": (
+        "clinfed configs partitions strategies server",
+        "numpy torch",
+        f"{TENSORS} optuna psutil tqdm yaml",
+    ),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",
         "numpy torch",
@@ -149,7 +171,7 @@ def test_imports_keep_to_the_table(module: str) -> None:
         ("strategies.fedavg", "clinfed.adapters.codec", False),
         ("clinfed.tasks.tagging.flat", "torch", False),  # at the top, it would load torch to list the options
         ("server.rounds", "clinfed.corpus.note", False),
-        ("server.rounds", "client.clinic", False),
+        ("server.rounds", "clinfed.clinic.data", False),
         ("clinfed.training.loop", "flwr", True),
         ("client.app", "omegaconf", False),
         ("client.app", "clinfed.cli.main", True),

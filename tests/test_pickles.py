@@ -17,7 +17,7 @@ from clinfed.corpus.labels import load as read_labels
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, codiesp, conll, jsonl
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
+from clinfed.runs import record as records
 from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training.encoded import encode_notes
 
@@ -130,7 +130,7 @@ def test_no_file_of_a_clinics_cache_runs(world: Any, tmp_path: Path, bomb: bytes
 
 
 def test_no_file_of_a_checkpoint_runs(world: Any, tmp_path: Path, bomb: bytes, marker: Path) -> None:
-    from server import checkpoints
+    from clinfed.runs import checkpoints
 
     folder = plant(tmp_path / "state", {f"round-0001/{name}": bomb for name in CHECKPOINT})
     assert isinstance(opened(lambda: checkpoints.load(folder), marker), Exception)

@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 
 import configs
-from client.site import read
 from clinfed.cli import main
-from clinfed.cli.adapted import open_adapter
-from clinfed.evaluation import documents
-from clinfed.evaluation import record as records
+from clinfed.clinic.site import read
+from clinfed.evaluation import merging
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.experiments.adapted import open_adapter
+from clinfed.runs import checkpoints, documents
+from clinfed.runs import record as records
 from clinfed.tasks.tagging.factored import JerlFactored
-from configs.former import completed
-from server import checkpoints
+from configs.migrations import completed
 
 OLD = Path(__file__).parent / "fixtures" / "v0_1"
 RUN = OLD / "run"
@@ -34,7 +34,7 @@ def test_a_record_gives_its_tables_and_its_run_again() -> None:
 def test_counts_give_the_scores_of_the_record() -> None:
     record, counts = records.read(RUN / "record.json"), records.read_counts(RUN / records.COUNTS)
     for (system, gold), clinics in counts.items():
-        assert records.judgement(clinics)["micro"] == record["test"][system][gold]["micro"]
+        assert merging.judgement(clinics)["micro"] == record["test"][system][gold]["micro"]
 
 
 def test_the_json_of_a_run_has_the_keys_that_it_had() -> None:

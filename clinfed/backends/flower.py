@@ -8,7 +8,7 @@ from flwr.common.serde import recorddict_to_proto
 from flwr.serverapp import Grid
 from flwr.superlink.grid.http_grid import HttpGrid
 
-from clinfed.backends.inbox import pull
+from clinfed.backends.flower_pull import pull
 from clinfed.backends.records import from_flower, to_flower
 from clinfed.errors import UserError
 from clinfed.protocol import BadAnswerError, Reason

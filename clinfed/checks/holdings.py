@@ -8,7 +8,7 @@ from pathlib import Path
 from clinfed.bases import Base, fingerprint, load_tokenizer, tokenizer_fingerprint
 from clinfed.checks.finding import Finding, failed
 from clinfed.corpus import fields
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.language import EXPECTED, with_languages
 from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus

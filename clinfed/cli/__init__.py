@@ -130,11 +130,6 @@ class Version(argparse.Action):
         parser.exit()
 
 
-def cores() -> int:
-    """Return how many cores this process may use, which in a container are fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
-
-
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """Add what every command that composes a run takes."""
     parser.add_argument(

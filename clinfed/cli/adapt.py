@@ -16,9 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from client.clinic import Clinic
-from client.warm import Warm
-from client.work import Judgement, judge, train_passes
 from clinfed import protocol
 from clinfed.adapters import folder as folders
 from clinfed.adapters.card import Card
@@ -26,15 +23,18 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.cli.predict import add_adapter, add_notes, checked_device
+from clinfed.clinic.cache import Warm
+from clinfed.clinic.data import Clinic
+from clinfed.clinic.work import Judgement, judge, train_passes
 from clinfed.corpus import kinds
 from clinfed.corpus.casing import cased
 from clinfed.corpus.language import with_languages
 from clinfed.disk import whole
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
+from clinfed.evaluation import merging, scores
 from clinfed.evaluation.report.tables import fraction, scores_table
+from clinfed.experiments.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.tasks import learnable
 from configs.portable import portable, unpack
 
@@ -139,15 +139,15 @@ class Adaptation:
             "lexicon": _of(self.after, protocol.CLINIC_LEXICONS),
         }
 
-    def difference(self) -> records.Difference | None:
+    def difference(self) -> merging.Difference | None:
         """Return the personal adapter's micro-F1 minus the global one's, against all gold, paired; None: undefined."""
         key = (protocol.FEDERATED, protocol.ALL_GOLD)
-        return records.difference(self.after.counts[key], self.before.counts[key])
+        return merging.difference(self.after.counts[key], self.before.counts[key])
 
-    def judgements(self) -> dict[str, dict[str, records.Judgement]]:
+    def judgements(self) -> dict[str, dict[str, scores.Judgement]]:
         """Return system -> gold -> scores."""
         return {
-            system: {gold: records.judgement({"": counts}) for (_, gold), counts in by_gold.items()}
+            system: {gold: merging.judgement({"": counts}) for (_, gold), counts in by_gold.items()}
             for system, by_gold in self.counted().items()
         }
 

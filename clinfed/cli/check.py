@@ -9,15 +9,15 @@ from pathlib import Path
 
 import configs
 from client import enrolment
-from client.clinic import site_codes, site_corpus
-from client.permission import admit_run
-from client.site import Site, read
 from clinfed import fingerprints
 from clinfed.checks import holdings, machine
 from clinfed.checks.finding import LEVELS, Finding, attempted, failed, table
 from clinfed.checks.link import Address, link
 from clinfed.cli import add_overrides
 from clinfed.cli.options import PORT, add_number
+from clinfed.clinic.data import site_codes, site_corpus
+from clinfed.clinic.permissions import admit_run
+from clinfed.clinic.site import Site, read
 from clinfed.errors import UserError
 from clinfed.home import home
 from configs import Run

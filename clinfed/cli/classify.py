@@ -15,23 +15,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import configs
-from client.clinic import Simulation
 from clinfed import fingerprints
 from clinfed.bases import fingerprint, tokenizer_fingerprint
 from clinfed.cli import add_overrides
-from clinfed.cli.classifiers import Classifiers, count_lexicons, lexicons_of, unlearnt
-from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_resume, refuse_unready
+from clinfed.cli.simulate import refuse_resume, refuse_unready
+from clinfed.clinic.data import Simulation
 from clinfed.errors import UserError
-from clinfed.evaluation import documents
-from clinfed.evaluation import record as records
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.documents import DocumentRecord, DocumentSystem
 from clinfed.evaluation.report.documents import document_table, read_finished
+from clinfed.experiments.classifiers import Classifiers, count_lexicons, lexicons_of, unlearnt
+from clinfed.experiments.launch import DEFAULT_CLINICS
 from clinfed.probes.memory import peak_memory
+from clinfed.runs import documents
+from clinfed.runs import record as records
+from clinfed.runs.documents import DocumentRecord, DocumentSystem
+from clinfed.runs.recorder import machine, versions
 from configs import Only, absolute_paths
 from server.model import run_folder
-from server.recording import machine, versions
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -21,18 +21,19 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import configs
-from clinfed.cli import add_overrides, cores
-from clinfed.cli.launch import signals_as_exceptions
-from clinfed.cli.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
+from clinfed.cli import add_overrides
 from clinfed.cli.simulate import collect_kept, refuse_unready
 from clinfed.errors import UserError
-from clinfed.evaluation.record import read as read_record
 from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table, listed
+from clinfed.experiments.launch import signals_as_exceptions
+from clinfed.experiments.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
 from clinfed.home import home
-from server import checkpoints
+from clinfed.runs import checkpoints
+from clinfed.runs.machine import cores
+from clinfed.runs.record import read as read_record
 
 if TYPE_CHECKING:
     from clinfed.training.settings import Training

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def count_paper(overrides: Sequence[str], *, as_json: bool) -> int:
     """Print the reference paper's column; return 1 where a cell differs."""
-    from clinfed.cli import paper
+    from clinfed.experiments import paper
 
     labels, *others = [*overrides, f"{LABELS_KEY}{paper.LABELS}"]
     number = labels.removeprefix(LABELS_KEY)

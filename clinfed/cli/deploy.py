@@ -125,7 +125,7 @@ def _gate(args: argparse.Namespace) -> int:
 
 
 def _app(args: argparse.Namespace) -> int:
-    from clinfed.cli.launch import stage
+    from clinfed.experiments.launch import stage
 
     folders.refuse_filled(args.folder, "give a new one: all that lies there would travel to every site")
     stage(args.folder)

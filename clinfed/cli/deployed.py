@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clinfed.cli.launch import ERROR, MARK, RECORD, TAIL_LINES, stage
 from clinfed.cli.simulate import as_resumed, interrupted
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
+from clinfed.experiments.launch import ERROR, MARK, RECORD, TAIL_LINES, stage
 from configs import absolute_paths, refuse_at_site
 from configs.overrides import parse
 

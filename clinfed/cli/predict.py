@@ -18,8 +18,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from clinfed.cli import cores
-from clinfed.cli.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.cli.options import THREADS, add_number
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
@@ -27,6 +25,8 @@ from clinfed.corpus.csv_table import write_csv
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 from clinfed.errors import UserError
+from clinfed.experiments.adapted import Adapted, open_adapter, refuse_without_mentions
+from clinfed.runs.machine import cores
 from clinfed.settings import DEVICES, refuse_outside
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequenc
             f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), and scores are not what was "
             "measured without; give annotated notes of this site with --lexicon FILES"
         )
-    from clinfed.baselines.hints import Hints
+    from clinfed.baselines.gazetteer import Hints
 
     notes = kinds.read(lexicon, kinds.kind_of(lexicon), skip_bad=False, skipped=Counter())
     return Hints(list(notes)).of

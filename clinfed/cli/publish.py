@@ -13,10 +13,10 @@ from pathlib import Path
 from clinfed.adapters import folder as folders
 from clinfed.adapters import hashes
 from clinfed.adapters.card import Card
-from clinfed.cli.adapted import Adapted, open_adapter
 from clinfed.disk import whole
 from clinfed.errors import UserError
-from clinfed.evaluation import publication
+from clinfed.experiments.adapted import Adapted, open_adapter
+from clinfed.runs import publication
 from configs import Run
 from configs.portable import portable, unpacked
 

@@ -10,19 +10,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from clinfed.cli.gathered import Found, Given, as_results, gather, gather_documents, given
 from clinfed.cli.options import add_number
-from clinfed.cli.studies import study_files, sweep_report
 from clinfed.errors import UserError
-from clinfed.evaluation import documents
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished
+from clinfed.experiments.gathered import Found, Given, as_results, gather, gather_documents, given
+from clinfed.experiments.studies import study_files, sweep_report
+from clinfed.runs import documents
 from configs.discovery import plugin_class
-from configs.former import completed
+from configs.migrations import completed
 
 SHOWN_NOTES = 30
 PAGE = Path("report.html")
@@ -160,12 +160,12 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
 
     None of a corpus that is not public, unless private; it is not even read. None of a run whose notes are at sites.
     """
-    from client.clinic import Simulation
-    from client.warm import Warm
     from clinfed.adapters.folder import load_state
     from clinfed.adapters.weights import write_state
     from clinfed.cli import train
-    from clinfed.cli.simulate import DEFAULT_CLINICS
+    from clinfed.clinic.cache import Warm
+    from clinfed.clinic.data import Simulation
+    from clinfed.experiments.launch import DEFAULT_CLINICS
     from clinfed.training.device import has_gpu
     from clinfed.training.predict import predict
     from configs import to_overrides

@@ -25,8 +25,9 @@ from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.record import Judgement, judgement, merged
+from clinfed.evaluation.merging import judgement, merged
 from clinfed.evaluation.report.tables import scores_table
+from clinfed.evaluation.scores import Judgement
 from clinfed.evaluation.spans import count_spans, judged
 from clinfed.evaluation.unit_counts import ALL, GroupIntervals, count_units, groups
 

@@ -6,20 +6,19 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from client.clinic import refuse_more_clinics_than_patients
 from clinfed.cli import add_overrides
-from clinfed.cli.launch import FOLDER, Resources, simulate
+from clinfed.clinic.data import refuse_more_clinics_than_patients
 from clinfed.disk import refuse_unwritable
 from clinfed.errors import UserError
-from clinfed.evaluation import kept, tracking
-from clinfed.evaluation import record as records
+from clinfed.evaluation import artefacts
+from clinfed.experiments.launch import DEFAULT_CLINICS, FOLDER, Resources, simulate
 from clinfed.home import clinic_folder, kept_file, runs_folder
+from clinfed.runs import checkpoints, tracking
+from clinfed.runs import record as records
 from configs import Run, absolute_paths, least_overrides, load, resolved, to_overrides
 from configs.overrides import UNTOLD, parse
-from server import checkpoints
 
 READILY_STARTED = 16  # clinics; to read the notes first takes less time than to start more
-DEFAULT_CLINICS = 2  # as Flower's own federation has by default
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -99,11 +98,11 @@ def collect_kept(folder: Path, record: records.RunRecord) -> None:
 
     Where that was done, nothing is left to do; where a command was stopped before it, it is done later.
     """
-    for file in kept.FILES:
+    for file in artefacts.FILES:
         clinics = {clinic: kept_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
-        kept.collect(folder / file, clinics)
+        artefacts.collect(folder / file, clinics)
     if record["chosen_round"] != record["rounds"][-1]["round"]:  # of which the record has the validation scores
-        (folder / kept.VALIDATION_UNITS).unlink(missing_ok=True)
+        (folder / artefacts.VALIDATION_UNITS).unlink(missing_ok=True)
 
 
 def interrupted(shown: Sequence[str]) -> Path | None:

@@ -17,8 +17,8 @@ import configs
 from clinfed.cli import add_overrides
 from clinfed.cli.options import add_number
 from clinfed.cli.simulate import refuse_unready
-from clinfed.cli.studies import OVERRIDES, SEARCHED
 from clinfed.errors import DivergedError, UserError
+from clinfed.experiments.studies import OVERRIDES, SEARCHED
 from clinfed.home import home
 from configs.discovery import PLUGINS
 from configs.mistakes import own_keys
@@ -176,10 +176,10 @@ def _default_run() -> dict[str, Any]:
 
 def validation_f1(overrides: Sequence[str]) -> float:
     """Return the strict micro-F1 on all clinics' validation notes after training in one place."""
-    from client.warm import Warm
     from clinfed.adapters.weights import read_state
     from clinfed.cli.train import drawn, gather, train_all
-    from clinfed.evaluation.record import judgement
+    from clinfed.clinic.cache import Warm
+    from clinfed.evaluation.merging import judgement
     from clinfed.protocol import ALL_GOLD, FEDERATED
 
     cache = Warm(overrides)

@@ -13,28 +13,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from client.clinic import Clinic
-from client.warm import WORKER, Warm
-from client.work import judge, train_passes
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_resume, refuse_unready
+from clinfed.cli.simulate import collect_kept, refuse_resume, refuse_unready
+from clinfed.clinic.cache import WORKER, Warm
+from clinfed.clinic.data import Clinic
+from clinfed.clinic.work import judge, train_passes
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
-from clinfed.evaluation import tracking
 from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.experiments.launch import DEFAULT_CLINICS
 from clinfed.home import home
 from clinfed.protocol import Answer
+from clinfed.runs import record as records
+from clinfed.runs import tracking
+from clinfed.runs.recorder import Recorder
+from clinfed.runs.state import Round
 from clinfed.tasks import learnable
 from configs import absolute_paths
 from partitions.pooled import NAME as POOLED
 from server.advice import too_little_training
 from server.model import Model, run_folder
-from server.recording import Recorder
-from server.rounds import Round, busiest
+from server.rounds import busiest
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger

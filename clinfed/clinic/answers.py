@@ -11,18 +11,19 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from client import permission, warm
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
+from clinfed.clinic import permissions
+from clinfed.clinic.cache import WORKER, drop, warm
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
-    from client.clinic import Clinic
-    from client.warm import Warm
+    from clinfed.clinic.cache import Warm
+    from clinfed.clinic.data import Clinic
 
 NodeConfig = Mapping[str, Any]
 
@@ -34,8 +35,8 @@ def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Seq
     """
     failure, work = WORK[kind]
     try:
-        permission.admit_code(node_config)
-        cache = warm.warm(overrides)
+        permissions.admit_code(node_config)
+        cache = warm(overrides)
         return work(cache, cache.clinic(node_config), question)
     except Exception as error:
         return failed(failure, error)
@@ -45,12 +46,12 @@ def failed(failure: protocol.Failure, error: Exception) -> Failed:
     """Return what may be told of an error that is being handled: its class, or what the site's settings refuse."""
     with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
         _keep_detail(failure)
-    return Failed(*permission.said(error, failure))
+    return Failed(*permissions.said(error, failure))
 
 
 def forget() -> None:
     """Let go of what this process has loaded for a run."""
-    warm.forget()
+    drop()
 
 
 def _keep_detail(failure: protocol.Failure) -> None:
@@ -80,7 +81,7 @@ def _hello(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
 
 def _train(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
     """Train what was received on the clinic's notes for one round; where it is asked for, judge it first."""
-    from client.work import train_round
+    from clinfed.clinic.work import train_round
 
     started = time.perf_counter()
     received = Payload.of(_take_adapter(question))
@@ -133,7 +134,7 @@ def _judged(
     cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool, replicates: bool
 ) -> Content:
     """Return counts and report of a judgement."""
-    from client.work import judge
+    from clinfed.clinic.work import judge
 
     judgement = judge(cache, clinic, state, split, closing=closing, replicates=replicates)
     arrays, names = protocol.counts_to_wire(judgement.counts)
@@ -165,7 +166,7 @@ def _identity(clinic: "Clinic", question: Content) -> dict[str, str | int]:
     nonce = str(question[protocol.QUESTION]["nonce"])
     return {
         "clinic": clinic.name,
-        "worker": warm.WORKER,
+        "worker": WORKER,
         "wire": WIRE_VERSION,
         "code": fingerprints.code(),
         "nonce": nonce,

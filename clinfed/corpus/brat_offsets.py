@@ -4,9 +4,9 @@ import contextlib
 import re
 from collections.abc import Sequence
 
-from clinfed.corpus import counting, intake
+from clinfed.corpus import counting, input_checks
 from clinfed.corpus.counting import Mention, Places
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 
 Lines = list[tuple[str, str]]  # ("file:line", line)
 
@@ -19,7 +19,7 @@ def mentions(lines: Lines) -> list[Mention]:
     for where, line in lines:
         if match := _MENTION.fullmatch(line):
             with contextlib.suppress(BadInputError):
-                found.append(Mention(tuple(intake.parse_offsets(where, match[2])), match[3]))
+                found.append(Mention(tuple(input_checks.parse_offsets(where, match[2])), match[3]))
     return found
 
 
@@ -31,7 +31,7 @@ def moved(lines: Lines, places: Places) -> Lines:
 def _moved(where: str, line: str, places: Places) -> str:
     if match := _MENTION.fullmatch(line):
         with contextlib.suppress(BadInputError):
-            fragments: Sequence[tuple[int, int]] = intake.parse_offsets(where, match[2])
+            fragments: Sequence[tuple[int, int]] = input_checks.parse_offsets(where, match[2])
             offsets = ";".join(f"{start} {end}" for start, end in counting.moved(fragments, places))
             return f"{match[1]}{offsets}\t{match[3]}"
     return line

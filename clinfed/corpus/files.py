@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clinfed.corpus import counting, walking
-from clinfed.corpus.intake import BadInputError, Candidate, encodable
+from clinfed.corpus.input_checks import BadInputError, Candidate, encodable
 from clinfed.corpus.walking import Listing
 from clinfed.errors import UserError, printable
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from clinfed.corpus import icd10, intake, jsonlines
+from clinfed.corpus import icd10, input_checks, jsonlines
 from clinfed.corpus.files import decode_line, find_files, read_lines
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Finding, Span
 
 Said = dict[tuple[str, Span], Finding]  # by note id and span
@@ -32,7 +32,7 @@ def _jsonl(path: Path) -> Iterator[tuple[str, Span, Finding]]:
         for where, line in read_lines(file):
             with contextlib.suppress(BadInputError):
                 said = jsonlines.findings(where, decode_line(where, line))
-                yield from (each for each in said if intake.encodable(each[2].title))
+                yield from (each for each in said if input_checks.encodable(each[2].title))
 
 
 def _codiesp(table: Path) -> Iterator[tuple[str, Span, Finding]]:
@@ -40,7 +40,7 @@ def _codiesp(table: Path) -> Iterator[tuple[str, Span, Finding]]:
     for where, line in read_lines(scored) if scored.is_file() else ():
         with contextlib.suppress(BadInputError, ValueError):
             id_, _, code, _, offsets, title, score = decode_line(where, line).split("\t")
-            span = Span(tuple(intake.parse_offsets(where, offsets)), icd10.normalise(code))
+            span = Span(tuple(input_checks.parse_offsets(where, offsets)), icd10.normalise(code))
             yield id_, span, Finding(title, float(score))
 
 
@@ -62,7 +62,7 @@ def _sheet(lines: list[str]) -> Iterator[tuple[Span, Finding]]:
             code = icd10.normalise(match[2])
             offsets = places[match[1]].split("\t")[1].partition(" ")[2]
             title = "" if match[3] == code else match[3]  # the code stands there where no title is known
-            yield Span(tuple(intake.parse_offsets("", offsets)), code), Finding(title, scores[match[1]])
+            yield Span(tuple(input_checks.parse_offsets("", offsets)), code), Finding(title, scores[match[1]])
 
 
 def titles_in(said: Said, languages: dict[str, str]) -> dict[tuple[str, str], str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from clinfed.corpus import counting
 from clinfed.corpus.counting import Mention
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 
 SURFACES = ("text", "surface", "covered_text", "coveredText")  # of a span: how tools call what stands at its offsets
 

@@ -5,9 +5,9 @@ import re
 from collections import Counter
 from typing import Any
 
-from clinfed.corpus import counting, icd10, intake, jsonl_offsets, labels, strict_json
+from clinfed.corpus import counting, icd10, input_checks, jsonl_offsets, labels, strict_json
 from clinfed.corpus import fields as schema
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Finding, Fragment, Note, Span
 from clinfed.corpus.splits import SPLITS
 
@@ -59,8 +59,8 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
         raise BadInputError(where, "missing field", "no id or no text", "both fields, as strings that are not empty")
     text, mentions = jsonl_offsets.settled(where, raw, _mentions(where, fields))
     spans = [_parse_span(where, mention, len(text)) for mention in mentions]
-    given = spans if keep_fragments else intake.joined(spans, text, skipped)
-    note = Note(id_, text, intake.distinct(given, skipped), **parse_metadata(where, fields))
+    given = spans if keep_fragments else input_checks.joined(spans, text, skipped)
+    note = Note(id_, text, input_checks.distinct(given, skipped), **parse_metadata(where, fields))
     skipped.update(counting.conversions(raw))
     schema.count_unknown(fields, _NOTE_FIELDS, skipped)
     for mention in mentions:
@@ -111,7 +111,7 @@ def string(where: str, fields: dict[str, Any], name: str) -> str:
         return ""
     if not isinstance(value, str):
         raise BadInputError(where, "broken field", f"{name} is not a string", "a string")
-    if not intake.encodable(value):
+    if not input_checks.encodable(value):
         raise BadInputError(where, "not Unicode text", f"{name} has half a surrogate pair", "text that UTF-8 can hold")
     return value
 
@@ -136,7 +136,7 @@ def _parse_span(where: str, mention: dict[str, Any], length: int) -> Span:
     pairs = mention["fragments"] if several else [[mention.get("start"), mention.get("end")]]
     if not isinstance(pairs, list):
         raise BadInputError(where, "broken offsets", "fragments is not a list", "[[start, end], ...]")
-    fragments = intake.checked_fragments(where, [_pair(where, pair) for pair in pairs], length)
+    fragments = input_checks.checked_fragments(where, [_pair(where, pair) for pair in pairs], length)
     return Span(fragments, _parse_code(where, mention))
 
 
@@ -146,10 +146,10 @@ def _parse_code(where: str, mention: dict[str, Any]) -> str:
     if label == "":
         if code == "" or not isinstance(code, str):
             raise BadInputError(where, "broken code", "a span's code is missing or not a string", "one like E11.9")
-        return intake.checked_code(where, code)
+        return input_checks.checked_code(where, code)
     if code != "" or not isinstance(label, str) or not labels.is_label(label):
         raise BadInputError(where, "broken label", "a label beside a code, or no word", "code, or a word as label")
-    intake.check_terminology(where, label)
+    input_checks.check_terminology(where, label)
     return label
 
 

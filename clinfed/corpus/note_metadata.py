@@ -14,7 +14,7 @@ from typing import Any
 
 from clinfed.corpus import jsonlines, walking
 from clinfed.corpus.files import decode_line, read_lines
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.walking import METADATA_FILE, Listing
 
 

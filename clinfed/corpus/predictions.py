@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from clinfed.corpus import counting, intake, kinds
+from clinfed.corpus import counting, input_checks, kinds
 from clinfed.corpus.files import decode_line, read_lines
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
@@ -54,7 +54,7 @@ def from_table(
     for where, line in read_lines(table):
         try:
             found = _row(where, decode_line(where, line)) if line.strip() else None
-        except intake.BadInputError as fault:
+        except input_checks.BadInputError as fault:
             if not skip_bad:
                 raise
             if skipped is not None:
@@ -73,8 +73,8 @@ def check_table(table: Path, notes: Iterable[Note]) -> None:
         fields = decode_line(where, line).split("\t")
         if len(fields) < 5:  # the task's own form brings no surface
             continue
-        with contextlib.suppress(intake.BadInputError):  # whoever reads the spans raises it
-            written = tuple(intake.parse_offsets(where, fields[-1]))
+        with contextlib.suppress(input_checks.BadInputError):  # whoever reads the spans raises it
+            written = tuple(input_checks.parse_offsets(where, fields[-1]))
             mentions[fields[0]].append(counting.Mention(written, "\t".join(fields[3:-1])))
     documents = ((note.text, mentions[note.id]) for note in notes if note.id in mentions)
     if verdict := counting.verdict(documents):
@@ -91,13 +91,13 @@ def _row(where: str, line: str) -> tuple[str, Span] | None:
         case [document, offsets, ("DIAGNOSTICO" | "PROCEDIMIENTO") as label, code]:  # as the task's own evaluation has
             pass
         case _:
-            raise intake.BadInputError(where, "broken row", "a row that is not CodiEsp's", _ROWS)
+            raise input_checks.BadInputError(where, "broken row", "a row that is not CodiEsp's", _ROWS)
     if label == "PROCEDIMIENTO":
         return None
     # The published tables hold a few empty fragments, which their reader drops too.
-    fragments = [pair for pair in intake.parse_offsets(where, offsets) if pair[0] != pair[1]]
-    checked = intake.checked_fragments(where, fragments, _LONGEST_NOTE)
-    return document, Span(checked, intake.checked_code(where, code))
+    fragments = [pair for pair in input_checks.parse_offsets(where, offsets) if pair[0] != pair[1]]
+    checked = input_checks.checked_fragments(where, fragments, _LONGEST_NOTE)
+    return document, Span(checked, input_checks.checked_code(where, code))
 
 
 def _same(one: str, other: str) -> bool:

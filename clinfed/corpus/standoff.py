@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from clinfed.corpus import icd10, intake, remarks, terminologies
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus import icd10, input_checks, remarks, terminologies
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Fragment, Span
 from clinfed.corpus.remarks import Remark
 from clinfed.corpus.terminologies import ICD10
@@ -67,7 +67,7 @@ def _hear(sheet: _Sheet, skipped: Counter[str]) -> None:
             skipped["annotator note without code"] += 1
         elif target not in coded:
             if remark.broken:
-                raise intake.broken_code(where)
+                raise input_checks.broken_code(where)
             sheet.codes[target] += [(where, code) for code in remark.codes]
         elif remark.broken or not coded[target].issuperset(remark.codes):
             skipped["note beside a normalisation or attribute with a code (not read)"] += 1
@@ -112,7 +112,7 @@ def _parse_mention(where: str, rest: str, text: str) -> _Mention:
         raise BadInputError(
             where, "broken annotation", "a T line without its parts", "type, offsets, tab, surface text"
         )
-    fragments = intake.checked_fragments(where, written := intake.parse_offsets(where, offsets), len(text))
+    fragments = input_checks.checked_fragments(where, written := input_checks.parse_offsets(where, offsets), len(text))
     # BRAT joins fragments by a space and shows line ends as one; blanks do not tell a shift, anything else does.
     if "".join("".join(text[start:end] for start, end in written).split()) != "".join(surface.split()):
         found = "the surface text is not what stands at the offsets"
@@ -128,7 +128,7 @@ def _parse_normalisation(where: str, rest: str, sheet: _Sheet, skipped: Counter[
         raise BadInputError(where, "broken annotation", "an N line without its parts", "Reference T1 ICD10:E11.9")
     terminology, _, code = parts[2].partition(":")
     if (name := terminologies.named(terminology)) == ICD10:
-        sheet.codes[parts[1]].append((where, intake.checked_code(where, code)))
+        sheet.codes[parts[1]].append((where, input_checks.checked_code(where, code)))
     else:
         skipped[terminologies.counted(name)] += 1
 
@@ -140,7 +140,7 @@ def _parse_attribute(where: str, rest: str, sheet: _Sheet, skipped: Counter[str]
         raise BadInputError(where, "broken annotation", "an attribute without its parts", "Code T1 E11.9")
     name = ICD10 if parts[0].lower() == "code" else terminologies.named(parts[0])
     if name == ICD10:
-        sheet.codes[parts[1]].append((where, intake.checked_code(where, " ".join(parts[2:]))))
+        sheet.codes[parts[1]].append((where, input_checks.checked_code(where, " ".join(parts[2:]))))
     else:
         skipped[terminologies.counted(name) if name else "other attribute"] += 1
 

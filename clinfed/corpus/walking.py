@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import intake
-from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus import input_checks
+from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.errors import UserError, printable
 
@@ -47,7 +47,7 @@ class Listing:
 
     def of(self, *suffixes: str) -> list[Path]:
         """Return the files with one of the suffixes, in capitals or not, whose name UTF-8 can hold."""
-        return [file for file in self.files if file.suffix.lower() in suffixes and intake.encodable(str(file))]
+        return [file for file in self.files if file.suffix.lower() in suffixes and input_checks.encodable(str(file))]
 
 
 def listing(root: Path) -> Listing:
@@ -84,7 +84,7 @@ def passed_over(
     for file in found.files:
         suffix = file.suffix.lower()
         if suffix in wanted:
-            faults += [] if intake.encodable(str(file)) else [_unencodable(file)]
+            faults += [] if input_checks.encodable(str(file)) else [_unencodable(file)]
         elif file in used:
             continue
         elif not _names_patients(file):

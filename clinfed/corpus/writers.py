@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 from typing import Literal, TextIO
 from urllib.parse import quote
 
-from clinfed.corpus import icd10, intake, jsonlines
+from clinfed.corpus import icd10, input_checks, jsonlines
 from clinfed.corpus.note import Note, PredictedNote, Span
 from clinfed.corpus.walking import METADATA_FILE
 from clinfed.disk import writing
@@ -27,7 +27,7 @@ def write_jsonl(notes: Iterable[Note], path: str | Path) -> None:
     target = Path(path)
     with appearing(target) as stream:
         for number, note in enumerate(notes, 1):
-            intake.check_text(f"{target}:{number}", note.text)
+            input_checks.check_text(f"{target}:{number}", note.text)
             stream.write(jsonlines.dump(note) + "\n")
 
 
@@ -100,7 +100,7 @@ def write_brat(notes: Iterable[Note], folder: str | Path) -> None:
             where = f"{target / name}.txt:1"
             if (unfinished / f"{name}.txt").exists():
                 raise _unnameable(target)
-            intake.check_text(where, note.text)
+            input_checks.check_text(where, note.text)
             for suffix, content in ((".txt", note.text), (".ann", _annotations(where, note))):
                 with _open_private(unfinished / f"{name}{suffix}", "w") as stream:
                     stream.write(content)

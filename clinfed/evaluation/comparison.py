@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.record import merged
+from clinfed.evaluation.merging import merged
 from clinfed.evaluation.unit_counts import Group, GroupIntervals, UnitCounts, groups
 
 UNDEFINED = Interval(float("nan"), float("nan"))

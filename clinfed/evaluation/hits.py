@@ -1,6 +1,7 @@
 """Hits: which gold mentions a system has found, one bit a mention, for McNemar's test of two systems.
 
-A bit a mention is more than a real clinic may let go: hits are kept for invented and public corpora only (kept.py).
+A bit a mention is more than a real clinic may let go: hits are kept for invented and public
+corpora only (clinfed/evaluation/artefacts.py).
 
 Source: McNemar 1947, Note on the sampling error of the difference between correlated proportions or percentages; the
 exact two-sided form is the binomial test of the discordant mentions against one half.
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation import kept
+from clinfed.evaluation import artefacts
 
 ADAPTER = "adapter"  # what the run's own system is called here, wherever it was trained
 
@@ -86,7 +87,7 @@ def to_json(mentions: str, bits: Mapping[str, Bits]) -> dict[str, Any]:
 
 def read(folder: Path) -> Hits | None:
     """Return a run's hits, None where none were kept."""
-    tree = kept.read(folder / kept.HITS)
+    tree = artefacts.read(folder / artefacts.HITS)
     if not tree:
         return None
     return Hits(

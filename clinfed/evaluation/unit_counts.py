@@ -1,7 +1,7 @@
 """Counts by unit and code, from which the intervals of macro-F1 and of groups of codes are drawn.
 
 Replicates by code would be the counts of a rare code's few patients. So no site sends any, and its scores by code have
-no interval; of invented and public notes the counts of each unit are kept beside the run's record (kept.py).
+no interval; of invented and public notes the counts of each unit are kept beside the run's record (artefacts.py).
 
 Micro-F1 of a group has the bootstrap's interval. Macro-F1 has the jackknife's, from the scores without each unit: a
 replicate draws only two thirds of the patients and so fewer rare codes, which makes the bootstrap's too narrow (86%
@@ -20,7 +20,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.evaluation import kept
+from clinfed.evaluation import artefacts
 from clinfed.evaluation.bootstrap import SEED, Interval, Replicates, f1s, percentiles, unit_weights
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.spans import JudgedNote
@@ -141,7 +141,7 @@ def to_json(systems: Mapping[str, UnitCounts]) -> dict[str, Any]:
 def read(path: Path) -> dict[str, dict[str, UnitCounts]]:
     """Return what was kept of a run: system -> clinic -> its table; empty where nothing was."""
     found: defaultdict[str, dict[str, UnitCounts]] = defaultdict(dict)
-    for clinic, systems in kept.read(path).items():
+    for clinic, systems in artefacts.read(path).items():
         for system, units in systems.items():
             found[system][clinic] = {
                 unit: {(language, code): Counts(*counts) for language, code, *counts in cells}

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
 from clinfed.home import runs_folder
+from clinfed.runs import record as records
 
 RECORD, NAME, STATE = "record.json", "name.txt", "state"
 LONGEST_NAME = 60

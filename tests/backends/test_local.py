@@ -49,7 +49,7 @@ def test_a_failure_in_a_local_clinic_names_its_class_and_no_more(
         raise ValueError("Pacient canarytext")
 
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
-    monkeypatch.setattr("client.work.train_round", broken)
+    monkeypatch.setattr("clinfed.clinic.work.train_round", broken)
     assert main(["simulate", *world.overrides, "backend=local"]) == 2
     printed = "".join(capsys.readouterr())
     assert "train failed with ValueError" in printed

@@ -10,8 +10,8 @@ import pytest
 
 from clinfed.checks.finding import Finding
 from clinfed.checks.link import Address, link
-from clinfed.cli.launch import free_ports
 from clinfed.errors import UserError
+from clinfed.experiments.launch import free_ports
 from tests.checks.conftest import NOW, Federation, MakeFederation
 
 

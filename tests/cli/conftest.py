@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.rows import record_of
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+from clinfed.experiments.rows import record_of
 from tests.browsing import browser
 
 __all__ = ["browser"]  # a fixture

@@ -11,8 +11,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from clinfed.cli import main
-from clinfed.cli.adapted import open_adapter
 from clinfed.errors import UserError
+from clinfed.experiments.adapted import open_adapter
 
 RunOf = Callable[[str], Path]
 

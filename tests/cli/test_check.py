@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from clinfed import fingerprints
 from clinfed.cli import main
-from clinfed.cli.launch import free_ports
+from clinfed.experiments.launch import free_ports
 
 
 def site_toml(folder: Path, world: Any, **changes: Any) -> str:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import configs
-from client.clinic import Simulation
 from clinfed.cli import main
-from clinfed.cli.classifiers import Classifiers
+from clinfed.clinic.data import Simulation
+from clinfed.experiments.classifiers import Classifiers
 
 FAST = ["classifier.hidden=16", "classifier.passes=2", "training.bf16=false"]
 
@@ -74,7 +74,7 @@ def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(
         taken.append((settings.batch_notes, clinic))
         assert passes.epochs == range(4)  # 2 rounds of 2 passes
 
-    monkeypatch.setattr("clinfed.cli.classifiers.train", train)
+    monkeypatch.setattr("clinfed.experiments.classifiers.train", train)
     monkeypatch.setattr(Classifiers, "train_federated", lambda self: None)
     found = [name for name, *_ in classifiers.train_all(lambda line: None)]
     assert found == ["local ca", "local es", "centralised", "federated"]

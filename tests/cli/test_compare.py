@@ -18,11 +18,11 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.compare import Children, side_by_side
-from clinfed.cli.gathered import gather_documents
 from clinfed.cli.report import report_of
-from clinfed.cli.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.errors import UserError
-from clinfed.evaluation import kept
+from clinfed.evaluation import artefacts
+from clinfed.experiments.gathered import gather_documents
+from clinfed.experiments.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.home import kept_file
 from clinfed.training.settings import Training
 from configs import load
@@ -70,7 +70,7 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     _, lines, _ = compared(ROWS, "--table")
     kept = (folder / "comparison.md").read_text("utf-8")
     assert "| centralised | 2 |" in kept
-    assert "- local ca minus centralised: " in kept, "over the seed that both have"
+    assert "- local ca minus centralised: " in artefacts, "over the seed that both have"
     assert "pending" not in kept
 
 
@@ -183,13 +183,13 @@ def test_memory_and_speed_are_measured_on_random_weights(
         assert min(probes[key] for key in measured) > 0
     # A comparison that is stopped when a run has ended takes what its clinics have kept when it is called again.
     path = record_of(Path(found["folder"], "full", "seed-0"))
-    bits, sha256 = path.with_name(kept.HITS), json.loads(path.read_text())["adapter_sha256"]
-    held = kept.read(bits)
+    bits, sha256 = path.with_name(artefacts.HITS), json.loads(path.read_text())["adapter_sha256"]
+    held = artefacts.read(bits)
     bits.unlink()
     for clinic, each in held.items():
-        kept.keep(kept_file(sha256, clinic, kept.HITS), each)
+        artefacts.keep(kept_file(sha256, clinic, artefacts.HITS), each)
     assert main([*footprint, "--table"]) == 0
-    assert kept.read(bits) == held
+    assert artefacts.read(bits) == held
 
 
 def test_once_a_comparison_is_stopped_it_starts_no_other_run(tmp_path: Path) -> None:

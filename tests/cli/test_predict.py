@@ -14,7 +14,7 @@ from clinfed.corpus import kinds
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, jsonl
 from clinfed.corpus.writers import write_brat, write_jsonl
-from clinfed.evaluation import record as records
+from clinfed.runs import record as records
 from clinfed.training import predict
 
 RunOf = Callable[[str], Path]

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 
 from clinfed.cli import main
-from clinfed.cli.adapted import open_adapter
-from clinfed.evaluation import record as records
-from clinfed.evaluation.publication import NO_PRIVACY, audit, privacy, training
+from clinfed.experiments.adapted import open_adapter
+from clinfed.runs import record as records
+from clinfed.runs.publication import NO_PRIVACY, audit, privacy, training
 
 TEXT = "Control de asma y mal descanso. Paciente canarytext con diabetes desde hace años."
 # Runs a script where none of our packages can be imported, and saves the numbers that its functions compute.

@@ -12,15 +12,16 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.gathered import Given, gather
-from clinfed.cli.rows import Row
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.record import merged, read_counts, write_counts
+from clinfed.evaluation.merging import merged
 from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.experiments.gathered import Given, gather
+from clinfed.experiments.rows import Row
+from clinfed.runs.record import read_counts, write_counts
 
 
 def test_notes_of_a_site_are_shown_only_where_asked(runs: dict[str, Path], tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli.report import shown_notes
-from clinfed.cli.rows import record_of
 from clinfed.evaluation import hits
 from clinfed.evaluation.report.highlights import RIGHT
 from clinfed.evaluation.report.results import Finished
+from clinfed.experiments.rows import record_of
 
 
 def test_notes_of_an_own_corpus_in_a_public_ones_layout_are_not_shown(

@@ -11,7 +11,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from clinfed.cli import main
-from clinfed.cli.studies import sweep_report
+from clinfed.experiments.studies import sweep_report
 
 FIRST = {"training.learning_rate": 0.00123456, "adapter.r": 4}
 SPACE = {

@@ -9,12 +9,12 @@ import pytest
 from clinfed.adapters.state import AdapterState
 from clinfed.cli.simulate import as_resumed, collect_kept, interrupted
 from clinfed.errors import UserError
-from clinfed.evaluation import kept
+from clinfed.evaluation import artefacts
 from clinfed.home import kept_file
+from clinfed.runs import checkpoints
+from clinfed.runs.checkpoints import Checkpoint
+from clinfed.runs.state import Course
 from configs import load, resolved
-from server import checkpoints
-from server.checkpoints import Checkpoint
-from server.rounds import Course
 from strategies.base import ServerState
 
 SETTINGS = ("strategy=fedadam", "strategy.beta1=0.8", "rounds=7", "adapter.r=4", "output=/a b/'c'")
@@ -69,11 +69,11 @@ def test_what_clinics_kept_comes_to_the_run_but_no_validation_of_another_round(
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
     run: Any = {"adapter_sha256": "a" * 64, "manifest": {"ca": {}, "es": {}}, "rounds": [{"round": 1}, {"round": 2}]}
-    for file in kept.FILES:
-        kept.keep(kept_file("a" * 64, "ca", file), {"of": file})
+    for file in artefacts.FILES:
+        artefacts.keep(kept_file("a" * 64, "ca", file), {"of": file})
     collect_kept(tmp_path, run | {"chosen_round": chosen})
-    validation = {} if chosen == 1 else {"ca": {"of": kept.VALIDATION_UNITS}}
-    assert kept.read(tmp_path / kept.VALIDATION_UNITS) == validation
-    for file in (kept.HITS, kept.UNITS):
-        assert kept.read(tmp_path / file) == {"ca": {"of": file}}
+    validation = {} if chosen == 1 else {"ca": {"of": artefacts.VALIDATION_UNITS}}
+    assert artefacts.read(tmp_path / artefacts.VALIDATION_UNITS) == validation
+    for file in (artefacts.HITS, artefacts.UNITS):
+        assert artefacts.read(tmp_path / file) == {"ca": {"of": file}}
     assert not [*(tmp_path / "home" / "clinic" / "kept").iterdir()]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.evaluation import tracking
+from clinfed.runs import tracking
 
 # tensorboard's own reader brings warnings of numpy and protobuf that are not ours
 pytestmark = pytest.mark.filterwarnings("ignore")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinfed.corpus import writers
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.brat import Brat, read
 from clinfed.errors import UserError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.codiesp import Codiesp, read
 from clinfed.corpus.splits import split_of

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.conll import Conll, read
 from clinfed.errors import UserError

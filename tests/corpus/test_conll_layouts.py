@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.readers.conll import read
 from clinfed.corpus.splits import split_of
 

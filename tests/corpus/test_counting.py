@@ -9,7 +9,7 @@ import pytest
 
 from clinfed.corpus import counting, kinds, predictions
 from clinfed.corpus.counting import Mention
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers import brat, codiesp, conll, jsonl
 from clinfed.errors import UserError

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clinfed.corpus import writers
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.jsonl import Jsonl, read
 from clinfed.errors import UserError

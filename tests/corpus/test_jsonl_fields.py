@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from clinfed.corpus import labels
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers import brat
 from clinfed.corpus.readers.jsonl import read

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clinfed.corpus import kinds
-from clinfed.corpus.intake import BadInputError
+from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Note
 from clinfed.errors import UserError
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from client import site as sites
 from clinfed import fingerprints
 from clinfed.cli import main
+from clinfed.clinic import site as sites
 
 SITES = ("north", "south", "coast")
 UNITS = ("coordinator/clinfed-superlink.service", "coordinator/clinfed-gate.service", "north/clinfed-north.service")

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from clinfed.cli.launch import free_ports
 from clinfed.deploy.gate import BODY_LIMIT_BYTES, FORWARDED, Gate
+from clinfed.experiments.launch import free_ports
 
 
 class Behind(BaseHTTPRequestHandler):

@@ -10,11 +10,11 @@ from clinfed.cli import main
 from clinfed.cli.deployed import Following, checked
 from clinfed.errors import UserError
 from clinfed.home import runs_folder
+from clinfed.runs import checkpoints
+from clinfed.runs.checkpoints import Checkpoint
+from clinfed.runs.state import Course
 from configs import refuse_at_site, resolved
-from server import checkpoints
 from server.app import compose
-from server.checkpoints import Checkpoint
-from server.rounds import Course
 from strategies.base import ServerState
 
 RUN = "20261130T101500-0a1b2c3d"

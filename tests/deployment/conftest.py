@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli import reaper
-from clinfed.cli.launch import answers, free_ports
-from clinfed.evaluation import record as records
+from clinfed.experiments import reaper
+from clinfed.experiments.launch import answers, free_ports
+from clinfed.runs import record as records
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent

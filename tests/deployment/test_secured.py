@@ -24,10 +24,11 @@ from flwr.supercore.primitives.asymmetric import public_key_to_bytes
 from flwr.supernode.fleet_http_client import FleetHttpClient
 from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 
-from clinfed.cli import main, reaper
-from clinfed.cli.launch import free_ports
+from clinfed.cli import main
 from clinfed.deploy.certificates import Authority, write_site_keys
-from clinfed.evaluation import record as records
+from clinfed.experiments import reaper
+from clinfed.experiments.launch import free_ports
+from clinfed.runs import record as records
 
 pytestmark = pytest.mark.deployment
 

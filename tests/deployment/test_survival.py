@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli import reaper
-from clinfed.cli.launch import free_ports
+from clinfed.experiments import reaper
+from clinfed.experiments.launch import free_ports
 from tests.deployment.conftest import Deployment
 
 pytestmark = pytest.mark.deployment

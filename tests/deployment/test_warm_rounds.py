@@ -40,7 +40,9 @@ def overheads(record: Any) -> list[float]:
 def imports_s() -> float:
     """Return the seconds that imports alone take here and now: a clinic that is not warm adds more to every round."""
     started = time.perf_counter()
-    subprocess.run([sys.executable, "-c", "import client.work, clinfed.training.model, peft"], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import clinfed.clinic.work, clinfed.training.model, peft"], cwd=ROOT, check=True
+    )
     return time.perf_counter() - started
 
 

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.cli import reaper
-from clinfed.cli.launch import free_ports
+from clinfed.experiments import reaper
+from clinfed.experiments.launch import free_ports
 
 ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))

@@ -13,7 +13,6 @@ from clinfed.errors import UserError
 from clinfed.evaluation import comparison
 from clinfed.evaluation.bootstrap import Replicates, mean_f1
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.record import COUNTS
 from clinfed.evaluation.report.comparison import comparison_rows, comparison_table, score_rows
 from clinfed.evaluation.report.lead import leading, rivals, verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
@@ -21,6 +20,7 @@ from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.terminal import WIDTH
 from clinfed.evaluation.spans import JudgedNote, count_spans
 from clinfed.evaluation.unit_counts import count_units
+from clinfed.runs.record import COUNTS
 
 CLINICS = ("north", "south")
 

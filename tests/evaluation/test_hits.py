@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation import hits, kept
+from clinfed.evaluation import artefacts, hits
 from clinfed.evaluation.hits import ADAPTER, McNemar, mcnemar
 
 A, B = Span(((0, 3),), "I10"), Span(((5, 8),), "E11.9")
@@ -57,9 +57,9 @@ def test_a_mention_is_found_where_place_and_code_are_right() -> None:
 def test_what_is_kept_is_read(tmp_path: Path) -> None:
     found = {"ca": bits(*[1, 0, 1] * 5), "es": bits(0, 1)}
     for clinic, each in found.items():
-        kept.keep(tmp_path / clinic, hits.to_json(f"digest-{clinic}", {ADAPTER: each}))
+        artefacts.keep(tmp_path / clinic, hits.to_json(f"digest-{clinic}", {ADAPTER: each}))
     assert hits.read(tmp_path) is None
-    kept.collect(tmp_path / kept.HITS, {clinic: tmp_path / clinic for clinic in found})
+    artefacts.collect(tmp_path / artefacts.HITS, {clinic: tmp_path / clinic for clinic in found})
     read = hits.read(tmp_path)
     assert read is not None
     assert read.of(ADAPTER).tolist() == [*found["ca"], *found["es"]]

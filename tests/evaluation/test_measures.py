@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 
 from clinfed import protocol
-from clinfed.evaluation import record as records
+from clinfed.evaluation import merging
 from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire, check_array
 from clinfed.evaluation.report.tables import scores_table
+from clinfed.runs import record as records
 
 
 @dataclass(frozen=True)
@@ -67,14 +68,14 @@ def test_counts_of_spans_travel_under_the_names_of_version_0_1() -> None:
 
 def test_a_record_merges_and_keeps_them(tmp_path: Path) -> None:
     clinics = {"north": Steps({"park": 7}), "south": Steps({"park": 1, "lake": 30})}
-    judged = records.judgement(clinics)
+    judged = merging.judgement(clinics)
     assert judged["measures"] == {"steps": 38, "places": 2}  # type: ignore[typeddict-item]
     records.write_counts(tmp_path / "counts.json", {KEY: clinics | {"west": Steps()}})
     assert records.counts_of_kind(tmp_path / "counts.json", Steps) == {KEY: clinics | {"west": Steps()}}
 
 
 def test_they_are_printed_by_the_names_of_what_they_measure() -> None:
-    table = scores_table({"federated adapter": records.judgement({"north": Steps({"park": 7}), "south": Steps()})})
+    table = scores_table({"federated adapter": merging.judgement({"north": Steps({"park": 7}), "south": Steps()})})
     head, row = table.splitlines()
     assert head.split() == ["system", "steps", "places", "worst"]
     assert row.split() == ["federated", "adapter", "7", "1", "0.00", "(south)"]

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from clinfed.corpus.note import Span
-from clinfed.evaluation import former, record, tracking
+from clinfed.evaluation import merging, scores
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.comparison import worst_clinic
 from clinfed.evaluation.report.tables import Table, bracketed, fraction, mean, scores_table, seeds_range
 from clinfed.evaluation.spans import JudgedNote, count_spans
 from clinfed.protocol import Answer
-from server.rounds import validation_f1
+from clinfed.runs import migrations, record, tracking
+from server.rounds import validation_score
 
 A, B = Span(((0, 3),), "R05"), Span(((4, 9),), "J45.9")
 NAN = float("nan")
@@ -33,13 +34,13 @@ WRONG = counted(("es", set(), {A}))
 
 
 def test_a_ratio_is_undefined_without_gold_and_prediction_only() -> None:
-    assert record.score(Counts()) == {"tp": 0, "fp": 0, "fn": 0, "precision": None, "recall": None, "f1": None}
-    assert record.score(Counts(fp=2)) == {"tp": 0, "fp": 2, "fn": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
-    assert record.score(Counts(fn=2)) == {"tp": 0, "fp": 0, "fn": 2, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert scores.score(Counts()) == {"tp": 0, "fp": 0, "fn": 0, "precision": None, "recall": None, "f1": None}
+    assert scores.score(Counts(fp=2)) == {"tp": 0, "fp": 2, "fn": 0, "precision": 0.0, "recall": 0.0, "f1": 0.0}
+    assert scores.score(Counts(fn=2)) == {"tp": 0, "fp": 0, "fn": 2, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
 def test_a_judgement_of_nothing_has_no_score_and_no_interval() -> None:
-    found = record.judgement({"north": NOTHING})
+    found = merging.judgement({"north": NOTHING})
     assert found["micro"]["f1"] is None
     assert found["macro"] == {"gold_or_predicted": None, "gold": None}
     assert found["interval"] is None
@@ -49,18 +50,18 @@ def test_a_judgement_of_nothing_has_no_score_and_no_interval() -> None:
 
 
 def test_macro_over_gold_is_undefined_where_all_codes_are_predicted_only() -> None:
-    assert record.judgement({"": WRONG})["macro"] == {"gold_or_predicted": 0.0, "gold": None}
+    assert merging.judgement({"": WRONG})["macro"] == {"gold_or_predicted": 0.0, "gold": None}
 
 
 def test_a_difference_with_something_undefined_is_left_out() -> None:
-    assert record.difference(NOTHING, WRONG) is None
+    assert merging.difference(NOTHING, WRONG) is None
     systems = {"federated": {"n": NOTHING}, "joined": {"n": WRONG}, "pooled_lexicon": {"n": NOTHING}}
-    assert record.paired_differences(systems, "federated") == {}
+    assert merging.paired_differences(systems, "federated") == {}
 
 
 def old(counts: SpanCounts) -> Any:
     """Return a judgement as older versions wrote it: zeros for what is undefined."""
-    found = json.loads(json.dumps(record.judgement({"north": counts})).replace("null", "0.0"))
+    found = json.loads(json.dumps(merging.judgement({"north": counts})).replace("null", "0.0"))
     for where in (found, *found["by_language"].values()):
         where["interval"] = where["interval"] or [0.0, 0.0]
     return found
@@ -68,7 +69,7 @@ def old(counts: SpanCounts) -> Any:
 
 @pytest.mark.parametrize("counts", [NOTHING, RIGHT, WRONG, RIGHT.folded([]), NOTHING.folded([])])
 def test_an_old_judgement_reads_as_a_new_one(counts: SpanCounts) -> None:
-    assert former.completed(old(counts)) == record.judgement({"north": counts})
+    assert migrations.completed(old(counts)) == merging.judgement({"north": counts})
 
 
 def test_an_old_record_loads_without_its_undefined_differences(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_the_clinic_with_false_positives_alone_is_the_worst() -> None:
     worst = worst_clinic(System.of_clinics("s", [{"north": RIGHT, "south": WRONG, "west": NOTHING}]))
     assert worst is not None
     assert (list(worst.clinics[0]), worst.f1()) == (["south"], 0.0)
-    shown = scores_table({"s": record.judgement({"north": RIGHT, "south": WRONG, "west": NOTHING})})
+    shown = scores_table({"s": merging.judgement({"north": RIGHT, "south": WRONG, "west": NOTHING})})
     assert shown.endswith(".000 (south)")
 
 
@@ -119,12 +120,12 @@ def test_tables_and_their_numbers_hold_no_nan() -> None:
 @pytest.mark.parametrize(("counts", "f1"), [(NOTHING, None), (WRONG, 0.0), (RIGHT, 1.0)])
 def test_an_undefined_validation_is_no_candidate_for_the_best_round(counts: SpanCounts, f1: float | None) -> None:
     answer = Answer("north", {}, {}, counts={("federated", "all"): counts})
-    assert validation_f1([answer]) == f1
-    assert validation_f1([]) is None
+    assert validation_score([answer]) == f1
+    assert validation_score([]) is None
 
 
 def test_an_undefined_score_is_no_point_of_a_curve() -> None:
-    entry: Any = {"loss": 1.0, "clinics": {}, "validation": record.judgement({"north": NOTHING})}
+    entry: Any = {"loss": 1.0, "clinics": {}, "validation": merging.judgement({"north": NOTHING})}
     entry |= dict.fromkeys(("seconds", "aggregate_s", "bytes_up", "bytes_down"), 0)
     assert [name for name, _ in tracking.scalars(entry) if name.startswith("validation")] == []
 
@@ -132,7 +133,7 @@ def test_an_undefined_score_is_no_point_of_a_curve() -> None:
 def test_a_plot_leaves_a_gap_where_a_round_is_undefined() -> None:
     from clinfed.evaluation.report import plots
 
-    judged = [record.judgement({"north": counts}) for counts in (NOTHING, RIGHT, NOTHING)]
+    judged = [merging.judgement({"north": counts}) for counts in (NOTHING, RIGHT, NOTHING)]
     rounds = [{"round": number, "validation": each} for number, each in enumerate(judged, 1)]
     figure = plots.rounds({"rounds": rounds})  # type: ignore[arg-type]
     drawn = figure.axes[0].lines[0].get_ydata(orig=False)

@@ -9,7 +9,7 @@ import pytest
 
 from clinfed.corpus.note import Span
 from clinfed.errors import UserError
-from clinfed.evaluation import kept, unit_counts
+from clinfed.evaluation import artefacts, unit_counts
 from clinfed.evaluation.bootstrap import unit_weights
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import Counts, SpanCounts
@@ -153,24 +153,24 @@ def test_equal_ids_at_two_clinics_are_one_unit_and_none_of_its_counts_is_lost() 
 def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path: Path) -> None:
     tables = {name: count_units(judged_notes(3, seed)) for seed, name in enumerate(("north", "south"))}
     for name, table in tables.items():
-        kept.keep(tmp_path / name, unit_counts.to_json({"adapter": table}))
-    target = tmp_path / kept.UNITS
+        artefacts.keep(tmp_path / name, unit_counts.to_json({"adapter": table}))
+    target = tmp_path / artefacts.UNITS
     assert unit_counts.read(target) == {}
     clinics = {name: tmp_path / name for name in ("south", "north", "without")}
-    kept.collect(target, clinics)
+    artefacts.collect(target, clinics)
     assert unit_counts.read(target) == {"adapter": tables}
     assert [*tmp_path.iterdir()] == [target]
-    kept.collect(target, clinics)  # nothing new: what was taken before stays
+    artefacts.collect(target, clinics)  # nothing new: what was taken before stays
     assert unit_counts.read(target) == {"adapter": tables}
-    kept.keep(tmp_path / "west", unit_counts.to_json({"adapter": tables["north"]}))
-    kept.collect(target, {"west": tmp_path / "west"})
+    artefacts.keep(tmp_path / "west", unit_counts.to_json({"adapter": tables["north"]}))
+    artefacts.collect(target, {"west": tmp_path / "west"})
     assert unit_counts.read(target) == {"adapter": tables | {"west": tables["north"]}}
 
 
 def test_a_file_of_what_was_kept_that_is_cut_off_is_named(tmp_path: Path) -> None:
-    (tmp_path / kept.HITS).write_text('{"ca": {', "utf-8")
+    (tmp_path / artefacts.HITS).write_text('{"ca": {', "utf-8")
     with pytest.raises(UserError, match=r"hits\.json: no JSON, as a run keeps it"):
-        kept.read(tmp_path / kept.HITS)
+        artefacts.read(tmp_path / artefacts.HITS)
 
 
 def system(*runs: Mapping[str, list[JudgedNote]], keep: bool = True) -> System:

@@ -9,7 +9,7 @@ import pytest
 from flwr.app import Message, RecordDict
 from flwr.supercore.task_identity import TaskIdentity
 
-import client.warm
+import clinfed.clinic.cache
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
@@ -17,11 +17,11 @@ from clinfed.adapters.weights import read_state
 from clinfed.backends.flower import FlowerBackend
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
-from server.door import Door
-from server.exchange import Exchange
+from server.admission import Door
 from server.federation import Federation
 from server.model import Model
-from server.turnout import Accepted
+from server.participation import Accepted
+from server.wire.exchange import Exchange
 from strategies.base import ServerState
 from tests.local_grid import LocalGrid, Tamper
 
@@ -101,7 +101,7 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         for name in ("task_id", "run_id", "node_id"):
             patch.setattr(TaskIdentity, f"_{name}", 1)
         patch.setenv("CLINFED_HOME", str(tmp_path_factory.mktemp("table")))
-        patch.setattr(client.warm, "_warm", None)
+        patch.setattr(clinfed.clinic.cache, "_warm", None)
         model = Model(run)
         model.build()
         state = read_state(model.tagger)
@@ -117,4 +117,4 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
         }
         yield Table(run, model, state, federation, recorded)
-        patch.setattr(client.warm, "_warm", None)
+        patch.setattr(clinfed.clinic.cache, "_warm", None)

@@ -11,7 +11,7 @@ from flwr.superlink.grid.http_grid import HttpGrid
 from clinfed.errors import UserError
 from clinfed.protocol import HELLO, IDENTITY, REPORT, BadAnswerError
 from server.coordinator import describe
-from server.quarantine import check_windows
+from server.wire.check import check_windows
 
 ESCAPE = "\x1b[2J"  # clears the screen that it is printed on
 Change = Callable[[RecordDict], None]

@@ -16,8 +16,8 @@ from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import IDENTITY
 from configs import load
-from server.exchange import Seat
-from server.turnout import drawn, quorum
+from server.participation import drawn, quorum
+from server.wire.exchange import Seat
 from strategies.base import ServerState
 from strategies.fedavg import FedAvg
 

@@ -17,13 +17,14 @@ from clinfed.cli.train import train
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
-from clinfed.evaluation.record import COUNTS, VALIDATION_COUNTS, judgement, read_counts, summary
+from clinfed.evaluation.merging import judgement
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER, TENSORS
+from clinfed.runs.machine import machine
+from clinfed.runs.record import COUNTS, VALIDATION_COUNTS, read_counts, summary
 from clinfed.training.predict import predict
 from configs import load
 from configs.discovery import options
-from server.machine import machine
 
 
 def tensors_of(record: ArrayRecord) -> AdapterState:
@@ -165,7 +166,9 @@ def test_what_the_last_validation_found_is_not_predicted_again_for_the_join(
     kept, _ = run_locally([*world.overrides, "rounds=2"])
     assert len(predicted) == 2 * 2 + 2, "two validations and one test at two clinics"
     with monkeypatch.context() as patch:
-        patch.setattr("client.warm.Warm.validated", property(lambda self: {}, lambda self, value: None), raising=False)
+        patch.setattr(
+            "clinfed.clinic.cache.Warm.validated", property(lambda self: {}, lambda self, value: None), raising=False
+        )
         again, _ = run_locally([*world.overrides, "rounds=2"])
     assert len(predicted) == 6 + 8
     assert kept["test"]["joined"] == again["test"]["joined"]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli import reaper
-from clinfed.cli.launch import free_ports, stage
+from clinfed.experiments import reaper
+from clinfed.experiments.launch import free_ports, stage
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(sys.executable).parent

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from clinfed import fingerprints
-from clinfed.cli.rows import Row
+from clinfed.experiments.rows import Row
 from configs import load, resolved
 
 pytestmark = pytest.mark.simulation

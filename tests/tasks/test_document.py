@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation.record import summary
 from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.runs.record import summary
 from clinfed.tasks.document import FIRST_BIAS, Document
 
 CODES = ("E11.9", "I10")

@@ -17,9 +17,10 @@ from clinfed.cli.train import train
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
-from clinfed.evaluation import record as records
+from clinfed.evaluation import merging
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.evaluation.small_cells import Rule
+from clinfed.runs import record as records
 from clinfed.tasks.mlm import LossSums, Mlm
 from clinfed.training.model import build
 
@@ -132,7 +133,7 @@ def test_a_federation_adapts_the_base_to_its_notes(world: Any, run_locally: Call
     told = records.summary(record, tmp_path)
     assert told["perplexity"] == judged["measures"]["perplexity"]
     counts = records.counts_of_kind(record["folder"] / records.COUNTS, LossSums)
-    assert records.judgement(counts["federated", "all"]) == judged
+    assert merging.judgement(counts["federated", "all"]) == judged
     assert not np.isnan(record["rounds"][0]["loss"])
 
 

@@ -22,8 +22,8 @@ from clinfed.training.encoded import encode_notes
 from clinfed.training.model import build
 from clinfed.training.schedules import Passes
 from clinfed.training.settings import Training
-from server.replies import failure
-from server.turnout import require
+from server.participation import require
+from server.wire.decode import failure
 from tests.training.invented import CODES, invented_notes
 
 SETTINGS = Training(window=32, stride=8, schedule="constant", batch_notes=4)

@@ -15,7 +15,7 @@ from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import learnt_parameters, read_state, write_state
-from clinfed.baselines.hints import Hints
+from clinfed.baselines.gazetteer import Hints
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
 from clinfed.tasks.base import Task

@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import unquote
 
-from clinfed.corpus import brat_offsets, counting, intake, standoff, walking
+from clinfed.corpus import brat_offsets, counting, input_checks, standoff, walking
 from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
-from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.corpus.note_metadata import NoteMetadata
 from clinfed.corpus.readers.base import FileCorpus
@@ -55,7 +55,7 @@ def read(
     """
     counts = Counter() if skipped is None else skipped
     candidates = _candidates(given_path(path, PAIRS), counts, annotated, keep_fragments)
-    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
+    return input_checks.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
 def annotations_of(text: Path) -> list[Path]:
@@ -111,7 +111,7 @@ def _note(
     raw = read_text(file)
     strange = counting.conversions(raw)
     text = counting.plain(raw)
-    intake.check_text(f"{file}:1", text)
+    input_checks.check_text(f"{file}:1", text)
     lines = [(where, decode_line(where, line)) for where, line in read_lines(_only(file, annotations), strange)]
     kept = lines
     if text != raw:
@@ -120,8 +120,8 @@ def _note(
         spans = standoff.parse(kept, text, strange)
     except BadInputError as fault:
         raise counting.explained(fault, raw, brat_offsets.mentions(lines)) from None
-    given = spans if keep_fragments else intake.joined(spans, text, strange)
-    note = Note(id_, text, intake.distinct(given, strange), **metadata.of(id_))
+    given = spans if keep_fragments else input_checks.joined(spans, text, strange)
+    note = Note(id_, text, input_checks.distinct(given, strange), **metadata.of(id_))
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 
@@ -139,7 +139,7 @@ def _only(file: Path, annotations: Sequence[Path]) -> Path:
 def _text(file: Path, id_: str, metadata: NoteMetadata, skipped: Counter[str]) -> Note:
     raw = read_text(file)
     text = counting.plain(raw)
-    intake.check_text(f"{file}:1", text)
+    input_checks.check_text(f"{file}:1", text)
     note = Note(id_, text, (), **metadata.of(id_))
     skipped.update(counting.conversions(raw))
     return note

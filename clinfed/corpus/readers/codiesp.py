@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import counting, intake, labels, walking
+from clinfed.corpus import counting, input_checks, labels, walking
 from clinfed.corpus.counting import Mention
 from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
-from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
 from clinfed.errors import UserError, printable
@@ -73,7 +73,7 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     Raises: UserError for a wrong folder; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts: Counter[str] = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(given_path(path, LAYOUT), counts), skip_bad=skip_bad, skipped=counts)
+    return input_checks.sift(_candidates(given_path(path, LAYOUT), counts), skip_bad=skip_bad, skipped=counts)
 
 
 def is_layout(folder: Path) -> bool:
@@ -200,7 +200,7 @@ def _row(where: str, line: str) -> _Row | None:
     if len(fields) != 4 or len(last) != 2 or fields[1] != "DIAGNOSTICO":
         expected = "id, DIAGNOSTICO or PROCEDIMIENTO, code, surface and offsets, separated by tabs"
         raise BadInputError(where, "broken row", "a row that is not CodiEsp's", expected)
-    return _Row(intake.checked_code(where, fields[2]), surface=last[0], offsets=last[1])
+    return _Row(input_checks.checked_code(where, fields[2]), surface=last[0], offsets=last[1])
 
 
 def _mentions(document: _Document) -> list[Mention]:
@@ -209,7 +209,7 @@ def _mentions(document: _Document) -> list[Mention]:
     for where, row in document:
         if isinstance(row, _Row):
             with contextlib.suppress(BadInputError):
-                found.append(Mention(tuple(intake.parse_offsets(where, row.offsets)), row.surface))
+                found.append(Mention(tuple(input_checks.parse_offsets(where, row.offsets)), row.surface))
     return found
 
 
@@ -223,26 +223,26 @@ def _documents(texts: Sequence[Path], rows: _Rows) -> Iterator[tuple[str, list[M
 def _note(file: Path, document: _Document, split: str, verdict: str, skipped: Counter[str]) -> Note:
     raw = read_text(file)
     text, strange = counting.plain(raw), counting.conversions(raw)
-    intake.check_text(f"{file}:1", text)
+    input_checks.check_text(f"{file}:1", text)
     for _, row in document:
         if isinstance(row, BadInputError):
             raise row
     places = counting.settled(f"{file}:1", raw, _mentions(document))
     spans = [_span(where, row, text, places, verdict, strange) for where, row in document if isinstance(row, _Row)]
-    note = Note(file.stem, text, intake.distinct(spans, strange), language="es", split=split)
+    note = Note(file.stem, text, input_checks.distinct(spans, strange), language="es", split=split)
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 
 
 def _span(where: str, row: _Row, text: str, places: counting.Places, verdict: str, strange: Counter[str]) -> Span:
-    written = counting.moved(intake.parse_offsets(where, row.offsets), places)
+    written = counting.moved(input_checks.parse_offsets(where, row.offsets), places)
     if verdict and not counting.same(text, Mention(written, row.surface)):
         found = f"the surface is not what stands at the offsets{verdict}"
         raise BadInputError(where, counting.DIFFERS, found, "offsets in characters of this very text")
     fragments = [(start, end) for start, end in written if start != end]
     if len(fragments) < len(written):  # the annotation tool left a few, beside real ones; they hold no character
         strange["empty fragment (dropped)"] += 1
-    checked = intake.checked_fragments(where, fragments, len(text))
+    checked = input_checks.checked_fragments(where, fragments, len(text))
     if not counting.same(text, Mention(written, row.surface)):
         strange["surface differs from the text (kept)"] += 1  # the offsets are what the task defines
     return Span(checked, row.code)

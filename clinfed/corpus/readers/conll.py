@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import icd10, intake, labels
+from clinfed.corpus import icd10, input_checks, labels
 from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
-from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
 
@@ -60,7 +60,7 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     """
     counts: Counter[str] = Counter() if skipped is None else skipped
     candidates = itertools.chain(left_out(path, ".conll", WHAT, counts), _candidates(path, counts))
-    return intake.sift(candidates, skip_bad=skip_bad, skipped=counts)
+    return input_checks.sift(candidates, skip_bad=skip_bad, skipped=counts)
 
 
 def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:
@@ -173,7 +173,7 @@ def _tag(where: str, tag: str) -> tuple[str, str]:
         return "O", ""
     prefix, dash, code = tag.partition("-")
     if prefix in ("B", "I") and dash:
-        intake.check_terminology(where, code)
+        input_checks.check_terminology(where, code)
         if icd10.is_code(code):
             return prefix, icd10.normalise(code)
         if labels.is_label(code):

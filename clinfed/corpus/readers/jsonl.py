@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from clinfed.corpus import intake, jsonlines, walking
+from clinfed.corpus import input_checks, jsonlines, walking
 from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
-from clinfed.corpus.intake import BadInputError, Candidate
+from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers.base import FileCorpus
 from clinfed.settings import setting
@@ -44,7 +44,7 @@ def read(
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return intake.sift(_candidates(path, counts, keep_fragments), skip_bad=skip_bad, skipped=counts)
+    return input_checks.sift(_candidates(path, counts, keep_fragments), skip_bad=skip_bad, skipped=counts)
 
 
 def _candidates(path: str | Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:

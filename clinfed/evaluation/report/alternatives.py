@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clinfed.evaluation.comparison import System
-from clinfed.evaluation.record import RunRecord, Score
 from clinfed.evaluation.report.holdings import shares
 from clinfed.evaluation.report.plots import PHASES, binned, chapters
 from clinfed.evaluation.report.tables import MB, NO_LANGUAGE, bracketed, fraction
+from clinfed.evaluation.scores import Score
+from clinfed.runs.record import RunRecord
 
 
 def systems(shown: Sequence[System]) -> str:

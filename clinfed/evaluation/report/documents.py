@@ -9,8 +9,7 @@ from typing import Any
 
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
-from clinfed.evaluation.record import merged, read_counts
+from clinfed.evaluation.merging import merged
 from clinfed.evaluation.report.tables import (
     MB,
     NO_LANGUAGE,
@@ -22,6 +21,8 @@ from clinfed.evaluation.report.tables import (
     seeds_range,
 )
 from clinfed.evaluation.report.terminal import folded, wrapped
+from clinfed.runs.documents import COUNTS_FILE, LEVEL, DocumentRecord, DocumentSystem, read
+from clinfed.runs.record import read_counts
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
 HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from clinfed.evaluation.comparison import System
-from clinfed.evaluation.record import RunRecord
 from clinfed.evaluation.report.figures import new_figure
 from clinfed.evaluation.report.tables import MB
+from clinfed.runs.record import RunRecord
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER
-from clinfed.evaluation.record import ADAPTERS, judgement, paired_differences
+from clinfed.evaluation.merging import judgement, paired_differences
 from clinfed.evaluation.report.results import ALL, Finished
 from clinfed.evaluation.unit_counts import total
+from clinfed.runs.record import ADAPTERS
 
 
 def verify(run: Finished) -> list[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from clinfed.errors import UserError
 from clinfed.evaluation import unit_counts
+from clinfed.evaluation.artefacts import UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER, Hits
 from clinfed.evaluation.hits import read as read_hits
-from clinfed.evaluation.kept import UNITS, VALIDATION_UNITS
-from clinfed.evaluation.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, merged, read, read_counts
+from clinfed.evaluation.merging import merged
 from clinfed.evaluation.unit_counts import UnitCounts
+from clinfed.runs.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, read, read_counts
 
 ALL = "all"  # gold
 FEDERATED = "federated"  # what a record calls the adapter of a federation

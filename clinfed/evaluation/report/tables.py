@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from clinfed.evaluation.record import ADAPTERS, Judgement, RoundRecord, RunRecord, Score
 from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.terminal import folded
-from clinfed.evaluation.scores import MENTIONS, Measures
+from clinfed.evaluation.scores import MENTIONS, Judgement, Measures, Score
+from clinfed.runs.record import ADAPTERS, RoundRecord, RunRecord
 
 SYSTEMS = {
     "federated": "federated adapter",

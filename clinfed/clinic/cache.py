@@ -1,0 +1,198 @@
+"""What one worker process keeps between messages: the base with its adapter, the dealt notes, encoded notes, lexicons.
+
+A message brings only adapter tensors, which are written into the warm model in place.
+"""
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from clinfed import fingerprints
+from clinfed.adapters.state import Shapes
+from clinfed.baselines.gazetteer import Hints
+from clinfed.baselines.lexicon import Lexicon
+from clinfed.clinic.data import Clinic, Simulation, read_site
+from clinfed.clinic.permissions import admit_run
+from clinfed.clinic.site import PARTITION, PARTITIONS, NodeConfig, of_node
+from clinfed.corpus.note import Note, Span
+from clinfed.home import clinic_folder
+from configs import Run, load, refuse_relative_paths
+
+if TYPE_CHECKING:
+    from clinfed.training.encoded import Encoded
+    from clinfed.training.model import Tagger
+
+Predicted = dict[str, dict[Span, float]]  # note id -> span -> score
+
+WORKER = uuid.uuid4().hex  # names this process to the server and says nothing else of it
+
+
+class Warm:
+    """One run's cache in this process. load_s: seconds spent on loading since the last take_load_s()."""
+
+    def __init__(self, overrides: Sequence[str]) -> None:
+        refuse_relative_paths(overrides)
+        self.overrides = tuple(overrides)
+        self.run: Run = load(overrides)
+        self.base_loads = 0
+        self.load_s = 0.0
+        # Clinic -> hash of the last adapter that it validated, and the spans found: the join at the closing needs them.
+        self.validated: dict[str, tuple[str, Predicted]] = {}
+        self._simulations: dict[int, Simulation] = {}
+        self._sites: dict[tuple[object, ...], Clinic] = {}  # Site.held -> the clinic, of one site
+        self._encoded: dict[tuple[str, str], Encoded] = {}
+        self._lexicons: dict[str, Lexicon] = {}
+        self._hints: dict[str, Hints] = {}
+        self._fingerprints: dict[tuple[str, ...], str] = {}
+        self._tagger: Tagger | None = None
+
+    def clinic(self, node_config: NodeConfig) -> Clinic:
+        """Return the node's clinic; notes are read once. Raises: RefusedError where a site does not allow the run."""
+        with self.loading():
+            if PARTITION in node_config:
+                simulation = self.simulation(int(node_config[PARTITIONS]))
+                return simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction)
+            site = of_node(node_config)
+            admit_run(site, self.overrides, self.run)
+            if site.device and self._tagger is None:  # a model that is warm stays where it is
+                self.run.training.device = site.device
+            if site.held not in self._sites:
+                self._forget_notes()
+                self._sites[site.held] = read_site(self.run, site)
+            return self._sites[site.held]
+
+    def _forget_notes(self) -> None:
+        """Drop what was read and made of a site's notes: under the clinic's name it would pass for that of others."""
+        for kept in (self._sites, self._encoded, self._lexicons, self._hints, self.validated):
+            kept.clear()
+
+    def simulation(self, num_nodes: int) -> Simulation:
+        """Return all notes, dealt over so many simulated nodes."""
+        if num_nodes not in self._simulations:
+            self._simulations[num_nodes] = Simulation.deal(self.run, num_nodes)
+        return self._simulations[num_nodes]
+
+    def tagger(self, num_codes: int) -> "Tagger":
+        """Return the model, whose adapter holds whatever was written or trained last; the base is loaded once."""
+        if self._tagger is None:
+            from clinfed.training.model import build
+
+            with self.loading():
+                run = self.run
+                device = run.training.device
+                self._tagger = build(run.base, run.adapter, run.task, num_codes, seed=run.seed, device=device)
+                self.base_loads += 1
+        return self._tagger
+
+    def shapes(self, num_codes: int) -> Shapes:
+        """Return the shapes of adapter and head."""
+        from clinfed.adapters.weights import read_shapes
+
+        return read_shapes(self.tagger(num_codes))
+
+    def fingerprint(self, clinic: Clinic) -> str:
+        """Return the fingerprint of the run as this clinic knows it: what a state of the clinic belongs to."""
+        if clinic.codes not in self._fingerprints:
+            prints = fingerprints.of_run(self.run, clinic.codes, self.shapes(len(clinic.codes)))
+            described = {**prints, "strategy": self.run.strategy.option, "settings": asdict(self.run.strategy)}
+            text = json.dumps(described, sort_keys=True)
+            self._fingerprints[clinic.codes] = hashlib.sha256(text.encode()).hexdigest()
+        return self._fingerprints[clinic.codes]
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Return the base's tokenizer."""
+        from clinfed.bases import load_tokenizer
+
+        return load_tokenizer(self.run.base)
+
+    def encoded(self, clinic: Clinic, split: str) -> "Encoded":
+        """Return a clinic's notes of one split as the task's examples, from the clinic's private cache on disk."""
+        if (clinic.name, split) not in self._encoded:
+            with self.loading():
+                encoded = self._encode(clinic, split)
+                pools = self.run.task.pools
+                self._encoded[clinic.name, split] = self._embed(clinic, encoded) if pools else encoded
+        return self._encoded[clinic.name, split]
+
+    def _encode(self, clinic: Clinic, split: str) -> "Encoded":
+        from clinfed.training.encoded import encode_notes
+
+        settings = self.run.training
+        hinted = self.hints(clinic) if self.run.task.lexicon else None
+        return encode_notes(
+            self.run.task,
+            clinic.split(split),
+            self.tokenizer,
+            clinic.codes,
+            window=settings.window,
+            stride=settings.stride,
+            cache=clinic_folder("encoded"),
+            **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
+        )
+
+    def _embed(self, clinic: Clinic, encoded: "Encoded") -> "Encoded":
+        """Return the examples with what the encoder makes of them, where it stays as it is."""
+        from clinfed.bases import fingerprint
+        from clinfed.training.embeddings import embedded, is_frozen
+
+        run, tagger = self.run, self.tagger(len(clinic.codes))
+        if not is_frozen(tagger):
+            return encoded
+        base = f"{fingerprint(run.base)} {run.adapter.quantization()}"
+        cache, pad_id = clinic_folder("embeddings"), self.tokenizer.pad_token_id
+        return embedded(tagger, run.task, encoded, run.training, pad_id=pad_id, cache=cache, base=base)
+
+    def hints(self, clinic: Clinic) -> Hints:
+        """Return the hints of the clinic's private lexicon."""
+        if clinic.name not in self._hints:
+            own = clinic.lexicon_from is None
+            self._hints[clinic.name] = Hints(clinic.split("train") if own else clinic.lexicon_from)
+        return self._hints[clinic.name]
+
+    def lexicon(self, name: str, notes: Sequence[Note]) -> Lexicon:
+        """Return the lexicon of these training notes, fitted once."""
+        if name not in self._lexicons:
+            self._lexicons[name] = Lexicon.fit(notes)
+        return self._lexicons[name]
+
+    def own_lexicon(self, clinic: Clinic) -> Lexicon:
+        """Return the lexicon that a clinic joins with the model: of its own training notes, or of lexicon_from."""
+        if clinic.lexicon_from is None:
+            return self.lexicon(clinic.name, clinic.split("train"))
+        return self.lexicon("lexicon_from", clinic.lexicon_from)
+
+    @contextmanager
+    def loading(self) -> Iterator[None]:
+        """Add the seconds inside to load_s."""
+        before, started = self.load_s, time.perf_counter()
+        yield
+        self.load_s = before + time.perf_counter() - started  # what was added inside is part of these seconds
+
+    def take_load_s(self) -> float:
+        """Return the seconds spent on loading since this was last asked."""
+        taken, self.load_s = self.load_s, 0.0
+        return taken
+
+
+_warm: Warm | None = None  # the cache of this process; replaced when a message of another run comes
+
+
+def warm(overrides: Sequence[str]) -> Warm:
+    """Return this process's cache for the run."""
+    global _warm
+    if _warm is None or _warm.overrides != tuple(overrides):
+        _warm = Warm(overrides)
+    return _warm
+
+
+def drop() -> None:
+    """Let go of this process's cache."""
+    global _warm
+    _warm = None

@@ -1,0 +1,51 @@
+"""What a run is while it goes on: the rounds so far, the best one, and all that the next one needs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clinfed.adapters.state import AdapterState
+from clinfed.protocol import Answer, Refused
+from strategies.base import ServerState
+
+
+@dataclass(frozen=True)
+class Round:
+    """What happened in one round."""
+
+    number: int  # from 1
+    passes: float  # over each clinic's training notes
+    trained: list[Answer]  # in the order of clinic names
+    validated: list[Answer]  # judgements of the adapter that came out
+    aggregate_s: float = 0.0
+    seconds: float = 0.0  # wall clock
+    overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
+    refused: list[Refused] = field(default_factory=list)  # left out of one of the round's exchanges
+    joined: Sequence[str] = ()  # clinics that have come, or come again, since the round before
+
+
+@dataclass(frozen=True)
+class Best:
+    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better."""
+
+    round: int
+    score: float
+    adapter: AdapterState
+
+
+@dataclass(frozen=True)
+class Course:
+    """All that goes from one round to the next, and so all that an interrupted run needs to go on.
+
+    server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
+    run_key: names the run to the clinics, which keep their states under it; drawn once, and kept when it is resumed.
+    accepted: clinic -> the round of its last update that went into the server's state: the clinic's next round begins
+    with the state that it wrote then.
+    Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
+    generator whose state must be kept.
+    """
+
+    server: ServerState
+    open: Round | None = None
+    best: Best | None = None
+    run_key: str = ""
+    accepted: Mapping[str, int] = field(default_factory=dict)

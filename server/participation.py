@@ -1,0 +1,97 @@
+"""Who trains in a round, and how many answers make it one."""
+
+import hashlib
+import math
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from clinfed.adapters.update import AdapterUpdate
+from clinfed.errors import UserError
+from clinfed.protocol import Answer, Reason, Refused
+from configs import Run
+from server.wire.exchange import Seat, Trained
+
+DIVERGED = (Reason.DIVERGED, Reason.NOT_FINITE)
+
+
+def drawn(online: Sequence[Seat], run: Run, number: int, *, of: int) -> list[Seat]:
+    """Return the clinics that train in a round: those whose names hash lowest with the run's seed and the round.
+
+    of: how many hold training notes, online or not. Who else takes part does not move a clinic's own number.
+    """
+    wanted = round_up(run.round.fraction * of)
+    return sorted(online, key=lambda seat: lot(run.seed, number, seat.clinic))[:wanted]
+
+
+def lot(seed: int, number: int, clinic: str) -> str:
+    """Return a clinic's lot in a round."""
+    return hashlib.sha256(f"{seed} {number} {clinic}".encode()).hexdigest()
+
+
+def quorum(run: Run, clinics: int) -> int:
+    """Return how many accepted answers a round needs, of so many clinics with training notes."""
+    return max(1, round_up(run.round.quorum * round_up(run.round.fraction * clinics)))
+
+
+def round_up(number: float) -> int:
+    """Return the next whole number; 0.07 * 100, which is a little more than 7, gives 7."""
+    return math.ceil(number - 1e-9)
+
+
+@dataclass
+class Accepted:
+    """Passes one round's updates on, keeps what else each clinic has sent, and ends the run where they are too few.
+
+    total_examples: training notes of all clinics; each update is told. refused: those that are left out, also before.
+    Raises: UserError, after the last of less than `least` updates, that says why each clinic was left out.
+    """
+
+    replies: Iterator[Trained | Refused]
+    least: int
+    what: str
+    total_examples: int = 0
+    refused: list[Refused] = field(default_factory=list)
+    trained: list[Answer] = field(default_factory=list)
+    validated: list[Answer] = field(default_factory=list)
+    waited_s: float = 0.0  # for the replies
+
+    def __iter__(self) -> Iterator[AdapterUpdate]:
+        while (update := self._next()) is not None:
+            yield update
+            del update  # before the next one is fetched: one clinic's tensors at a time
+        require(len(self.trained), self.least, self.refused, self.what)
+
+    def _next(self) -> AdapterUpdate | None:
+        """Return the next update that can be used, None after the last."""
+        started = time.perf_counter()
+        for reply in self.replies:
+            if isinstance(reply, Refused):
+                self.refused.append(reply)
+                continue
+            self.trained.append(reply.answer)
+            self.validated += [reply.validated] if reply.validated else []
+            self.waited_s += time.perf_counter() - started
+            return replace(reply.update, total_examples=self.total_examples)
+        self.waited_s += time.perf_counter() - started
+        return None
+
+
+def require(count: int, least: int, refused: Sequence[Refused], what: str) -> None:
+    """Raise UserError unless enough clinics have answered."""
+    if count < least:
+        reasons = "; ".join(f"clinic {each.clinic}: {each.reason}" for each in refused)
+        remedy = "; lower training.learning_rate" if any(each.reason in DIVERGED for each in refused) else ""
+        raise UserError(f"{what}: {count} clinics gave an accepted answer, the quorum is {least}: {reasons}{remedy}")
+
+
+def parted(replies: Iterable[Answer | Refused]) -> tuple[list[Answer], list[Refused]]:
+    """Return the answers, and who is left out."""
+    answers: list[Answer] = []
+    refused: list[Refused] = []
+    for reply in replies:
+        if isinstance(reply, Refused):
+            refused.append(reply)
+        else:
+            answers.append(reply)
+    return answers, refused

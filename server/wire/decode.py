@@ -1,0 +1,132 @@
+"""Plain records <-> AdapterState, AdapterUpdate and counts; every claim of an answer is checked before use."""
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinfed import fingerprints, protocol, refusals
+from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
+from clinfed.adapters.state import AdapterState, Shapes
+from clinfed.errors import DivergedError
+from clinfed.evaluation.counts import EvaluationCounts
+from clinfed.protocol import Answer, BadAnswerError, Reason
+from clinfed.runs.backend import Block, Content, Failed
+from server.wire.check import (
+    check_fingerprints,
+    check_report,
+    check_rows,
+    check_tensors,
+    check_windows,
+    is_manifest,
+    is_tallies,
+    is_tally,
+)
+
+CLASS_NAME = re.compile(r"([A-Z][a-z0-9]{0,19}){0,5}(Error|Exception|Interrupt|Warning)", re.ASCII)
+HELLO_TEXT = 2**20  # characters of the JSON that a hello may hold under one name
+
+
+def to_record(state: AdapterState) -> dict[str, Block]:
+    """Return the state's tensors as they travel."""
+    data = encode(state)
+    return {protocol.TENSORS: Block(protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(data),), data)}
+
+
+def to_answer(content: Content, names: Collection[str]) -> Answer:
+    """Return who answers and what it reports, not checked yet. Raises: BadAnswerError unless it has these records."""
+    if content.keys() != {protocol.IDENTITY, protocol.REPORT, *names}:
+        raise BadAnswerError(Reason.MALFORMED)
+    identity = dict(content[protocol.IDENTITY])
+    report = dict(content[protocol.REPORT])
+    return Answer(str(identity.get("clinic", "")), identity, report)
+
+
+def to_state(content: Content, expected: Shapes) -> AdapterState:
+    """Return the tensors of an answer, by wire names. Raises: BadAnswerError unless they are those expected."""
+    arrays = content[protocol.ADAPTER]
+    if arrays.keys() != {protocol.TENSORS}:
+        raise BadAnswerError(Reason.MALFORMED)
+    block = arrays[protocol.TENSORS]
+    if (block.kind, block.dtype, block.shape) != (protocol.TENSORS_KIND, protocol.TENSORS_DTYPE, (len(block.data),)):
+        raise BadAnswerError(Reason.MALFORMED)
+    try:
+        state = decode(block.data, version=WIRE_VERSION)
+    except WireTypeError:
+        raise BadAnswerError(Reason.TYPE) from None
+    except WireError:
+        raise BadAnswerError(Reason.MALFORMED) from None
+    check_tensors(state, expected)
+    return state
+
+
+def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Judged:
+    """Return the counts of an answer, of the task's kind. Raises: BadAnswerError where they are not built as agreed."""
+    arrays = {name: _integers(array) for name, array in content[protocol.COUNTS].items()}
+    try:
+        check_rows(arrays)
+        return protocol.counts_from_wire(arrays, content[protocol.COUNT_NAMES], kind)
+    except (KeyError, ValueError, TypeError):
+        raise BadAnswerError(Reason.COUNTS) from None
+
+
+def without_judgement(answer: Answer) -> Answer:
+    """Return an answer to training without what the judgement before it reports."""
+    report = {name: value for name, value in answer.report.items() if name not in protocol.JUDGEMENT_REPORT}
+    return Answer(answer.clinic, answer.identity, report, answer.traffic)
+
+
+def judgement_of(answer: Answer) -> Answer:
+    """Return what the judgement before training reports; what travelled stands in the answer to training."""
+    names = (*protocol.JUDGEMENT_REPORT, "base_loads")
+    return Answer(answer.clinic, answer.identity, {name: answer.report.get(name, 0) for name in names})
+
+
+def failure(error: Failed) -> str:
+    """Return why a failed clinic has no answer: its code and, where it is nothing more, the exception's class.
+
+    A reason that Flower itself has written may hold the exception's text, and so a note's words: it is not repeated.
+    """
+    code, reason = error.code, error.reason
+    if code == protocol.Failure.REFUSED and reason in refusals.REMEDIES:
+        return refusals.to_coordinator(reason, code=fingerprints.code())
+    if code == protocol.Failure.TRAIN and reason == DivergedError.__name__:
+        return Reason.DIVERGED
+    named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
+    known = {int(each): each.name.lower() for each in protocol.Failure}
+    step = f"{known[code]} failed" if code in known else "failed outside its own code"
+    return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
+
+
+def check_hello(answer: Answer) -> None:
+    """Refuse a hello whose figures, counts or fingerprints are not built as agreed. Raises: BadAnswerError."""
+    check_report(answer.report, protocol.HELLO_REPORT)
+    check_windows(answer.report)
+    check_fingerprints(answer.identity)
+    for key, valid in (("manifest", is_manifest), ("lost", is_tallies), ("skipped", is_tally)):
+        text = answer.identity.get(key, "")
+        try:
+            good = isinstance(text, str) and len(text) <= HELLO_TEXT and valid(read_json(answer, key))
+        except (ValueError, RecursionError):  # no JSON
+            good = False
+        if not good:
+            raise BadAnswerError(Reason.MALFORMED)
+
+
+def read_json(answer: Answer, key: str) -> Any:
+    """Return what a clinic sent as JSON text, {} where it sent none."""
+    return json.loads(str(answer.identity.get(key, "")) or "{}")
+
+
+def _integers(array: Block) -> NDArray[np.int64]:
+    if array.kind != protocol.COUNT_KIND:
+        raise BadAnswerError(Reason.MALFORMED)
+    if array.dtype != protocol.COUNT_DTYPE or any(type(axis) is not int or axis < 0 for axis in array.shape):
+        raise BadAnswerError(Reason.COUNTS)
+    try:
+        return np.frombuffer(array.data, protocol.COUNT_DTYPE).reshape(array.shape).astype(np.int64)
+    except ValueError:  # bytes that do not fill the shape
+        raise BadAnswerError(Reason.COUNTS) from None
