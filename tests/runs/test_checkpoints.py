@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,7 @@ def checkpoint(number: int) -> Checkpoint:
 WRITER = """
 import sys
 from itertools import count
+from dataclasses import replace
 from pathlib import Path
 from tests_server_checkpoints import checkpoint
 from clinfed.runs import checkpoints
@@ -226,3 +228,21 @@ def test_a_run_is_found_by_its_folder_its_state_its_record_or_its_id(tmp_path: P
 def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="resume=/nowhere/none: no run to go on with; give its folder or its id"):
         checkpoints.find(Path("/nowhere/none"), tmp_path)
+
+
+def test_a_checkpoint_keeps_the_runs_key_and_whose_updates_were_used(tmp_path: Path) -> None:
+    saved = checkpoint(3)
+    course = replace(saved.course, run_key=32 * "a", accepted={"north": 3, "south": 1})
+    checkpoints.save(tmp_path, replace(saved, course=course))
+    loaded = checkpoints.load(tmp_path).course
+    assert (loaded.run_key, loaded.accepted) == (32 * "a", {"north": 3, "south": 1})
+
+
+def test_a_checkpoint_of_a_version_without_client_states_gets_a_key(tmp_path: Path) -> None:
+    path = checkpoints.save(tmp_path, checkpoint(3)) / checkpoints.STATE
+    described = json.loads(path.read_text("utf-8"))
+    del described["run_key"], described["accepted"]
+    path.write_text(json.dumps(described), "utf-8")
+    loaded = checkpoints.load(tmp_path).course
+    assert len(loaded.run_key) == 32
+    assert loaded.accepted == {}
