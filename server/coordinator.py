@@ -25,7 +25,7 @@ from server.door import Door
 from server.exchange import Exchange
 from server.federation import Federation
 from server.model import Model
-from server.progress import say, say_record, say_refused
+from server.progress import Progress, say, say_record, say_refused
 from server.recording import BEST, LAST, Recorder, refusals
 from server.rounds import Course, Round, run_rounds
 from server.turnout import quorum, require
@@ -48,7 +48,8 @@ class Coordinator:
         self.model = Model(run)
         code = fingerprints.code()
         deadline_s = run.round.deadline_s or (DEADLINE_S if isinstance(grid, HttpGrid) else SIMULATED_DEADLINE_S)
-        self.exchange = Exchange(grid, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
+        progress = Progress(folder, run.rounds)
+        self.exchange = Exchange(grid, run, codes=self.model.codes, code=code, deadline_s=deadline_s, answered=progress)
         self.door = Door(self.exchange, run)
 
     def run_all(self) -> None:

@@ -7,7 +7,7 @@ same in every run, and the server never holds more than one clinic's tensors. An
 
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,13 +62,26 @@ class Seat:
 class Exchange:
     """Asks all clinics the same question and yields their answers in the order of clinic names."""
 
-    def __init__(self, grid: Grid, run: Run, *, codes: Collection[str], code: str, deadline_s: float) -> None:
-        """deadline_s: for all answers of one question; may be set anew between two questions."""
+    def __init__(
+        self,
+        grid: Grid,
+        run: Run,
+        *,
+        codes: Collection[str],
+        code: str,
+        deadline_s: float,
+        answered: Callable[[int, int, int], None] = lambda number, answers, clinics: None,
+    ) -> None:
+        """deadline_s: for all answers of one question; may be set anew between two questions.
+
+        answered: called in training with the round, how many answers have come, and how many clinics were asked.
+        """
         self._grid = grid
         self._run = run
         self._codes = frozenset(codes)  # all that a real site may name in its counts
         self._code = code
         self.deadline_s = deadline_s
+        self._answered = answered
 
     @property
     def over_http(self) -> bool:
@@ -115,7 +128,8 @@ class Exchange:
         """
         record = {protocol.ADAPTER: to_record(state)}
         asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "")
-        for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
+        for answers, (seat, message_id) in enumerate(zip(asked.seats, asked.message_ids, strict=True)):
+            self._answered(number, answers, len(asked.seats))
             try:
                 names = (protocol.ADAPTER, *(COUNTED if seat in judging else ()))
                 content, answer = self._identified(seat, self._reply(message_id, asked), asked, *names)
@@ -128,6 +142,7 @@ class Exchange:
             trained.append(without_judgement(answer))
             validated += [judged] if judged else []
             yield update
+        self._answered(number, len(asked.seats), len(asked.seats))
 
     def evaluate(
         self,

@@ -6,6 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from clinfed.cli.progress import Bar
 from clinfed.errors import UserError
 
 DOCUMENT_LINES = 20  # lines of a one-sentence-a-line file that make one document
@@ -46,7 +47,13 @@ def run(args: argparse.Namespace) -> int:
     if args.begin is not None and not (args.begin / FACTS).is_file():
         raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
     settings, out = _settings(args.settings), Path(args.out)
-    facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=_report)
+    with Bar(settings.steps) as bar:
+
+        def report(step: int, loss: float, seconds: float) -> None:
+            bar.set(step, f"step {step} of {settings.steps}")
+            bar.say(f"step {step:6d}  loss {loss:.3f}  {seconds:.0f} s", sys.stderr)
+
+        facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=report)
     print(json.dumps(facts, indent=1, sort_keys=True))
     return 0
 
@@ -90,7 +97,3 @@ def _settings(pairs: list[str]):
             raise UserError(f"clinfed pretrain: unknown setting {key}; expected one of {', '.join(kinds)}")
         values[key] = kinds[key](value)
     return PretrainSettings(**values)
-
-
-def _report(step: int, loss: float, seconds: float) -> None:
-    print(f"step {step:6d}  loss {loss:.3f}  {seconds:.0f} s", file=sys.stderr, flush=True)
