@@ -11,6 +11,7 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.baselines.join import Join
 from clinfed.corpus.note import Note, Span
+from clinfed.errors import DivergedError
 from clinfed.evaluation import hits, kept, small_cells, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.spans import count_spans, judged
@@ -78,7 +79,10 @@ def train_round(warm: Warm, clinic: Clinic, state: AdapterState, number: int) ->
     from clinfed.training.local import put_back
 
     run = warm.run
-    training = train_passes(warm, clinic, state, run.passes_of_round(number))
+    try:
+        training = train_passes(warm, clinic, state, run.passes_of_round(number))
+    except DivergedError as error:
+        raise DivergedError(f"round {number}, clinic {clinic.name}: {error}") from None
     if run.strategy.own_rows:
         put_back(warm.tagger(len(clinic.codes)), run.task, warm.encoded(clinic, "train"), state)
     return training

@@ -6,6 +6,8 @@ import os
 import secrets
 from pathlib import Path
 
+from clinfed.errors import UserError
+
 PRIVATE_MODE = 0o700  # encoded notes and error details are for the clinic's own account only
 
 
@@ -18,7 +20,12 @@ def home() -> Path:
         from platformdirs import user_data_path
 
         folder = user_data_path("clinfed", appauthor=False)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"CLINFED_HOME={folder}: cannot be made ({error.strerror}); name a folder that this account may write to"
+        ) from None
     return folder
 
 

@@ -14,6 +14,8 @@ from typing import Any
 from clinfed.errors import UserError
 
 LIMITS = {"least": "at least", "above": "more than", "most": "at most", "below": "less than"}
+DEVICES = ("cpu", "cuda", "cuda:N")
+MOST_RATE = 1e30  # of a learning rate: its steps are still float32 numbers; far below, the loss diverges and says so
 MOST_SEED = 2**32 - 1  # what every generator of random numbers takes
 
 

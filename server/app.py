@@ -8,7 +8,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from clinfed import fingerprints
+from clinfed import disk, fingerprints
 from clinfed.errors import UserError
 from configs import Only, Run, load, refuse_relative_paths
 from server import checkpoints
@@ -26,6 +26,10 @@ def main(grid: Grid, context: Context) -> None:
         coordinate(grid, context)
     except UserError as error:
         say_error(error)
+        raise
+    except OSError as error:
+        if said := disk.mistake(error, unnamed="a file of the run's folder"):
+            say_error(UserError(said))
         raise
 
 

@@ -45,6 +45,7 @@ class Reason(StrEnum):
     NAMES = "its update lacks a tensor, or brings one that was not asked for"
     SHAPE = "a tensor of its update has another shape"
     TYPE = "a tensor of its update has another number type"
+    DIVERGED = "its training diverged: a loss or a weight is no number to go on with"
     NOT_FINITE = "its update holds a number that is not finite"
     OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
     COUNTS = "its counts are not built as agreed, or cannot be"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState
+from clinfed.errors import DivergedError
 from clinfed.protocol import Answer
 from server.quarantine import (
     BadAnswerError,
@@ -113,6 +114,8 @@ def failure(error: Error) -> str:
         return f"{FLOWER_CODES[code]} (Flower's code {code}); look at that machine"
     if code == protocol.Failure.REFUSED and reason in refusals.REMEDIES:
         return refusals.to_coordinator(reason, code=fingerprints.code())
+    if code == protocol.Failure.TRAIN and reason == DivergedError.__name__:
+        return Reason.DIVERGED
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"

@@ -11,6 +11,9 @@ from clinfed.errors import UserError
 from clinfed.protocol import Refused
 from configs import Run
 from server.exchange import Seat
+from server.quarantine import Reason
+
+DIVERGED = (Reason.DIVERGED, Reason.NOT_FINITE)
 
 
 def drawn(online: Sequence[Seat], run: Run, number: int, *, of: int) -> list[Seat]:
@@ -67,4 +70,5 @@ def require(count: int, least: int, refused: Sequence[Refused], what: str) -> No
     """Raise UserError unless enough clinics have answered."""
     if count < least:
         reasons = "; ".join(f"clinic {each.clinic}: {each.reason}" for each in refused)
-        raise UserError(f"{what}: {count} clinics gave an accepted answer, the quorum is {least}: {reasons}")
+        remedy = "; lower training.learning_rate" if any(each.reason in DIVERGED for each in refused) else ""
+        raise UserError(f"{what}: {count} clinics gave an accepted answer, the quorum is {least}: {reasons}{remedy}")

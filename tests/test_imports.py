@@ -10,10 +10,11 @@ ROOT = Path(__file__).parents[1]
 OURS = ("clinfed", "client", "clinfed_tiny", "configs", "partitions", "server", "strategies")
 TENSORS = "torch transformers tokenizers peft bitsandbytes accelerate safetensors huggingface_hub"
 # package or module: (of ours, others anywhere, others inside functions or for types only); the longest name counts.
-# All may import the standard library, themselves, clinfed.errors and clinfed.settings; nobody but clinfed.__main__
-# imports clinfed.cli.
+# All may import the standard library, themselves, clinfed.errors, clinfed.disk and clinfed.settings; nobody but
+# clinfed.__main__ imports clinfed.cli.
 TABLE = {
     "clinfed.errors": ("", "", ""),
+    "clinfed.disk": ("", "", ""),
     "clinfed.settings": ("", "", ""),
     "clinfed.__main__": ("clinfed.cli", "", ""),
     "clinfed.home": ("", "", "platformdirs"),
@@ -120,7 +121,7 @@ def is_allowed(module: str, name: str, lazy: bool) -> bool:
     if top in OURS:
         is_cli = inside(name, ["clinfed.cli"]) and not inside(module, ["clinfed.cli", "clinfed.__main__"])
         return not is_cli and inside(
-            name, [*ours, row_of(module), "clinfed.errors", "clinfed.settings", "clinfed_tiny"]
+            name, [*ours, row_of(module), "clinfed.errors", "clinfed.disk", "clinfed.settings", "clinfed_tiny"]
         )
     return top in sys.stdlib_module_names or top in anywhere or (lazy and top in inside_functions)
 

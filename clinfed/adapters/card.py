@@ -1,15 +1,9 @@
 """The model card of an adapter folder: what it is, how it is loaded without clinfed, and how it was judged."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-NF4 = """quantization = BitsAndBytesConfig(
-    load_in_4bit=True,
-    bnb_4bit_quant_type="nf4",
-    bnb_4bit_use_double_quant=True,
-    bnb_4bit_compute_dtype=torch.bfloat16,
-)
-"""
+SCRIPT = Path(__file__).with_name("load.py")  # stands in the card and beside it
 
 
 @dataclass(frozen=True)
@@ -29,13 +23,12 @@ class Card:
 
 @dataclass(frozen=True)
 class Contents:
-    """What is in the folder: numbers of parameters and codes, the state's identity, the names of the head's tensors."""
+    """What is in the folder: numbers of parameters and codes, and the state's identity."""
 
     encoder_parameters: int
     head_parameters: int
     codes: int
     sha256: str
-    head: Mapping[str, tuple[int, ...]]
 
 
 def card_text(card: Card, contents: Contents) -> str:
@@ -64,57 +57,12 @@ language: [{", ".join(card.languages)}]
 
 ## Use
 
-With clinfed: `clinfed predict --adapter THIS_FOLDER --notes NOTES --out OUT`. Without it, encoder and adapter:
+With clinfed: `clinfed predict --adapter THIS_FOLDER --notes NOTES --out OUT`. Without it, this is `load.py` of this
+folder, which gives one note's mentions as `python load.py BASE THIS_FOLDER "the note's text"`:
 
 ```python
-{_encoder_code(card)}
-```
-
-and the head, for one note of at most as many sub-words as the base reads at once:
-
-```python
-{_head_code(contents)}
+{SCRIPT.read_text(encoding="utf-8").rstrip()}
 ```
 
 {card.results}
 """
-
-
-def _encoder_code(card: Card) -> str:
-    names = "AutoModel, AutoTokenizer"
-    quantised = card.method == "qlora"
-    imports = f"import torch\nfrom peft import PeftModel\nfrom transformers import {names}"
-    imports += ", BitsAndBytesConfig" if quantised else ""
-    # float32: the files may hold float16. Eager: what the adapter was trained and judged with on CPUs.
-    options = 'dtype=torch.float32, attn_implementation="eager"'
-    options += ", quantization_config=quantization" if quantised else ""
-    if card.method == "full":
-        encoder = f"encoder = AutoModel.from_pretrained(FOLDER, {options}).eval()"
-    else:
-        encoder = f"base = AutoModel.from_pretrained(BASE, {options})\n"
-        encoder += "encoder = PeftModel.from_pretrained(base, FOLDER).eval()"
-    tokenizer = "tokenizer = AutoTokenizer.from_pretrained(BASE, add_prefix_space=True)"
-    places = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
-    return f"{imports}\n{places}\n{NF4 * quantised}{encoder}\n{tokenizer}"
-
-
-def _head_code(contents: Contents) -> str:
-    def layer(name: str) -> str:
-        return f'torch.nn.functional.linear(hidden, head["{name}.weight"], head["{name}.bias"])'
-
-    if "tag.weight" in contents.head:
-        logits = f"    logits = {layer('tag')}  # O, then B and I of each code in the order of labels.json"
-    else:
-        no_hint = ' + head["mention_hint.weight"][0]' if "mention_hint.weight" in contents.head else ""
-        logits = f"    mention = {layer('mention')}{no_hint}  # O, B, I\n"
-        logits += f"    code = {layer('code')}  # the codes in the order of labels.json"
-    return rf"""import re
-from safetensors.torch import load_file
-head = load_file(f"{{FOLDER}}/head.safetensors")
-words = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
-pieces = tokenizer([text[start:end] for start, end in words], is_split_into_words=True, add_special_tokens=False)
-first = [1 + pieces.word_ids().index(word) for word in range(len(words))]  # a word is judged at its first sub-word
-ids = torch.tensor([[tokenizer.cls_token_id, *pieces["input_ids"], tokenizer.sep_token_id]])
-with torch.inference_mode():
-    hidden = encoder(ids, torch.ones_like(ids)).last_hidden_state[0, first]
-{logits}"""

@@ -2,13 +2,18 @@
 
 import copy
 import json
+import os
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from clinfed.adapters.card import Card, Contents, card_text
+from clinfed.adapters import hashes
+from clinfed.adapters.card import SCRIPT, Card, Contents, card_text
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import Tagger, read_state
+from clinfed.disk import writing
 from clinfed.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,8 +23,10 @@ ADAPTER = "adapter_model.safetensors"
 ENCODER = "model.safetensors"  # of full fine-tuning, where no PEFT folder can exist
 HEAD = "head.safetensors"
 LABELS = "labels.json"
-SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints
+SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints, hashes
+AUDIT = "audit.json"  # of a published folder
 CARD = "README.md"
+LOADED = (ADAPTER, "adapter_config.json", ENCODER, "config.json", HEAD, LABELS)  # an adapter has some of them
 PEFT_PREFIX = "base_model.model."
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
@@ -29,33 +36,37 @@ def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> N
 
     For full fine-tuning the encoder is written as a model folder for AutoModel.from_pretrained instead.
     """
-    from safetensors.numpy import save_file
-
     folder.mkdir(parents=True, exist_ok=True)
     state = read_state(tagger)
     encoder, head = _part(state, "encoder."), _part(state, "head.")
     if hasattr(tagger.encoder, "peft_config"):
-        save_file({PEFT_PREFIX + name: array for name, array in encoder.items()}, folder / ADAPTER, {"format": "pt"})
+        save_tensors({PEFT_PREFIX + name: array for name, array in encoder.items()}, folder / ADAPTER)
         _write_json(folder / "adapter_config.json", _peft_config(tagger, card))
     else:
-        save_file(encoder, folder / ENCODER, {"format": "pt"})
+        save_tensors(encoder, folder / ENCODER)
         _write_json(folder / "config.json", _model_config(tagger))
-    save_file(head, folder / HEAD, {"format": "pt"})
+    save_tensors(head, folder / HEAD)
     _write_json(folder / LABELS, {"task": card.task, "codes": list(codes)})
     write_card(folder, card, state, num_codes=len(codes))
 
 
 def write_card(folder: Path, card: Card, state: AdapterState, *, num_codes: int) -> None:
-    """Write the folder's model card."""
-    head = {name: array.shape for name, array in _part(state, "head.").items()}
+    """Write the folder's model card, and beside it the script that it shows."""
     num_head = sum(array.size for array in _part(state, "head.").values())
-    contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256(), head)
-    (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
+    contents = Contents(state.num_elements - num_head, num_head, num_codes, state.sha256())
+    with writing(folder):
+        (folder / CARD).write_text(card_text(card, contents), encoding="utf-8")
+        shutil.copyfile(SCRIPT, folder / SCRIPT.name)
 
 
 def save_settings(folder: Path, settings: Mapping[str, Any], fingerprints: Mapping[str, str]) -> None:
-    """Write what clinfed needs to use the folder on another machine; the caller sees to it that no path is in it."""
-    _write_json(folder / SETTINGS, {"settings": dict(settings), "fingerprints": dict(fingerprints)})
+    """Write what clinfed needs to use the folder on another machine, with the hashes of the files that it loads.
+
+    The caller sees to it that no path is in it, and that these files are written before.
+    """
+    files = hashes.of_files(folder, LOADED)
+    content = {"settings": dict(settings), "fingerprints": dict(fingerprints), hashes.KEY: files}
+    _write_json(folder / SETTINGS, content)
 
 
 def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
@@ -74,9 +85,12 @@ def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def load_state(folder: Path) -> AdapterState:
     """Return the adapter and head in a folder, under their wire names.
 
-    Raises: UserError when files are missing or a pickle lies among them: opening one can run foreign code.
+    Raises: UserError when files are missing or are not those that the folder's settings or audit file name, when a
+    number is not finite, or a pickle lies among them: opening one can run foreign code.
     """
     refuse_pickles(folder)
+    for record in (SETTINGS, AUDIT):
+        hashes.refuse_changed(folder / record)
     weights = next((folder / name for name in (ADAPTER, ENCODER) if (folder / name).is_file()), None)
     if weights is None or not (folder / HEAD).is_file():
         raise UserError(f"{folder}: expected {ADAPTER} (or {ENCODER}) and {HEAD}; give a folder that clinfed wrote")
@@ -85,16 +99,37 @@ def load_state(folder: Path) -> AdapterState:
     return AdapterState({**encoder, **head})
 
 
+def save_tensors(tensors: "Mapping[str, np.ndarray]", path: Path) -> None:
+    """Write a safetensors file that torch, too, takes for its own. Raises: OSError where the disk refuses it."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    try:
+        save_file(dict(tensors), path, {"format": "pt"})
+    except SafetensorError as error:
+        if number := re.search(r"os error (\d+)", str(error)):
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+        raise
+
+
 def _tensors(path: Path) -> "dict[str, np.ndarray]":
-    """Return the tensors of a safetensors file. Raises: UserError where it is none, or damaged."""
+    """Return the tensors of a safetensors file. Raises: UserError where it is none, damaged, or not of numbers."""
+    import numpy as np
     from safetensors.numpy import load_file
 
     try:
-        return dict(load_file(path))
+        tensors = dict(load_file(path))
     except Exception as error:  # safetensors' own class, and numpy's for a type that it does not know
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}); expected a whole safetensors file; copy the folder again"
         ) from None
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{path}: {name} holds numbers that are not finite; expected those of a finished training; "
+                "copy the folder again, or train anew with a lower training.learning_rate"
+            )
+    return tensors
 
 
 def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:
@@ -144,6 +179,7 @@ def _write_json(path: Path, content: dict[str, Any]) -> None:
     def plain(value: Any) -> Any:
         return sorted(value) if isinstance(value, set) else str(getattr(value, "value", value))
 
-    path.write_text(
-        json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    with writing(path):
+        path.write_text(
+            json.dumps(content, indent=2, sort_keys=True, default=plain, ensure_ascii=False) + "\n", encoding="utf-8"
+        )

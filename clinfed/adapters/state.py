@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+# Trained weights are around 1; beside such a number float32 holds no tenth, and no later round comes back from it.
+LARGEST_WEIGHT = 1e6
+
 Shapes = dict[str, tuple[tuple[int, ...], str]]  # tensor name -> shape and dtype
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import LARGEST_WEIGHT, AdapterState
 from clinfed.baselines.settings import Classifier
+from clinfed.errors import DivergedError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -88,7 +89,15 @@ def train(
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
+        if not all(bool((each.detach().abs() <= LARGEST_WEIGHT).all()) for each in parameters):
+            raise _diverged(examples.clinic, epoch, settings)
     return _state(network), sum(losses) / max(1, len(losses))
+
+
+def _diverged(clinic: str, epoch: int, settings: Classifier) -> DivergedError:
+    found = f"clinic {clinic}: the classifier diverged in pass {epoch + 1}"
+    most = f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}"
+    return DivergedError(f"{found}: {most}; lower classifier.learning_rate={settings.learning_rate:g}")
 
 
 def probabilities(state: AdapterState, vectors: Floats) -> Floats:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from clinfed.settings import setting
+from clinfed.settings import MOST_RATE, setting
 
 
 @dataclass
@@ -21,6 +21,6 @@ class Classifier:
         least=1,
         most=100_000,
     )
-    learning_rate: float = setting(3e-3, help="of the classifier", least=0)
+    learning_rate: float = setting(3e-3, help="of the classifier", least=0, most=MOST_RATE)
     weight_decay: float = setting(0.0, help="AdamW's", least=0, most=100)
     batch_notes: int = setting(32, help="size of a batch", least=1, most=1_000_000, unit="notes")

@@ -62,6 +62,7 @@ def meta_encoder(base: Base) -> "nn.Module":
     """Return the encoder with shapes but without numbers, on the meta device; no network, no weights read."""
     import torch
 
+    quiet_bitsandbytes()  # transformers imports it with the first model
     with torch.device("meta"):
         return _frozen(_from_config(model_config(base)), "cpu")
 

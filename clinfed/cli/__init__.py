@@ -5,7 +5,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
+from clinfed import disk
+from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.errors import UserError
 
 COMMANDS = {
@@ -33,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if argv is None else argv)
     # Nothing is compiled by torch here; else bitsandbytes would import its compiler, a sixth of a short run's time.
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
+    quiet_bitsandbytes()  # before any command imports it
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
     parser.add_argument("--version", action=Version, nargs=0, help="print the version and end")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
@@ -44,48 +48,50 @@ def main(argv: Sequence[str] | None = None) -> int:
             module.add_parser(subparsers)
         else:
             subparsers.add_parser(name, help=purpose)
-    args, unknown = parser.parse_known_args(argv)
-    assert module is not None  # argparse has ended the program for anything that is no command
     try:
-        if unknown:
-            if not hasattr(args, "overrides"):
-                parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-            args.overrides += rest_of_overrides(unknown, argv)
-        return int(module.run(args))
+        args = _parsed(parser, argv)
+        assert module is not None  # argparse has ended the program for anything that is no command
+        code = int(module.run(args))
+        sys.stdout.flush()
+        return code
     except UserError as error:
-        print(f"clinfed {args.command}: {error}", file=sys.stderr)
-        return 2
+        return _refused(chosen, str(error))
     except BrokenPipeError:  # `clinfed ... | head`
+        _silence(sys.stdout)
         return 0
+    except OSError as error:
+        said = disk.mistake(error, unnamed="standard output, or a file in $CLINFED_HOME or the temporary folder")
+        if said is None:
+            raise
+        _silence(sys.stdout)
+        return _refused(chosen, said)
     except KeyboardInterrupt:
         return 130
 
 
-def rest_of_overrides(unknown: Sequence[str], argv: Sequence[str]) -> list[str]:
-    """Return what argparse left of the overrides where options stand between them.
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return what was typed; overrides may stand before, between and after options."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and not hasattr(args, "overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:
+        from clinfed.cli.typed import rest_of_overrides
 
-    Raises: UserError for an option that is none, with the override that was probably meant.
-    """
-    for word in unknown:
-        if word.startswith("-"):
-            name, equals, value = word.lstrip("-").partition("=")
-            following = "" if equals else next(iter(argv[argv.index(word) + 1 :]), "")
-            if not equals and following and not following.startswith("-") and "=" not in following:
-                value = following
-            key = _key(name)
-            advice = f"settings have no dashes before them: write {key}={value or 'VALUE'}"
-            raise UserError(f"{word}: no such option; {advice if key else f'see clinfed {argv[0]} --help'}")
-    return list(unknown)
+        args.overrides += rest_of_overrides(unknown, argv)
+    return args
 
 
-def _key(name: str) -> str:
-    """Return the setting that a word with dashes names, "" where it names none."""
-    import configs
-    from configs.mistakes import same
+def _refused(command: str | None, text: str) -> int:
+    print(f"clinfed {command}: {text}", file=sys.stderr)
+    return 2
 
-    key = name.replace("-", "_").lower()
-    known = configs.keys(configs.resolved(configs.load()))
-    return key if key in known or "." in key else next(iter(same(key, known)), "")
+
+def _silence(stream: TextIO) -> None:
+    """Let go of what a stream refuses to take: else Python tries again when it ends, and says so."""
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class Version(argparse.Action):

@@ -30,6 +30,7 @@ from clinfed.cli.predict import add_adapter, add_notes, checked_device
 from clinfed.corpus import kinds
 from clinfed.corpus.casing import cased
 from clinfed.corpus.language import with_languages
+from clinfed.disk import whole
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation.report.tables import fraction, scores_table
@@ -210,9 +211,10 @@ def write(folder: Path, warm: Warm, clinic: Clinic, adapted: Adapted, report: di
         ),
         base_sha256=adapted.fingerprints["base"],
     )
-    folders.save(folder, warm.tagger(len(clinic.codes)), codes=clinic.codes, card=card)
-    folders.save_settings(folder, portable(run), adapted.fingerprints)
-    (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    with whole(folder):
+        folders.save(folder, warm.tagger(len(clinic.codes)), codes=clinic.codes, card=card)
+        folders.save_settings(folder, portable(run), adapted.fingerprints)
+        (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def _of(judgement: Judgement, system: str) -> protocol.Judged:

@@ -17,6 +17,7 @@ from clinfed.checks import holdings, machine
 from clinfed.checks.finding import LEVELS, Finding, attempted, failed, table
 from clinfed.checks.link import Address, link
 from clinfed.cli import add_overrides
+from clinfed.cli.options import PORT, add_number
 from clinfed.errors import UserError
 from clinfed.home import home
 from configs import Run
@@ -59,7 +60,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--root-certificates", type=Path, metavar="FILE", help="ca.crt of the federation")
     parser.add_argument("--key", type=Path, metavar="FILE", help="this site's private key, such as north.key")
     parser.add_argument("--base-fingerprint", default="", metavar="HEX", help="what the coordinator's check prints")
-    parser.add_argument("--port", type=int, default=9094, help="where the SuperNode will listen (default %(default)s)")
+    add_number(parser, "--port", default=9094, help="where the SuperNode will listen (default %(default)s)", **PORT)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

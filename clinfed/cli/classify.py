@@ -19,7 +19,7 @@ from clinfed import fingerprints
 from clinfed.bases import fingerprint, tokenizer_fingerprint
 from clinfed.cli import add_overrides
 from clinfed.cli.classifiers import count_lexicons, hold, judged, lexicons_of, train_systems, unlearnt
-from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_missing_paths, refuse_resume
+from clinfed.cli.simulate import DEFAULT_CLINICS, refuse_resume, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
 from clinfed.evaluation import record as records
@@ -67,7 +67,7 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
             "only.*: chooses notes for `clinfed train`; `clinfed classify` trains every clinic's alone anyway"
         )
     refuse_resume(run)
-    refuse_missing_paths(run)
+    refuse_unready(run)
     simulation = Simulation.deal(run, run.clinics or DEFAULT_CLINICS)
     embedder = Embedder(run.base, run.training, run.classifier.pooling, clinic_folder("embeddings"))
     show("the encoder reads what no cache holds")

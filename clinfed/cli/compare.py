@@ -25,7 +25,7 @@ from clinfed.cli import add_overrides, cores
 from clinfed.cli.launch import signals_as_exceptions
 from clinfed.cli.progress import Bar
 from clinfed.cli.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
-from clinfed.cli.simulate import collect_kept, refuse_missing_paths
+from clinfed.cli.simulate import collect_kept, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation.record import read as read_record
 from clinfed.evaluation.report.comparison import comparison_table
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Run what is pending and print the table; return 1 where a run failed."""
     seeds, wanted, overrides = split_options(configs.absolute_paths(args.overrides, Path.cwd()))
     chosen = configs.load(overrides)
-    refuse_missing_paths(chosen)
+    refuse_unready(chosen)
     out = sys.stderr if args.json else sys.stdout
 
     def show(line: str) -> None:

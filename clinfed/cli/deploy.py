@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from clinfed.cli import add_overrides
+from clinfed.cli.options import PORT, add_number
 from clinfed.deploy import folders
 from clinfed.deploy.plan import COORDINATOR, Plan
 from clinfed.errors import UserError
@@ -38,9 +39,13 @@ def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     )
     parser.add_argument("--sites", required=True, help="names with commas between: north,south,coast")
     parser.add_argument("--host", required=True, help="name or IP address at which sites reach the coordinator")
-    parser.add_argument("--port", type=int, default=Plan.port, help="the one port that is open to sites (%(default)s)")
-    parser.add_argument(
-        "--control-port", type=int, default=Plan.control_port, help="the SuperLink's, on loopback only (%(default)s)"
+    add_number(parser, "--port", default=Plan.port, help="the one port that is open to sites (%(default)s)", **PORT)
+    add_number(
+        parser,
+        "--control-port",
+        default=Plan.control_port,
+        help="the SuperLink's, on loopback only (%(default)s)",
+        **PORT,
     )
     parser.add_argument(
         "--place", default=Plan.place, help="where each machine will keep its folder, for systemd (%(default)s)"

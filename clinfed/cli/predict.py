@@ -7,6 +7,7 @@ is the probability, at its first word, that this word is inside a mention of thi
 """
 
 import argparse
+import functools
 import itertools
 import json
 import sys
@@ -19,11 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from clinfed.cli import cores
 from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.cli.options import THREADS, add_number
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
+from clinfed.corpus.csv_table import write_csv
 from clinfed.corpus.note import Finding, Note, PredictedNote, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 from clinfed.errors import UserError
+from clinfed.settings import DEVICES, refuse_outside
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
@@ -31,8 +35,13 @@ if TYPE_CHECKING:
 AnyNote = TypeVar("AnyNote", bound=Note)
 
 CHUNK_NOTES = 512  # read, sorted by length and tagged together
-WRITERS = {"jsonl": write_jsonl, "brat": write_brat, "codiesp": write_codiesp}
-SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", "": "brat"}
+WRITERS: dict[str, Callable[[Iterable[PredictedNote], Path], None]] = {
+    "jsonl": write_jsonl,
+    "brat": write_brat,
+    "codiesp": write_codiesp,
+    "csv": write_csv,
+}
+SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -41,13 +50,18 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument("--out", required=True, type=Path, help="file or folder that is not there yet")
-    parser.add_argument("--to", choices=WRITERS, help="by default seen from OUT: *.jsonl, *.tsv (CodiEsp), else BRAT")
+    parser.add_argument(
+        "--to", choices=WRITERS, help="by default seen from OUT: *.jsonl, *.tsv (CodiEsp), *.csv; no ending: BRAT"
+    )
+    parser.add_argument("--with-text", action="store_true", help="with a .csv: a column with the words of the mention")
     parser.add_argument("--titles", type=Path, help=f"titles of codes: {titles.EXPECTED}")
     parser.add_argument(
         "--lexicon", type=Path, help="annotated notes of this site, for adapters with task.lexicon=true"
     )
-    parser.add_argument("--min-score", type=float, default=0.0, help="leave out mentions below this score, in [0, 1]")
-    parser.add_argument("--threads", type=int, default=cores(), help="by default one for each core")
+    add_number(
+        parser, "--min-score", kind=float, default=0.0, help="leave out mentions below this score", least=0, most=1
+    )
+    add_number(parser, "--threads", default=cores(), help="by default one for each core", **THREADS)
     parser.add_argument("--json", action="store_true", help="last line of standard output: the summary as JSON")
 
 
@@ -67,7 +81,10 @@ def add_notes(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the summary goes to standard output, the progress bar to standard error."""
-    to = args.to or SUFFIXES.get(args.out.suffix, "brat")
+    to = args.to or format_of(args.out)
+    if args.with_text and to != "csv":
+        raise UserError(f"--with-text: only a .csv leaves the words out, {to} has them anyway; leave it out")
+    writer = functools.partial(write_csv, with_text=True) if args.with_text else WRITERS[to]
     if args.out.exists():
         raise UserError(f"{args.out}: exists already; expected a new file or folder; name another, or remove it")
     kind = args.format or kinds.kind_of(args.notes)
@@ -86,13 +103,23 @@ def run(args: argparse.Namespace) -> int:
     started = time.perf_counter()
     notes = kinds.read(args.notes, kind, skip_bad=args.skip_bad, skipped=skipped)
     found = Found()
-    WRITERS[to](found.counted(shown(predictor.predict(notes), kinds.count(args.notes, kind))), args.out)
+    writer(found.counted(shown(predictor.predict(notes), kinds.count(args.notes, kind))), args.out)
     summary = found.summary(time.perf_counter() - started, load_s, skipped)
     summary |= {"format": to, "out": str(args.out), "adapter_sha256": predictor.adapted.state.sha256()}
     print(text_of(summary, skipped), file=sys.stderr if args.json else sys.stdout)
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     return 0
+
+
+def format_of(out: Path) -> str:
+    """Return the form that a name's ending stands for. Raises: UserError for an ending that stands for none."""
+    if (suffix := out.suffix.lower()) not in SUFFIXES:
+        raise UserError(
+            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
+            f"folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
+        )
+    return SUFFIXES[suffix]
 
 
 @dataclass(frozen=True)
@@ -121,8 +148,6 @@ class Predictor:
         """Return the adapter on its base. named: titles; None takes what is known. lexicon: notes to make one from."""
         from clinfed.bases import load_tokenizer
 
-        if threads < 1:
-            raise UserError(f"--threads {threads}: expected 1 or more")
         hint = hints_of(adapted, lexicon)
         # One thread a worker: threads that share each product wait for one another where other programs run.
         training = replace(adapted.run.training, device=checked_device(device), threads=1)
@@ -188,10 +213,11 @@ def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequenc
 
 def checked_device(device: str) -> str:
     """Return the device. Raises: UserError where the machine has none of that name."""
-    import torch
+    from clinfed.training.device import has_gpu, without_gpu
 
-    if device != "cpu" and not (device.startswith("cuda") and torch.cuda.is_available()):
-        raise UserError(f"--device {device}: not on this machine; expected cpu, or cuda where there is a GPU")
+    refuse_outside("--device", device, {"choices": DEVICES})
+    if device != "cpu" and not has_gpu(device):
+        raise UserError("--{}; {}".format(*without_gpu(device)))
     return device
 
 

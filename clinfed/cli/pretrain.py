@@ -5,9 +5,15 @@ import json
 import sys
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from clinfed.cli.options import SEED, add_number
 from clinfed.cli.progress import Bar
 from clinfed.errors import UserError
+from clinfed.settings import DEVICES, check
+
+if TYPE_CHECKING:
+    from clinfed.training.pretrain import PretrainSettings
 
 DOCUMENT_LINES = 20  # lines of a one-sentence-a-line file that make one document
 
@@ -25,17 +31,20 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument(
         "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, a sentence a line"
     )
-    parser.add_argument("--synthetic-seed", type=int, default=None, help="add invented notes of this seed (never 0)")
-    parser.add_argument("--synthetic-patients", type=int, default=320, help="of how many invented patients")
+    add_number(parser, "--synthetic-seed", help="add invented notes of this seed (never 0)", **SEED)
+    add_number(
+        parser, "--synthetic-patients", default=320, help="of how many invented patients", least=1, most=1_000_000
+    )
     parser.add_argument("--begin", type=Path, metavar="FOLDER", help="train this base of an earlier call further")
     parser.add_argument("--out", required=True, help="folder of the new base")
-    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--device", default="cpu", choices=DEVICES[:2], help="cpu (default) or cuda")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Read the sources, pretrain, save; print the facts for the model card as JSON."""
+    from clinfed.training.device import refuse_absent
     from clinfed.training.pretrain import FACTS, pretrain_base
 
     sources = {name: _documents(path, sentences=False) for name, path in map(_named, args.text)}
@@ -47,6 +56,7 @@ def run(args: argparse.Namespace) -> int:
     if args.begin is not None and not (args.begin / FACTS).is_file():
         raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
     settings, out = _settings(args.settings), Path(args.out)
+    refuse_absent(args.device)
     with Bar(settings.steps) as bar:
 
         def report(step: int, loss: float, seconds: float) -> None:
@@ -86,7 +96,7 @@ def _invented(seed: int, patients: int) -> list[str]:
     return [note.text for note in generate(seed=seed, patients=patients)]
 
 
-def _settings(pairs: list[str]):
+def _settings(pairs: list[str]) -> "PretrainSettings":
     from clinfed.training.pretrain import PretrainSettings
 
     kinds = {field.name: type(field.default) for field in fields(PretrainSettings)}
@@ -94,6 +104,13 @@ def _settings(pairs: list[str]):
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in kinds:
-            raise UserError(f"clinfed pretrain: unknown setting {key}; expected one of {', '.join(kinds)}")
-        values[key] = kinds[key](value)
-    return PretrainSettings(**values)
+            raise UserError(f"unknown setting {key}; expected one of {', '.join(kinds)}")
+        try:
+            values[key] = kinds[key](value)
+        except ValueError:
+            raise UserError(f"{pair}: expected a{' whole' if kinds[key] is int else ''} number") from None
+    settings = PretrainSettings(**values)
+    check("", settings)
+    if settings.hidden_size % settings.heads:
+        raise UserError(f"hidden_size={settings.hidden_size} heads={settings.heads}: expected a multiple of heads")
+    return settings

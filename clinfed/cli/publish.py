@@ -2,25 +2,23 @@
 
     clinfed publish runs/20261121T114255-ca24befd -o diagnoses-es-ca
 
-The folder is loaded by transformers and peft alone; docs/load_published.py shows it whole.
+The folder is loaded by transformers and peft alone: its load.py and its card show how.
 """
 
 import argparse
-import hashlib
 import json
 import shutil
 from pathlib import Path
 
 from clinfed.adapters import folder as folders
+from clinfed.adapters import hashes
 from clinfed.adapters.card import Card
 from clinfed.cli.adapted import Adapted, open_adapter
+from clinfed.disk import whole
 from clinfed.errors import UserError
 from clinfed.evaluation import publication
 from configs import Run
 from configs.portable import portable, unpacked
-
-AUDIT = "audit.json"
-COPIED = (folders.ADAPTER, "adapter_config.json", folders.ENCODER, "config.json", folders.HEAD, folders.LABELS)
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -51,15 +49,15 @@ def run(args: argparse.Namespace) -> int:
 def publish(adapted: Adapted, folder: Path, *, license_: str = "", where: str = "") -> None:
     """Write adapter, head, label map, settings, card and audit file into a new folder."""
     assert adapted.record is not None, "only a run can be published"
-    folder.mkdir(parents=True)
-    for name in COPIED:
-        if (adapted.folder / name).is_file():
-            shutil.copyfile(adapted.folder / name, folder / name)
     run = unpacked(adapted.settings)  # without --base: others look for the base where the run had it from
-    folders.save_settings(folder, portable(run), adapted.fingerprints)
-    folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
-    audit = publication.audit(adapted.record) | {"files": hashes(folder)}
-    (folder / AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    with whole(folder):
+        for name in folders.LOADED:
+            if (adapted.folder / name).is_file():
+                shutil.copyfile(adapted.folder / name, folder / name)
+        folders.save_settings(folder, portable(run), adapted.fingerprints)
+        folders.write_card(folder, card_of(adapted, run, license_, where), adapted.state, num_codes=len(adapted.codes))
+        audit = publication.audit(adapted.record) | {hashes.KEY: hashes.of_files(folder)}
+        (folder / folders.AUDIT).write_text(json.dumps(audit, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def card_of(adapted: Adapted, run: Run, license_: str, where: str) -> Card:
@@ -86,8 +84,3 @@ def whereabouts(run: Run) -> str:
     if run.options["base"] == "tiny":
         return "folder clinfed_tiny of clinfed"
     return "not public; ask whoever gave you this folder, and compare the fingerprint"
-
-
-def hashes(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of each file, by name."""
-    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}

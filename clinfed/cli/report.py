@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import configs
+from clinfed.cli.options import add_number
 from clinfed.cli.rows import NO_DIFFERENCE, record_of
 from clinfed.errors import UserError
 from clinfed.evaluation import documents
@@ -36,7 +37,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser = subparsers.add_parser("report", help="one HTML page of finished runs: verdict, tables, plots, notes")
     parser.add_argument("runs", nargs="+", metavar="RUN", type=Path, help="folder of a run or of a comparison")
     parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
-    parser.add_argument("--notes", type=int, default=SHOWN_NOTES, help="how many test notes are highlighted")
+    add_number(
+        parser, "--notes", default=SHOWN_NOTES, help="how many test notes are highlighted", least=0, most=1_000_000
+    )
     parser.add_argument(
         "--show-notes-of-this-site",
         action="store_true",
@@ -58,8 +61,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Write the report, or verify the runs; return 1 where a score cannot be had again."""
-    if args.notes < 0:
-        raise UserError(f"--notes {args.notes}: expected how many notes are shown, from 0")
     found, of_documents = gather(args.runs), gather_documents(args.runs)
     if args.verify:
         wrong = max(verify_all(found), verify_documents(of_documents))

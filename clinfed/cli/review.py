@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from clinfed.cli.options import add_number
 from clinfed.cli.predict import add_notes, shown
 from clinfed.corpus import findings, kinds, predictions, titles
 from clinfed.corpus.language import with_languages
@@ -36,7 +37,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("out", type=Path, metavar="OUT", help=WRITTEN)
     add_notes(parser)
     parser.add_argument("--titles", type=Path, help=f"titles of codes, by default those in OUT: {titles.EXPECTED}")
-    parser.add_argument("--port", type=int, default=0, help="on 127.0.0.1; by default a free one")
+    add_number(parser, "--port", default=0, help="on 127.0.0.1; by default (0) a free one", least=0, most=65_535)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 

@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from clinfed.cli.options import SEED, add_number
 from clinfed.corpus import kinds, predictions
 from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
@@ -34,8 +35,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--gold", required=True, type=Path, help=f"annotated notes: {kinds.WHAT}")
     parser.add_argument("--pred", required=True, type=Path, help="the same notes, predicted")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--replicates", type=int, default=1000, help="of the bootstrap behind the interval")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap; the same one pairs two systems")
+    add_number(
+        parser, "--replicates", default=1000, help="of the bootstrap behind the interval", least=1, most=1_000_000
+    )
+    add_number(parser, "--seed", default=0, help="of the bootstrap; the same one pairs two systems", **SEED)
     parser.add_argument("--skip-bad", action="store_true", help="count bad notes on standard error and go on")
 
 

@@ -10,6 +10,7 @@ from client.clinic import refuse_more_clinics_than_patients
 from clinfed.cli import add_overrides
 from clinfed.cli.launch import FOLDER, Resources, simulate
 from clinfed.cli.progress import Bar, rounds_done
+from clinfed.disk import refuse_unwritable
 from clinfed.errors import UserError
 from clinfed.evaluation import kept, tracking
 from clinfed.evaluation import record as records
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the simulation; progress goes to standard output, with --json to standard error."""
     overrides = as_resumed(absolute_paths(args.overrides, Path.cwd()))
     chosen = load(overrides)
-    refuse_missing_paths(chosen)
+    refuse_unready(chosen)
     tracking.check(chosen.tracking)
     out = sys.stderr if args.json else sys.stdout
     if chosen.clinics > READILY_STARTED:
@@ -130,6 +131,16 @@ def refuse_resume(run: Run) -> None:
     """Raise UserError where a command that trains in one go is told to go on with a run."""
     if run.resume:
         raise UserError(f"resume={run.resume}: only `clinfed simulate` goes on with a run; leave it out")
+
+
+def refuse_unready(run: Run) -> None:
+    """Raise UserError or OSError for what the run cannot be without on this machine, before anything is started."""
+    refuse_missing_paths(run)
+    refuse_unwritable(Path(run.output) if run.output else runs_folder())
+    if run.training.device != "cpu":
+        from clinfed.training.device import refuse_absent  # torch: on a CPU nothing of it is needed here
+
+        refuse_absent(run.training.device)
 
 
 def refuse_missing_paths(run: Run) -> None:

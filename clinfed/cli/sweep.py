@@ -15,9 +15,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import configs
 from clinfed.cli import add_overrides
+from clinfed.cli.options import add_number
 from clinfed.cli.progress import Bar
-from clinfed.cli.simulate import refuse_missing_paths
-from clinfed.errors import UserError
+from clinfed.cli.simulate import refuse_unready
+from clinfed.errors import DivergedError, UserError
 from clinfed.home import home
 from configs.discovery import PLUGINS
 from configs.mistakes import own_keys
@@ -38,7 +39,14 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add the command."""
     parser = subparsers.add_parser("sweep", help="choose settings on validation notes")
     add_overrides(parser)
-    parser.add_argument("--trials", type=int, default=20, help="of each row, those of earlier calls included (20)")
+    add_number(
+        parser,
+        "--trials",
+        default=20,
+        help="of each row, those of earlier calls included (%(default)s)",
+        least=1,
+        most=100_000,
+    )
     parser.add_argument(
         "--row", action="append", default=[], help='overrides of a row to compare, such as "adapter=dora adapter.r=8"'
     )
@@ -48,8 +56,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 def run(args: argparse.Namespace) -> int:
     """Search each row and print its best trial."""
-    if args.trials < 1:
-        raise UserError(f"--trials {args.trials}: expected 1 or more")
     overrides = configs.absolute_paths(args.overrides, Path.cwd())
     space = read_space(args.space)
     out = sys.stderr if args.json else sys.stdout
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     shared = configs.resolved(configs.load(overrides))
     for row, own in overrides_by_row.items():  # all of them, before the first is searched
         run = configs.load(own)
-        refuse_missing_paths(run)
+        refuse_unready(run)
         refuse_other_budget(row, configs.resolved(run), shared)
     with Bar(args.trials * len(overrides_by_row)) as bar:
         studies = {
@@ -190,7 +196,10 @@ def validation_f1(overrides: Sequence[str]) -> float:
         raise UserError("no clinic holds a validation note, by which a sweep chooses; bring notes of more patients")
     model, _ = drawn(cache, cache.tagger(len(learner.codes)))
     state = read_state(model.tagger)
-    done = train_all(cache, learner, clinics, state, lambda line: None)
+    try:
+        done = train_all(cache, learner, clinics, state, lambda line: None)
+    except DivergedError:  # of one trial; the next ones draw other settings
+        return 0.0
     scores = judgement({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
     return scores["micro"]["f1"]
 

@@ -20,7 +20,7 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_missing_paths, refuse_resume
+from clinfed.cli.simulate import DEFAULT_CLINICS, collect_kept, refuse_resume, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation import record as records
 from clinfed.evaluation import tracking
@@ -68,7 +68,7 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     started = time.perf_counter()
     cache = Warm(overrides)
     refuse_resume(cache.run)
-    refuse_missing_paths(cache.run)
+    refuse_unready(cache.run)
     tracking.check(cache.run.tracking)
     show("loading base and notes")
     learner, clinics = gather(cache)

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from clinfed.corpus import icd10, intake, jsonlines
 from clinfed.corpus.note import Note, PredictedNote, Span
 from clinfed.corpus.readers.brat import METADATA_FILE
+from clinfed.disk import writing
 from clinfed.errors import UserError
 
 _LONGEST_NAME = 255  # bytes, on the usual file systems
@@ -24,7 +25,7 @@ _LONGEST_NAME = 255  # bytes, on the usual file systems
 def write_jsonl(notes: Iterable[Note], path: str | Path) -> None:
     """Write one line a note, in the schema of docs/formats.md."""
     target = Path(path)
-    with _appearing(target) as stream:
+    with appearing(target) as stream:
         for number, note in enumerate(notes, 1):
             intake.check_text(f"{target}:{number}", note.text)
             stream.write(jsonlines.dump(note) + "\n")
@@ -37,7 +38,7 @@ def write_codiesp(notes: Iterable[PredictedNote], path: str | Path) -> None:
     Raises: UserError for an id that a table cannot hold, or a code that has not ICD-10's form.
     """
     target = Path(path)
-    with _appearing(target) as table, _appearing(target.with_suffix(".scored.tsv")) as scored:
+    with appearing(target) as table, appearing(target.with_suffix(".scored.tsv")) as scored:
         for note in notes:
             if not note.id or len(note.id.split()) > 1:
                 expected = "ids without blanks; write JSONL instead"
@@ -50,15 +51,16 @@ def write_codiesp(notes: Iterable[PredictedNote], path: str | Path) -> None:
 
 
 @contextmanager
-def _appearing(target: Path) -> Iterator[TextIO]:
+def appearing(target: Path) -> Iterator[TextIO]:
     """Give a stream whose content appears under the target's name when all of it is written."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unfinished = target.with_name(f"{target.name}.unfinished")
     unfinished.unlink(missing_ok=True)  # a killed process may have left one, readable to others
     try:
-        with _open_private(unfinished, "w") as stream:
-            yield stream
-        os.replace(unfinished, target)
+        with writing(target, unfinished):
+            with _open_private(unfinished, "w") as stream:
+                yield stream
+            os.replace(unfinished, target)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -68,10 +70,12 @@ def _appearing_folder(target: Path) -> Iterator[Path]:
     """Give a folder that appears under the target's name when all of it is written."""
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     place = target.resolve()  # "." has no name, and a link cannot be replaced by a folder
-    unfinished = Path(mkdtemp(prefix=f"{place.name}.", suffix=".unfinished", dir=place.parent))  # has mode 0700
+    with writing(target, place.with_name(f"{place.name}.")):
+        unfinished = Path(mkdtemp(prefix=f"{place.name}.", suffix=".unfinished", dir=place.parent))  # has mode 0700
     try:
-        yield unfinished
-        os.replace(unfinished, place)
+        with writing(target, unfinished):
+            yield unfinished
+            os.replace(unfinished, place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -13,6 +13,7 @@ from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from clinfed.disk import writing
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import Counts, SpanCounts, Wire
 
@@ -220,8 +221,9 @@ def write(path: str | Path, record: Mapping[str, object]) -> None:
     text = json.dumps(record, indent=1, ensure_ascii=False, allow_nan=False, default=_plain) + "\n"
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(target)
+    with writing(target, partial):
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(target)
 
 
 def read(path: str | Path) -> RunRecord:
@@ -249,7 +251,8 @@ def write_counts(path: str | Path, counts: Mapping[tuple[str, str], Mapping[str,
             name: {key: _listed(value) for key, value in each.to_arrays().items()} for name, each in clinics.items()
         }
         tree.setdefault(system, {})[gold] = wires
-    Path(path).write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
+    with writing(Path(path)):
+        Path(path).write_text(json.dumps(tree, separators=(",", ":")) + "\n", encoding="utf-8")
 
 
 def read_counts(path: str | Path) -> dict[tuple[str, str], dict[str, SpanCounts]]:

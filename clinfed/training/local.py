@@ -1,5 +1,6 @@
 """The training loop: a clinic's passes over its notes in one round, and all of a run's in centralised training."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import LARGEST_WEIGHT, AdapterState
+from clinfed.errors import DivergedError
 from clinfed.training.batches import batches_of, plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded
@@ -49,7 +51,7 @@ def train(
 
     A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
     these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
-    for bit.
+    for bit. Raises: DivergedError where the loss or a weight is no number to go on with.
     """
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()
@@ -81,10 +83,22 @@ def train(
             optimiser.zero_grad(set_to_none=True)
             losses.append(loss.item())
             del loss, hidden  # else they would live on beside the next batch's
+            if not math.isfinite(losses[-1]):
+                raise diverged(epoch, passes, settings, f"the loss is {losses[-1]}")
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
+        if not all(bool((each.detach().abs() <= LARGEST_WEIGHT).all()) for each in parameters):
+            raise diverged(epoch, passes, settings, f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}")
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
     return TrainResult(mean, len(encoded), tokens, padded, len(losses), time.perf_counter() - started)
+
+
+def diverged(epoch: int, passes: Passes, settings: Training, found: str) -> DivergedError:
+    """Return what is said of a training that cannot go on."""
+    return DivergedError(
+        f"training diverged in epoch {epoch + 1} of {passes.total_epochs}: {found}; "
+        f"lower training.learning_rate={settings.learning_rate:g} (or training.head_factor={settings.head_factor:g})"
+    )
 
 
 def optimiser_of(tagger: nn.Module, settings: Training) -> torch.optim.Optimizer:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clinfed.errors import UserError
+from clinfed.settings import MOST_RATE, MOST_SEED, setting
 from clinfed.training.masking import HELD_OUT_EVERY, batches_forever, held_out_split, mask_tokens, pack
 from clinfed.training.tokenizer import train_tokenizer
 
@@ -28,25 +29,39 @@ FACTS = "pretraining.json"  # what a base's folder says of its making
 class PretrainSettings:
     """What defines a pretraining run; written into the model card."""
 
-    vocab_size: int = 8_192
-    hidden_size: int = 256
-    layers: int = 4
-    heads: int = 4
-    intermediate_size: int = 512
-    rope_theta: float = 1_000.0
-    tokens_per_row: int = 64  # short rows suit short notes: attention stays cheap
-    rows_per_step: int = 32
-    steps: int = 8_000
-    learning_rate: float = 2e-3  # AdamW's: embeddings, norms and the vocabulary layer
-    matrix_learning_rate: float = 4e-3  # Muon's: the encoder layers' matrices
-    warmup: float = 0.03  # fraction of the steps
-    weight_decay: float = 0.05
-    # Muon's. With little of it the matrices grow, attention becomes one-hot, and no adapter can move it any more.
-    matrix_weight_decay: float = 0.3
-    masked: float = 0.3  # fraction of the tokens
-    begun_share: float = 0.5  # of the base that training began with, in the final weights; without one: none
-    seed: int = 0
-    threads: int = 2
+    vocab_size: int = setting(8_192, help="sub-words of the vocabulary", least=100, most=1_000_000)
+    hidden_size: int = setting(256, help="width of a layer, a multiple of heads", least=1, most=65_536)
+    layers: int = setting(4, help="number of layers", least=1, most=1_000)
+    heads: int = setting(4, help="attention heads of a layer", least=1, most=1_024)
+    intermediate_size: int = setting(512, help="width inside a layer", least=1, most=1_000_000)
+    rope_theta: float = setting(1_000.0, help="base of the rotary positions", above=0, most=1e9)
+    tokens_per_row: int = setting(
+        64, help="short rows suit short notes: attention stays cheap", least=4, most=1_024, unit="sub-words"
+    )
+    rows_per_step: int = setting(32, help="size of a batch", least=1, most=65_536, unit="rows")
+    steps: int = setting(8_000, help="length of the training", least=1, most=1_000_000_000)
+    learning_rate: float = setting(
+        2e-3, help="AdamW's: embeddings, norms and the vocabulary layer", least=0, most=MOST_RATE
+    )
+    matrix_learning_rate: float = setting(4e-3, help="Muon's: the encoder layers' matrices", least=0, most=MOST_RATE)
+    warmup: float = setting(0.03, help="part of the steps", least=0, below=1, unit="fraction")
+    weight_decay: float = setting(0.05, help="AdamW's", least=0, most=100)
+    matrix_weight_decay: float = setting(
+        0.3,
+        help="Muon's: with little of it the matrices grow, attention becomes one-hot, and no adapter can move it",
+        least=0,
+        most=100,
+    )
+    masked: float = setting(0.3, help="part of the tokens", above=0, below=1, unit="fraction")
+    begun_share: float = setting(
+        0.5,
+        help="of the base that training began with, in the final weights; without one: none",
+        least=0,
+        most=1,
+        unit="fraction",
+    )
+    seed: int = setting(0, help="of all that is drawn", least=0, most=MOST_SEED)
+    threads: int = setting(2, help="of the process", least=1, most=1_024)
 
 
 def build_model(settings: PretrainSettings, vocab_size: int) -> nn.Module:

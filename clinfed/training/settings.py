@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from clinfed.errors import UserError
-from clinfed.settings import setting
+from clinfed.settings import DEVICES, MOST_RATE, setting
 
 
 @dataclass
@@ -13,7 +13,7 @@ class Training:
     local_epochs: int = setting(
         1, help="passes over a clinic's notes in one round, unless rounds_per_epoch spreads one", least=1, most=10_000
     )
-    learning_rate: float = setting(2e-3, help="of the adapter", least=0)  # no most: a loss that diverges says so
+    learning_rate: float = setting(2e-3, help="of the adapter", least=0, most=MOST_RATE)
     head_factor: float = setting(
         5.0, help="the head, which starts from nothing, learns at so many times that rate", above=0, most=1e6
     )
@@ -44,7 +44,7 @@ class Training:
     threads: int = setting(
         1, help="of one worker; recorded, since another number gives other last bits", least=1, most=1_024
     )
-    device: str = setting("cpu", help="what computes; N is the number of a GPU", choices=("cpu", "cuda", "cuda:N"))
+    device: str = setting("cpu", help="what computes; N is the number of a GPU", choices=DEVICES)
 
     def __post_init__(self) -> None:
         if self.stride >= max(1, self.window - 2):

@@ -88,7 +88,7 @@ def test_state_and_labels_come_back_exactly(adapter: Adapter, base: Base, tmp_pa
 def test_no_local_path_is_in_any_file(adapter: Adapter, base: Base, tmp_path: Path) -> None:
     save(tmp_path / "adapter", trained(base, adapter), codes=CODES, card=CARD)
     files = sorted((tmp_path / "adapter").iterdir())
-    assert len(files) == 5
+    assert len(files) == 6
     for path in files:
         content = path.read_bytes()
         assert b"private-place" not in content

@@ -6,6 +6,8 @@ import os
 import re
 import subprocess
 import sys
+import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +20,19 @@ from clinfed.cli.adapted import open_adapter
 from clinfed.evaluation import record as records
 from clinfed.evaluation.publication import NO_PRIVACY, audit, privacy, training
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "load_published.py"
 TEXT = "Control de asma y mal descanso. Paciente canarytext con diabetes desde hace años."
-# Runs a script where none of our packages can be imported, and saves the tensors that it computed.
+# Runs a script where none of our packages can be imported, and saves the numbers that its functions compute.
 ALONE = """
 import runpy, sys
 for package in ("clinfed", "clinfed_tiny", "client", "server", "strategies", "partitions", "configs"):
     sys.modules[package] = None
 out, script, *sys.argv[1:] = sys.argv[1:]
-values = runpy.run_path(script, run_name="__main__")
+made = runpy.run_path(script, run_name="__main__")
+base, folder, text = sys.argv[1:]
+encoder, head, tokenizer, codes, settings = made["load"](base, folder)
+words, hidden = made["word_vectors"](text, encoder, tokenizer)
 from safetensors.torch import save_file
-found = {name: values.get(name) for name in ("logits", "mention", "code")}
-save_file({name: value.contiguous() for name, value in found.items() if hasattr(value, "shape")}, out)
+save_file({"logits": made["logits_of"](hidden, head).contiguous()}, out)
 """
 
 
@@ -99,14 +102,19 @@ def our_logits(run: Path) -> list[torch.Tensor]:
         return [tagger.head[name](hidden) for name in layers]
 
 
-def test_the_script_in_the_docs_loads_it_without_us_and_its_logits_differ_by_0(
+def code_in_card(folder: Path, tmp_path: Path) -> Path:
+    """Return a file with the one block of code that the card shows."""
+    [code] = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    (tmp_path / "card.py").write_text(code)
+    return tmp_path / "card.py"
+
+
+def test_the_code_in_the_card_finds_what_we_find_without_us_and_its_logits_differ_by_0(
     published: Path, finished_run: Path, world: Any, tmp_path: Path
 ) -> None:
-    found, out = run_alone(SCRIPT, tmp_path, str(world.folder / "base"), str(published), TEXT)
-    expected = torch.cat(our_logits(finished_run), dim=1)
-    assert found["logits"].shape == expected.shape
-    assert (found["logits"] - expected).abs().max() == 0
-    assert torch.equal(found["logits"], expected)
+    script = code_in_card(published, tmp_path)
+    found, out = run_alone(script, tmp_path, str(world.folder / "base"), str(published), TEXT)
+    assert torch.equal(found["logits"], torch.cat(our_logits(finished_run), dim=1))
     from clinfed.cli.predict import Predictor
     from clinfed.corpus.note import Note
 
@@ -115,21 +123,21 @@ def test_the_script_in_the_docs_loads_it_without_us_and_its_logits_differ_by_0(
     assert len(note.spans) == 2
 
 
-def test_the_code_in_the_card_runs_without_us(published: Path, finished_run: Path, world: Any, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (published / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) == 2
-    places = 'BASE, FOLDER, text = "its folder or hub id", "this folder", "a note"'
-    code = "".join(blocks)
-    assert places in code
-    script = tmp_path / "card.py"
-    script.write_text(
-        code.replace(places, f"BASE, FOLDER, text = {[str(world.folder / 'base'), str(published), TEXT]}")
-    )
-    found, _ = run_alone(script, tmp_path)
-    names = ["logits"] if "logits" in found else ["mention", "code"]
-    for name, expected in zip(names, our_logits(finished_run), strict=True):
-        assert torch.equal(found[name], expected)
-    assert len(blocks[1].splitlines()) <= 12
+def test_the_code_in_the_card_reads_decomposed_letters(
+    run_of: Callable[[str], Path], world: Any, tmp_path: Path
+) -> None:
+    apart = unicodedata.normalize("NFD", TEXT)
+    assert len(apart) > len(TEXT)
+    adapter = run_of("jerl") / "adapter"
+    base = str(world.folder / "base")
+    found, out = run_alone(code_in_card(adapter, tmp_path), tmp_path, base, str(adapter), apart)
+    plain, same = run_alone(code_in_card(adapter, tmp_path), tmp_path, base, str(adapter), TEXT)
+    assert torch.equal(found["logits"], plain["logits"])
+    assert [line.split()[2] for line in out.splitlines()] == [line.split()[2] for line in same.splitlines()]
+
+
+def test_the_folder_carries_the_cards_code_as_a_file(published: Path, tmp_path: Path) -> None:
+    assert (published / "load.py").read_text() == code_in_card(published, tmp_path).read_text()
 
 
 def test_no_local_path_and_no_word_of_a_note_is_in_any_file(
@@ -174,7 +182,7 @@ def test_the_audit_file_says_who_took_part_and_hashes_the_files(published: Path,
     hashes = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in published.iterdir()}
     del hashes["audit.json"]
     assert found["files"] == hashes
-    assert len(hashes) == 6
+    assert len(hashes) == 7
 
 
 def test_refused_updates_and_privacy_settings_of_a_record_are_told(finished_run: Path) -> None:

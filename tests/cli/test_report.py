@@ -288,7 +288,7 @@ def test_the_same_run_twice_is_refused(
 
 def test_less_than_no_note_cannot_be_shown(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(runs["public"]), "--notes", "-1"]) == 2
-    assert "--notes -1: expected how many notes are shown, from 0" in capsys.readouterr().err
+    assert "--notes=-1: expected at least 0" in capsys.readouterr().err
 
 
 def test_a_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
