@@ -25,7 +25,7 @@ from server.central import PublicSet
 from server.federation import Federation
 from server.model import Model, run_folder
 from server.participation import parted, quorum, require
-from server.progress import Say, say, say_refused
+from server.progress import Progress, Say, say, say_refused
 from server.rounds import run_rounds
 from server.wire.exchange import Exchange
 from strategies.base import ServerState
@@ -47,7 +47,8 @@ class Coordinator:
         self.model = Model(run)
         code = fingerprints.code()
         deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
-        self.exchange = Exchange(backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s)
+        settings = {"codes": self.model.codes, "code": code, "deadline_s": deadline_s}
+        self.exchange = Exchange(backend, run, **settings, progress=Progress(folder, run.rounds))
         self.door = Door(self.exchange, run)
 
     def run_all(self) -> None:

@@ -51,12 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             subparsers.add_parser(name, help=purpose)
     try:
-        args, unknown = parser.parse_known_args(argv)
+        args = _parsed(parser, argv)
         assert module is not None  # argparse has ended the program for anything that is no command
-        if unknown:
-            if not hasattr(args, "overrides"):
-                parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-            args.overrides += rest_of_overrides(unknown, argv)
         code = int(module.run(args))
         sys.stdout.flush()
         return code
@@ -75,6 +71,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Return what was typed; overrides may stand before, between and after options."""
+    args, unknown = parser.parse_known_args(argv)
+    if unknown and not hasattr(args, "overrides"):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if unknown:
+        from clinfed.cli.typed import rest_of_overrides
+
+        args.overrides += rest_of_overrides(unknown, argv)
+    return args
+
+
 def _refused(command: str | None, text: str) -> int:
     print(f"clinfed {command}: {text}", file=sys.stderr)
     return 2
@@ -86,33 +94,6 @@ def _silence(stream: TextIO) -> None:
         stream.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-
-
-def rest_of_overrides(unknown: Sequence[str], argv: Sequence[str]) -> list[str]:
-    """Return what argparse left of the overrides where options stand between them.
-
-    Raises: UserError for an option that is none, with the override that was probably meant.
-    """
-    for word in unknown:
-        if word.startswith("-"):
-            name, equals, value = word.lstrip("-").partition("=")
-            following = "" if equals else next(iter(argv[argv.index(word) + 1 :]), "")
-            if not equals and following and not following.startswith("-") and "=" not in following:
-                value = following
-            key = _key(name)
-            advice = f"settings have no dashes before them: write {key}={value or 'VALUE'}"
-            raise UserError(f"{word}: no such option; {advice if key else f'see clinfed {argv[0]} --help'}")
-    return list(unknown)
-
-
-def _key(name: str) -> str:
-    """Return the setting that a word with dashes names, "" where it names none."""
-    import configs
-    from configs.mistakes import same
-
-    key = name.replace("-", "_").lower()
-    known = configs.keys(configs.resolved(configs.load()))
-    return key if key in known or "." in key else next(iter(same(key, known)), "")
 
 
 class Version(argparse.Action):

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +22,7 @@ from typing import IO, TYPE_CHECKING
 
 import configs
 from clinfed.cli import add_overrides
+from clinfed.cli.progress import Bar
 from clinfed.cli.simulate import collect_kept, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation.report.comparison import comparison_table
@@ -72,7 +73,9 @@ def run(args: argparse.Namespace) -> int:
     failed: list[str] = []
     if not args.table:
         with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
-            failed = run_pending(plan, range(seeds), overrides, folder, side_by_side(chosen.training), show)
+            jobs = unfinished(plan, range(seeds), folder)
+            with Bar(len(jobs)) as bar:
+                failed = run_pending(jobs, overrides, folder, side_by_side(chosen.training), bar, out)
     pending = unfinished(plan, range(seeds), folder)
     table = tables([(row, range(seeds)) for row in plan], pending, folder)
     show(table.text)
@@ -136,19 +139,18 @@ def side_by_side(training: "Training") -> int:
 
 
 def run_pending(
-    rows: Sequence[Row],
-    seeds: Iterable[int],
+    pending: Sequence[tuple[Row, int]],
     overrides: Sequence[str],
     folder: Path,
     at_once: int,
-    show: Callable[[str], None],
+    bar: Bar,
+    out: IO[str],
 ) -> list[str]:
-    """Run each row and seed that has no record yet; return the names of those that failed.
+    """Run each row and seed; return the names of those that failed.
 
     Seed by seed, so that a table of fewer seeds is whole as early as can be. `at_once` plain loops share the cores; a
     simulation has workers of its own and runs alone. When this ends early, so do the runs that are going on.
     """
-    pending = unfinished(rows, seeds, folder)
     done, failed = 0, []
     children = Children()
 
@@ -158,14 +160,16 @@ def run_pending(
         error = run_row(row, seed, overrides, folder, children)
         return row, seed, time.monotonic() - started, error
 
-    show(f"{len(pending)} runs to do, {folder}")
+    bar.say(f"{len(pending)} runs to do, {folder}", out)
+    bar.set(0, f"0 of {len(pending)} runs")
     for seed in sorted({seed for _, seed in pending}):
         for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
             with ThreadPoolExecutor(jobs) as pool, ended_early(pool, children):
                 for row, of, seconds, error in pool.map(run_one, chosen):
                     done += 1
-                    show(f"[{done}/{len(pending)}] {row.name}, seed {of}: {error or 'done'}, {seconds:.0f} s")
+                    bar.set(done, f"{done} of {len(pending)} runs")
+                    bar.say(f"[{done}/{len(pending)}] {row.name}, seed {of}: {error or 'done'}, {seconds:.0f} s", out)
                     if error:
                         failed.append(row.name)
     return failed

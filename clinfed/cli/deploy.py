@@ -135,4 +135,4 @@ def _app(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace) -> int:
     from clinfed.cli.deployed import start
 
-    return start(args.folder, args.overrides, args.seen_from, lambda line: print(line, flush=True))
+    return start(args.folder, args.overrides, args.seen_from)

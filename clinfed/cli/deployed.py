@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clinfed.cli.simulate import as_resumed, interrupted
+from clinfed.cli.progress import Bar, rounds_done
+from clinfed.cli.simulate import as_resumed, interrupted, run_folder_in
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
@@ -27,7 +28,7 @@ FINISHED = "finished:"
 ASK_EVERY_S = 1.0  # for the status of a run whose log has ended before it
 
 
-def start(folder: Path, given: Sequence[str], seen_from: Path, show: Callable[[str], None]) -> int:
+def start(folder: Path, given: Sequence[str], seen_from: Path) -> int:
     """Run at all registered sites and follow it to its end; return its exit code.
 
     Nothing is uploaded before the overrides are right.
@@ -40,7 +41,10 @@ def start(folder: Path, given: Sequence[str], seen_from: Path, show: Callable[[s
     stage(folder / APP)
     settings = f"overrides = {json.dumps(shlex.join(overrides))}\nlabels = {json.dumps(labels)}\n"
     (folder / SETTINGS).write_text(settings, "utf-8")
-    return Following(folder, show).to_the_end()
+    following = Following(folder)
+    with Bar(1, following.look) as bar:
+        following.show = lambda line: bar.say(line, sys.stdout)
+        return following.to_the_end()
 
 
 def checked(folder: Path, given: Sequence[str], seen_from: Path, labels: str) -> list[str]:
@@ -64,7 +68,7 @@ def checked(folder: Path, given: Sequence[str], seen_from: Path, labels: str) ->
 class Following:
     """Starts the run that is staged in a coordinator's folder, and shows the server's lines as they come."""
 
-    def __init__(self, folder: Path, show: Callable[[str], None]) -> None:
+    def __init__(self, folder: Path, show: Callable[[str], None] = print) -> None:
         self.folder, self.show = folder, show
         self.run_id = ""
         self.shown: list[str] = []
@@ -129,6 +133,11 @@ class Following:
         log = f"; its log: {FLWR} log {self.run_id}" if self.run_id else ""
         self.note(f"clinfed deploy: the run has no record ({status}){log}")
         return 1
+
+    def look(self) -> tuple[float, str] | None:
+        """Return which part of the rounds is done."""
+        folder = run_folder_in(self.shown)
+        return rounds_done(folder) if folder else None
 
     def say(self, line: str) -> None:
         """Show a line."""

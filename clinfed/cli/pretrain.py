@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinfed.cli.options import SEED, add_number
+from clinfed.cli.progress import Bar
 from clinfed.errors import UserError
 from clinfed.settings import DEVICES, check
 
@@ -56,7 +57,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
     settings, out = _settings(args.settings), Path(args.out)
     refuse_absent(args.device)
-    facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=_report)
+    with Bar(settings.steps) as bar:
+
+        def report(step: int, loss: float, seconds: float) -> None:
+            bar.set(step, f"step {step} of {settings.steps}")
+            bar.say(f"step {step:6d}  loss {loss:.3f}  {seconds:.0f} s", sys.stderr)
+
+        facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=report)
     print(json.dumps(facts, indent=1, sort_keys=True))
     return 0
 
@@ -107,7 +114,3 @@ def _settings(pairs: list[str]) -> "PretrainSettings":
     if settings.hidden_size % settings.heads:
         raise UserError(f"hidden_size={settings.hidden_size} heads={settings.heads}: expected a multiple of heads")
     return settings
-
-
-def _report(step: int, loss: float, seconds: float) -> None:
-    print(f"step {step:6d}  loss {loss:.3f}  {seconds:.0f} s", file=sys.stderr, flush=True)

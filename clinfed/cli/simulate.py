@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from clinfed.cli import add_overrides
+from clinfed.cli.progress import Bar, rounds_done
 from clinfed.clinic.data import refuse_more_clinics_than_patients
 from clinfed.disk import refuse_unwritable
 from clinfed.errors import UserError
@@ -43,12 +44,17 @@ def run(args: argparse.Namespace) -> int:
     before = set(clinic_folder("errors").iterdir())
     shown: list[str] = []
 
+    def look() -> tuple[float, str] | None:
+        folder = run_folder_in(shown)
+        return rounds_done(folder) if folder else None
+
     def show(line: str) -> None:
         shown.append(line)
-        print(line, file=out, flush=True)
+        bar.say(line, out)
 
     try:
-        path = run_clinics(overrides, chosen, resources, show)
+        with Bar(1, look) as bar:
+            path = run_clinics(overrides, chosen, resources, show)
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     finally:
@@ -107,11 +113,15 @@ def collect_kept(folder: Path, record: records.RunRecord) -> None:
 
 def interrupted(shown: Sequence[str]) -> Path | None:
     """Return the folder of a run that has no record but a checkpoint, by the lines that its server has printed."""
-    for line in shown:
-        folder = Path(line.removeprefix(FOLDER))
-        if line.startswith(FOLDER) and not (folder / "record.json").exists():
-            return folder if any(folder.glob(f"{checkpoints.FOLDER}/round-*")) else None
-    return None
+    folder = run_folder_in(shown)
+    if folder is None or (folder / "record.json").exists():
+        return None
+    return folder if any(folder.glob(f"{checkpoints.FOLDER}/round-*")) else None
+
+
+def run_folder_in(shown: Sequence[str]) -> Path | None:
+    """Return the folder of a run, by the lines that its server has printed."""
+    return next((Path(line.removeprefix(FOLDER)) for line in shown if line.startswith(FOLDER)), None)
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

@@ -11,11 +11,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import configs
 from clinfed.cli import add_overrides
 from clinfed.cli.options import add_number
+from clinfed.cli.progress import Bar
 from clinfed.cli.simulate import refuse_unready
 from clinfed.errors import DivergedError, UserError
 from clinfed.experiments.studies import OVERRIDES, SEARCHED
@@ -65,7 +66,11 @@ def run(args: argparse.Namespace) -> int:
         run = configs.load(own)
         refuse_unready(run)
         refuse_other_budget(row, configs.resolved(run), shared)
-    studies = {row: search(own, space, args.trials, out) for row, own in overrides_by_row.items()}
+    with Bar(args.trials * len(overrides_by_row)) as bar:
+        studies = {
+            row: search(own, space, args.trials, bar, out, before=number * args.trials)
+            for number, (row, own) in enumerate(overrides_by_row.items())
+        }
     rows = [summary(row, study, args.trials) for row, study in studies.items()]
     for each in rows:
         settings = " ".join(f"{key}={value}" for key, value in each["settings"].items())
@@ -99,8 +104,11 @@ def read_space(path: Path) -> Space:
     return dict(space)
 
 
-def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "Study":
-    """Run the trials that are missing; return the study. A setting that the overrides give is not searched."""
+def search(overrides: Sequence[str], space: Space, trials: int, bar: Bar, out: IO[str], *, before: int = 0) -> "Study":
+    """Run the trials that are missing; return the study. A setting that the overrides give is not searched.
+
+    before: how many trials of all rows come before these, for the bar.
+    """
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -124,8 +132,12 @@ def search(overrides: Sequence[str], space: Space, trials: int, out: Any) -> "St
     def objective(trial: "Trial") -> float:
         chosen = draw(trial, overrides, searched)
         f1 = validation_f1([*overrides, *chosen])
-        print(f"trial {trial.number + 1}/{trials} | validation F1 {f1:.3f} | {' '.join(chosen)}", file=out, flush=True)
+        bar.set(before + trial.number + 1, f"{before + trial.number + 1} of {bar.total} trials")
+        bar.say(f"trial {trial.number + 1}/{trials} | validation F1 {f1:.3f} | {' '.join(chosen)}", out)
         return f1
+
+    had = before + min(trials, len(finished(study)))
+    bar.set(had, f"{had} of {bar.total} trials")
 
     study.optimize(objective, n_trials=max(0, trials - len(finished(study))))
     return study

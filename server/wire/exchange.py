@@ -7,7 +7,7 @@ same in every run, and the server never holds more than one clinic's tensors. An
 
 import secrets
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -65,13 +65,26 @@ class Trained:
 class Exchange:
     """Asks all clinics the same question and yields their answers in the order of clinic names."""
 
-    def __init__(self, backend: Backend, run: Run, *, codes: Collection[str], code: str, deadline_s: float) -> None:
-        """deadline_s: for all answers of one question; may be set anew between two questions."""
+    def __init__(
+        self,
+        backend: Backend,
+        run: Run,
+        *,
+        codes: Collection[str],
+        code: str,
+        deadline_s: float,
+        progress: Callable[[int, int, int], None] = lambda number, answers, clinics: None,
+    ) -> None:
+        """deadline_s: for all answers of one question; may be set anew between two questions.
+
+        progress: called in training with the round, how many answers have come, and how many clinics were asked.
+        """
         self.backend = backend
         self._run = run
         self._codes = frozenset(codes)  # all that a real site may name in its counts
         self._code = code
         self.deadline_s = deadline_s
+        self._progress = progress
 
     def ask_hello(self, nodes: Sequence[int]) -> "Asked":
         """Send a hello to nodes whose clinics are not known yet; returns what to read the answers by."""
@@ -112,11 +125,13 @@ class Exchange:
             for seat in seats
         }
         asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "", own=own)
-        for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
+        for answers, (seat, message_id) in enumerate(zip(asked.seats, asked.message_ids, strict=True)):
+            self._progress(number, answers, len(asked.seats))
             try:
                 yield self._trained(seat, message_id, asked, sent, number, judges=seat in judging)
             except BadAnswerError as bad:
                 yield Refused(seat.clinic, bad.reason)
+        self._progress(number, len(asked.seats), len(asked.seats))
 
     def _trained(
         self, seat: Seat, message_id: str, asked: "Asked", sent: Payload, number: int, *, judges: bool

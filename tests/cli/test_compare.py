@@ -217,9 +217,10 @@ def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.Monk
 
 
 def test_a_row_that_fails_is_named_and_the_others_are_kept(compared: Any) -> None:
-    code, lines, found = compared("compare.rows=local ca", "adapter.r=0")
+    code, lines, found = compared("compare.rows=local ca", "adapter.target_modules=[nowhere]")
     assert code == 1
-    assert "adapter.r=0: expected a rank of at least 1" in lines[1]
+    assert "] local ca, seed 0: failed (" in lines[1]
+    assert "nowhere" in lines[1]
     assert found["systems"] == []
 
 

@@ -99,7 +99,7 @@ def test_what_changes_no_result_may_differ_on_resuming_and_nothing_else(coordina
 
 
 def followed(coordinator: Path, *lines: str) -> Following:
-    following = Following(coordinator, lambda line: None)
+    following = Following(coordinator)
     for line in lines:
         following.read(line)
     return following

@@ -256,7 +256,7 @@ def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it
 ) -> None:
     runs = federation.coordinator / "state" / "runs"
     before = set(runs.glob("*/state/round-*"))
-    federation.start("stopped", federation.coordinator / "run.sh", *world.site_overrides, "rounds=30")
+    federation.start("stopped", federation.coordinator / "run.sh", *world.site_overrides, "rounds=8")
     federation.wait(lambda: any(set(runs.glob("*/state/round-*")) - before), "stopped")
     [run] = {path.parents[1] for path in set(runs.glob("*/state/round-*")) - before}
     number = federation.log("stopped").split("run ", 1)[1].split()[0]
