@@ -42,7 +42,7 @@ def _judgement(scores: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_undefined(scores: dict[str, Any] | None) -> bool:
-    return scores is not None and not _mentions(scores["micro"])
+    return scores is not None and "micro" in scores and not _mentions(scores["micro"])
 
 
 def _mentions(score: dict[str, Any]) -> int:
