@@ -52,9 +52,9 @@ def run(args: argparse.Namespace) -> int:
     if args.synthetic_seed is not None:
         sources["synthetic"] = _invented(args.synthetic_seed, args.synthetic_patients)
     if not sources:
-        raise UserError("clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
+        raise UserError("no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
     if args.begin is not None and not (args.begin / FACTS).is_file():
-        raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
+        raise UserError(f"no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
     settings, out = _settings(args.settings), Path(args.out)
     refuse_absent(args.device)
     with Bar(settings.steps) as bar:
@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 def _named(option: str) -> tuple[str, Path]:
     name, equals, path = option.partition("=")
     if not equals or not Path(path).exists():
-        raise UserError(f"clinfed pretrain: found {option}, expected NAME=PATH of a file or folder that exists")
+        raise UserError(f"found {option}, expected NAME=PATH of a file or folder that exists")
     return name, Path(path)
 
 
@@ -92,7 +92,7 @@ def _invented(seed: int, patients: int) -> list[str]:
     from clinfed.corpus.synthetic import generate
 
     if seed == 0:
-        raise UserError("clinfed pretrain: --synthetic-seed 0 is the corpus that runs are judged on; give another seed")
+        raise UserError("--synthetic-seed 0 is the corpus that runs are judged on; give another seed")
     return [note.text for note in generate(seed=seed, patients=patients)]
 
 
@@ -104,7 +104,7 @@ def _settings(pairs: list[str]) -> "PretrainSettings":
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in kinds:
-            raise UserError(f"unknown setting {key}; expected one of {', '.join(kinds)}")
+            raise UserError(f"{pair}: no such setting of pretrain; it has {', '.join(kinds)}")
         try:
             values[key] = kinds[key](value)
         except ValueError:
