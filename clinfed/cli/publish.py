@@ -15,7 +15,7 @@ from clinfed.adapters import hashes
 from clinfed.adapters.card import Card
 from clinfed.disk import whole
 from clinfed.errors import UserError
-from clinfed.experiments.adapted import Adapted, open_adapter
+from clinfed.experiments.adapted import Adapted, open_adapter, refuse_without_mentions
 from clinfed.runs import publication
 from configs import Run
 from configs.portable import portable, unpacked
@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
     adapted = open_adapter(args.run, base_path=args.base)
+    refuse_without_mentions(adapted)  # the card and load.py speak of mentions
     if adapted.record is None:
         raise UserError(f"{args.run}: no record.json beside its adapter; expected the folder of a run; give that")
     publish(adapted, args.output, license_=args.license, where=args.base_at)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from clinfed.cli.options import add_number
+from clinfed.disk import together
 from clinfed.errors import UserError
 from clinfed.evaluation.report.documents import read_finished
 from clinfed.evaluation.report.highlights import pieces
@@ -18,6 +19,7 @@ from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished
+from clinfed.evaluation.report.sweep import SweepReport
 from clinfed.experiments.gathered import Found, Given, as_results, gather, gather_documents, given
 from clinfed.experiments.studies import study_files, sweep_report
 from clinfed.runs import documents
@@ -86,9 +88,16 @@ def run(args: argparse.Namespace) -> int:
     corpus = finished.record["config"]["options"]["corpus"]
     report = report_of(found, of_documents, args)
     report = replace(report, notes=notes, notes_by=f"predicted by {shown}", corpus=corpus)
-    for file in report.write(args.output or PAGE):
-        print(file)
+    write(report, args.output or PAGE)
     return 0
+
+
+def write(report: Report | SweepReport, page: Path) -> None:
+    """Write a page with what stands beside it, all or nothing, and print the files."""
+    with together(page) as passing:
+        files = report.write(passing)
+    for file in files:
+        print(page.with_name(file.name))
 
 
 def write_sweep(studies: Sequence[Path], places: Sequence[Given], args: argparse.Namespace) -> int:
@@ -97,8 +106,7 @@ def write_sweep(studies: Sequence[Path], places: Sequence[Given], args: argparse
         raise UserError(f"{others[0]}: no sweep, as the others are; a page shows runs or sweeps: give one of the two")
     if args.verify:
         raise UserError("--verify: a sweep keeps no counts to have its scores again from; leave --verify out")
-    for file in sweep_report(studies).write(args.output or PAGE):
-        print(file)
+    write(sweep_report(studies), args.output or PAGE)
     return 0
 
 
