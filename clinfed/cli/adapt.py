@@ -46,9 +46,8 @@ UNDEFINED = "No difference can be told: the test notes hold no mention, and one 
 GOLD = {protocol.ALL_GOLD: "all", protocol.REPRESENTABLE_GOLD: "representable"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("adapt", help="train a global adapter further on a site's own notes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument(

@@ -22,15 +22,16 @@ from typing import IO, TYPE_CHECKING
 
 import configs
 from clinfed.cli import add_overrides
-from clinfed.cli.progress import Bar
-from clinfed.cli.simulate import collect_kept, refuse_unready
 from clinfed.errors import UserError
 from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table, listed
 from clinfed.experiments.launch import signals_as_exceptions
+from clinfed.experiments.progress import Bar
+from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
+from clinfed.experiments.simulate import collect_kept
 from clinfed.home import home
 from clinfed.runs import checkpoints
 from clinfed.runs.machine import cores
@@ -43,9 +44,8 @@ SEEDS = "compare.seeds="
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("compare", help="centralised, federated and local-only training in one table")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="last line of standard output: the table as JSON")
     parser.add_argument("--table", action="store_true", help="show what is finished, and run nothing")

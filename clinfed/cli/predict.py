@@ -44,9 +44,8 @@ WRITERS: dict[str, Callable[[Iterable[PredictedNote], Path], None]] = {
 SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("predict", help="find diagnoses in notes with a trained adapter")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument("--out", required=True, type=Path, help="file or folder that is not there yet")

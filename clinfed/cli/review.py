@@ -29,11 +29,8 @@ WRITTEN = "what `clinfed predict` wrote: *.jsonl, *.tsv, or a folder with *.ann"
 Predicted = Mapping[str, Sequence[Span]]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "review", help="read predictions in a local browser, beside gold where there is some"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("out", type=Path, metavar="OUT", help=WRITTEN)
     add_notes(parser)
     parser.add_argument("--titles", type=Path, help=f"titles of codes, by default those in OUT: {titles.EXPECTED}")

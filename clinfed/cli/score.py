@@ -32,9 +32,8 @@ from clinfed.evaluation.spans import count_spans, judged
 from clinfed.evaluation.unit_counts import ALL, GroupIntervals, count_units, groups
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("score", help="strict span F1 of predicted notes against gold notes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("--gold", required=True, type=Path, help=f"annotated notes: {kinds.WHAT}")
     parser.add_argument("--pred", required=True, type=Path, help="the same notes, predicted")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

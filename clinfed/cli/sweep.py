@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 import configs
 from clinfed.cli import add_overrides
 from clinfed.cli.options import add_number
-from clinfed.cli.progress import Bar
-from clinfed.cli.simulate import refuse_unready
 from clinfed.errors import DivergedError, UserError
+from clinfed.experiments.progress import Bar
+from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.studies import OVERRIDES, SEARCHED
 from clinfed.home import home
 from configs.discovery import PLUGINS
@@ -36,9 +36,8 @@ DECIDING = {key for key, _ in NEEDS.values()}
 Space = Mapping[str, Mapping[str, Any]]  # key -> {low, high, log} or {choices}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("sweep", help="choose settings on validation notes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     add_number(
         parser,
@@ -189,9 +188,9 @@ def _default_run() -> dict[str, Any]:
 def validation_f1(overrides: Sequence[str]) -> float:
     """Return the strict micro-F1 on all clinics' validation notes after training in one place."""
     from clinfed.adapters.weights import read_state
-    from clinfed.cli.train import drawn, gather, train_all
     from clinfed.clinic.cache import Warm
     from clinfed.evaluation.merging import judgement
+    from clinfed.experiments.train import drawn, gather, train_all
     from clinfed.protocol import ALL_GOLD, FEDERATED
 
     cache = Warm(overrides)
