@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from clinfed.cli.options import add_number
-from clinfed.cli.predict import add_notes, shown
+from clinfed.cli.options import add_notes, add_number
 from clinfed.corpus import findings, kinds, predictions, titles
 from clinfed.corpus.language import with_languages
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
+from clinfed.experiments.progress import shown
 from clinfed.review.app import listening, make_app, serve
 from clinfed.review.door import Address
 from clinfed.review.notes import Review
