@@ -105,7 +105,7 @@ TABLE = {
     "clinfed.experiments": (
         "clinfed configs partitions strategies server",
         "numpy torch",
-        f"{TENSORS} optuna psutil tqdm yaml",
+        f"{TENSORS} optuna pandas psutil tqdm yaml",
     ),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",

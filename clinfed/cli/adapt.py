@@ -23,7 +23,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.predict import add_adapter, add_notes, checked_device
+from clinfed.cli.options import add_adapter, add_notes
 from clinfed.clinic.cache import Warm
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.work import Judgement, judge, train_passes
@@ -35,6 +35,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation import merging, scores
 from clinfed.evaluation.report.tables import fraction, scores_table
 from clinfed.experiments.adapted import Adapted, open_adapter, refuse_without_mentions
+from clinfed.experiments.predict import checked_device
 from clinfed.tasks import learnable
 from configs.portable import portable, unpack
 
@@ -46,9 +47,8 @@ UNDEFINED = "No difference can be told: the test notes hold no mention, and one 
 GOLD = {protocol.ALL_GOLD: "all", protocol.REPRESENTABLE_GOLD: "representable"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("adapt", help="train a global adapter further on a site's own notes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument(

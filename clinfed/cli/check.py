@@ -43,16 +43,16 @@ KEY_FOUND = {
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "check",
-        help="say whether this site is ready to join, and what to do if it is not",
-        description="Look at this machine, its base, its notes and the way to the coordinator. Nothing is joined, "
-        "trained or downloaded, and no word of a note is shown. Exit code 1 where something fails.",
-        epilog="Example: clinfed check --settings /etc/clinfed/site.toml --superlink coordinator.example.org:8000 "
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description = (
+        "Look at this machine, its base, its notes and the way to the coordinator. Nothing is joined, "
+        "trained or downloaded, and no word of a note is shown. Exit code 1 where something fails."
+    )
+    parser.epilog = (
+        "Example: clinfed check --settings /etc/clinfed/site.toml --superlink coordinator.example.org:8000 "
         "--root-certificates ca.crt --key north.key base=mbert adapter=qlora. The overrides are those that the "
-        "coordinator will use. Without --settings: the machine, the base and the code, as on the coordinator.",
+        "coordinator will use. Without --settings: the machine, the base and the code, as on the coordinator."
     )
     add_overrides(parser)
     parser.add_argument("--settings", type=Path, metavar="FILE", help="the site's site.toml")

@@ -18,7 +18,6 @@ import configs
 from clinfed import fingerprints
 from clinfed.bases import fingerprint, tokenizer_fingerprint
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import refuse_resume, refuse_unready
 from clinfed.clinic.data import Simulation
 from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
@@ -26,6 +25,7 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.experiments.classifiers import Classifiers, count_lexicons, lexicons_of, unlearnt
 from clinfed.experiments.launch import DEFAULT_CLINICS
+from clinfed.experiments.ready import refuse_resume, refuse_unready
 from clinfed.probes.memory import peak_memory
 from clinfed.runs import documents
 from clinfed.runs import record as records
@@ -35,11 +35,8 @@ from configs import Only, absolute_paths
 from server.model import run_folder
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "classify", help="codes of whole notes from frozen embeddings and a small classifier"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="last line of standard output: the table as JSON")
     parser.epilog = (

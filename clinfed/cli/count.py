@@ -13,9 +13,8 @@ from clinfed.probes.parameters import ParameterCount, count_parameters
 LABELS_KEY = "head.labels="
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("count", help="count what is trained and what travels, without loading a base")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--memory", action="store_true", help="estimate the peak memory of training, too")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinfed.cli.options import SEED, add_number
-from clinfed.cli.progress import Bar
 from clinfed.errors import UserError
+from clinfed.experiments.progress import Bar
 from clinfed.settings import DEVICES, check
 
 if TYPE_CHECKING:
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 DOCUMENT_LINES = 20  # lines of a one-sentence-a-line file that make one document
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("pretrain", help="pretrain a small base by masked language modelling")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument(
         "--text",
         action="append",
@@ -39,7 +38,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--out", required=True, help="folder of the new base")
     parser.add_argument("--device", default="cpu", choices=DEVICES[:2], help="cpu (default) or cuda")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

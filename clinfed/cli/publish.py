@@ -21,9 +21,8 @@ from configs import Run
 from configs.portable import portable, unpacked
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("publish", help="a run's adapter as a folder for others, with card and audit file")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder that is not there yet"

@@ -28,9 +28,8 @@ SHOWN_NOTES = 30
 PAGE = Path("report.html")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("report", help="one HTML page of finished runs: verdict, tables, plots, notes")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument(
         "runs",
         nargs="+",
@@ -162,9 +161,9 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     """
     from clinfed.adapters.folder import load_state
     from clinfed.adapters.weights import write_state
-    from clinfed.cli import train
     from clinfed.clinic.cache import Warm
     from clinfed.clinic.data import Simulation
+    from clinfed.experiments import train
     from clinfed.experiments.launch import DEFAULT_CLINICS
     from clinfed.training.device import has_gpu
     from clinfed.training.predict import predict

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from clinfed.cli.options import add_number
-from clinfed.cli.predict import add_notes, shown
+from clinfed.cli.options import add_notes, add_number
 from clinfed.corpus import findings, kinds, predictions, titles
 from clinfed.corpus.language import with_languages
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
+from clinfed.experiments.progress import shown
 from clinfed.review.app import listening, make_app, serve
 from clinfed.review.door import Address
 from clinfed.review.notes import Review
@@ -29,11 +29,8 @@ WRITTEN = "what `clinfed predict` wrote: *.jsonl, *.tsv, or a folder with *.ann"
 Predicted = Mapping[str, Sequence[Span]]
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "review", help="read predictions in a local browser, beside gold where there is some"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("out", type=Path, metavar="OUT", help=WRITTEN)
     add_notes(parser)
     parser.add_argument("--titles", type=Path, help=f"titles of codes, by default those in OUT: {titles.EXPECTED}")

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import Children, side_by_side
 from clinfed.cli.report import report_of
 from clinfed.errors import UserError
 from clinfed.evaluation import artefacts
+from clinfed.experiments.compare import Children, side_by_side
 from clinfed.experiments.gathered import gather_documents
 from clinfed.experiments.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.home import kept_file

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli.train import gather
 from clinfed.clinic.cache import Warm
 from clinfed.clinic.data import Simulation
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
+from clinfed.experiments.train import gather
 from configs import load
 from server.central import PublicSet
 

@@ -13,11 +13,11 @@ from clinfed.adapters.codec import WIRE_VERSION, decode
 from clinfed.adapters.folder import load_state
 from clinfed.adapters.state import AdapterState
 from clinfed.bases import meta_encoder
-from clinfed.cli.train import train
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
 from clinfed.evaluation.merging import judgement
+from clinfed.experiments.train import train
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER, TENSORS
 from clinfed.runs.machine import machine
