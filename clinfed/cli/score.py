@@ -52,6 +52,10 @@ def run(args: argparse.Namespace) -> int:
     # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
     numbered = args.gold.suffix.lower() == args.pred.suffix.lower() == ".conll"
     gold, faulty = _read(args.gold, numbered, skip_bad=args.skip_bad)
+    if not gold:
+        raise UserError(
+            f"{args.gold}: no note is left to judge; expected annotated notes; correct those that are counted"
+        )
     gold = [with_language(note) for note in gold]
     predicted = _predicted(args.pred, gold, numbered, skip_bad=args.skip_bad)
     left_out = predicted.keys() - {note.id for note in gold}
@@ -95,8 +99,8 @@ def _predicted(path: Path, gold: list[Note], numbered: bool, *, skip_bad: bool) 
     if not predictions.is_table(path):
         return predictions.from_notes(path, gold, _read(path, numbered, skip_bad=skip_bad)[0])
     skipped: Counter[str] = Counter()
-    found = predictions.from_table(path, skip_bad=skip_bad, skipped=skipped)
-    predictions.check_table(path, gold)
+    found = predictions.from_table(path, gold, skip_bad=skip_bad, skipped=skipped)
+    predictions.check_table(path, gold, skipped)
     _tell(path, skipped)
     return found
 
