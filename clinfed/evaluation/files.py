@@ -61,6 +61,10 @@ def score_files(
     # A CoNLL file's ids begin with its own name, in which gold and prediction differ.
     numbered = gold_path.suffix.lower() == pred_path.suffix.lower() == ".conll"
     gold, faulty = _read(gold_path, numbered, skip_bad=skip_bad, tell=tell)
+    if not gold:
+        raise UserError(
+            f"{gold_path}: no note is left to judge; expected annotated notes; correct those that are counted"
+        )
     gold = [with_language(note) for note in gold]
     predicted = _predicted(pred_path, gold, numbered, skip_bad=skip_bad, tell=tell)
     left_out = predicted.keys() - {note.id for note in gold}
@@ -80,8 +84,8 @@ def _predicted(
     if not predictions.is_table(path):
         return predictions.from_notes(path, gold, _read(path, numbered, skip_bad=skip_bad, tell=tell)[0])
     skipped: Counter[str] = Counter()
-    found = predictions.from_table(path, skip_bad=skip_bad, skipped=skipped)
-    predictions.check_table(path, gold)
+    found = predictions.from_table(path, gold, skip_bad=skip_bad, skipped=skipped)
+    predictions.check_table(path, gold, skipped)
     _tell(path, skipped, tell)
     return found
 
