@@ -102,7 +102,7 @@ def gradient_of(strategy: Strategy, received: Payload, kept: ClientState, device
             for name in received.adapter
         }
 
-    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(artefacts.memory)
+    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(kept.memory)
     return lambda name, gradient, weight: strategy.gradient(name, gradient, weight, sent[name], own[name])
 
 
