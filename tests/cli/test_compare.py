@@ -70,7 +70,7 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     _, lines, _ = compared(ROWS, "--table")
     kept = (folder / "comparison.md").read_text("utf-8")
     assert "| centralised | 2 |" in kept
-    assert "- local ca minus centralised: " in artefacts, "over the seed that both have"
+    assert "- local ca minus centralised: " in kept, "over the seed that both have"
     assert "pending" not in kept
 
 
