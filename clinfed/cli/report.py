@@ -13,16 +13,12 @@ from pathlib import Path
 from clinfed.cli.options import add_number
 from clinfed.errors import UserError
 from clinfed.evaluation.report.documents import read_finished
-from clinfed.evaluation.report.highlights import pieces
-from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.recomputed import verify
-from clinfed.evaluation.report.results import Finished
-from clinfed.experiments.gathered import Found, Given, as_results, gather, gather_documents, given
+from clinfed.experiments.gathered import Found, Given, gather, gather_documents, given
+from clinfed.experiments.report import held_by_sites, name_of_shown, report_of, shown_notes
 from clinfed.experiments.studies import study_files, sweep_report
 from clinfed.runs import documents
-from configs.discovery import plugin_class
-from configs.migrations import completed
 
 SHOWN_NOTES = 30
 PAGE = Path("report.html")
@@ -69,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
         wrong = max(verify_all(found), verify_documents(of_documents))
         if args.output and not found:
             raise UserError(f"-o {args.output}: a page tells of strict spans, and these runs have none; leave -o out")
-        return max(wrong, verify_tables(report_of(found, of_documents, args), args.output) if args.output else 0)
+        return max(
+            wrong, verify_tables(report_of(found, of_documents, args.by_code), args.output) if args.output else 0
+        )
     if not found:
         raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
     shown = name_of_shown(found)
@@ -83,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     except UserError as error:  # the page does not need them: notes or base may be on another machine
         print(f"no notes are shown: {error}", file=sys.stderr)
     corpus = finished.record["config"]["options"]["corpus"]
-    report = report_of(found, of_documents, args)
+    report = report_of(found, of_documents, args.by_code)
     report = replace(report, notes=notes, notes_by=f"predicted by {shown}", corpus=corpus)
     for file in report.write(args.output or PAGE):
         print(file)
@@ -99,28 +97,6 @@ def write_sweep(studies: Sequence[Path], places: Sequence[Given], args: argparse
     for file in sweep_report(studies).write(args.output or PAGE):
         print(file)
     return 0
-
-
-def name_of_shown(found: Sequence[Found]) -> str:
-    """Return the row whose notes are shown: the one that the report is about."""
-    return leading(as_results(found)).name
-
-
-def report_of(found: Sequence[Found], of_documents: Sequence[Path], args: argparse.Namespace) -> Report:
-    """Return the report of runs, without notes.
-
-    Raises: UserError for documents of two comparisons: their runs have the same seeds and other settings.
-    """
-    comparisons = list(dict.fromkeys(path.parents[3] for path in of_documents))
-    if len(comparisons) > 1:
-        raise UserError(f"{comparisons[0]} and {comparisons[1]} have runs of documents; a page shows one comparison's")
-    sources = {(name, each.record["seeds"]["run"]): str(path.name) for path, name, each in found}
-    return Report(as_results(found), sources, documents=read_finished(of_documents), by_code=args.by_code)
-
-
-def held_by_sites(finished: Finished) -> bool:
-    """Return whether the run's notes were real sites' own: unlike a simulation, they never name patients."""
-    return any("patients" not in entry for entry in finished.record["manifest"].values())
 
 
 def verify_all(found: Sequence[Found]) -> int:
@@ -152,47 +128,3 @@ def verify_documents(paths: Iterable[Path]) -> int:
             f"{path.parent}: documents: {'differs: ' + '; '.join(different) if different else 'all test scores again'}"
         )
     return 1 if wrong else 0
-
-
-def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) -> list[ShownNote]:
-    """Return test notes with mentions, gold and what the run's adapter predicts, by note id.
-
-    None of a corpus that is not public, unless private; it is not even read. None of a run whose notes are at sites.
-    """
-    from clinfed.adapters.folder import load_state
-    from clinfed.adapters.weights import write_state
-    from clinfed.clinic.cache import Warm
-    from clinfed.clinic.data import Simulation
-    from clinfed.experiments import train
-    from clinfed.experiments.launch import DEFAULT_CLINICS
-    from clinfed.training.device import has_gpu
-    from clinfed.training.predict import predict
-    from configs import to_overrides
-
-    config = {**finished.record["config"], "resume": "", "output": ""}
-    kind = plugin_class("corpus", config["options"]["corpus"])
-    if held_by_sites(finished) or not (private or kind().is_public([])):
-        return []
-    device = config["training"]["device"]
-    here = device if device == "cpu" or has_gpu(device) else "cpu"  # the run may have had a machine of another kind
-    cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
-    corpus = cache.run.corpus
-    if "federated" not in finished.record["test"]:
-        _, clinics = train.gather(cache)
-    else:
-        simulation: Simulation = cache.simulation(cache.run.clinics or DEFAULT_CLINICS)
-        clinics = [simulation.clinic(number, corpus.train_fraction) for number in range(len(simulation.dealt))]
-    shown: list[ShownNote] = []
-    for number, clinic in enumerate(clinics):
-        share = count // len(clinics) + (number < count % len(clinics))
-        notes = [note for note in clinic.split("test") if note.spans][:share]
-        if not notes or not (private or corpus.is_public(notes)):
-            continue
-        tagger = cache.tagger(len(clinic.codes))
-        write_state(tagger, load_state(folder / "adapter"))
-        few = replace(clinic, notes=notes, lexicon_from=clinic.lexicon_from or clinic.split("train"), _splits={})
-        encoded = cache.encoded(few, "test")
-        pad_id = cache.tokenizer.pad_token_id
-        predicted = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
-        shown += [ShownNote(note.id, note.language, pieces(note, predicted[note.id])) for note in notes]
-    return shown
