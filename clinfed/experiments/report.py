@@ -1,6 +1,6 @@
 """What a report of finished runs is made from, and the test notes that it may show."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +10,48 @@ from clinfed.evaluation.report.highlights import pieces
 from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.page import Report, ShownNote
 from clinfed.evaluation.report.results import Finished
+from clinfed.evaluation.report.sweep import SweepReport
 from clinfed.experiments.gathered import Found, as_results
+from clinfed.experiments.studies import study_files, sweep_report
 from configs.discovery import plugin_class
 from configs.migrations import completed
+
+
+def page_of(
+    found: Sequence[Found],
+    of_documents: Sequence[Path],
+    *,
+    notes: int,
+    private: bool,
+    by_code: Sequence[str],
+    tell: Callable[[str], None],
+) -> Report:
+    """Return the report of runs, with so many notes of the one that it is about.
+
+    private: show notes of any corpus. tell: takes a line on why no notes are shown.
+    Raises: UserError where there is no run of strict spans, or where its notes are not here.
+    """
+    if not found:
+        raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
+    shown = name_of_shown(found)
+    path, finished = next((path, each) for path, name, each in found if name == shown)
+    if private and held_by_sites(finished):
+        raise UserError(f"{path}: its notes are at the sites, not here; leave --show-notes-of-this-site out")
+    chosen: list[ShownNote] = []
+    try:
+        chosen = shown_notes(path, finished, notes, private=private) if notes else []
+    except UserError as error:  # the page does not need them: notes or base may be on another machine
+        tell(f"no notes are shown: {error}")
+    corpus = finished.record["config"]["options"]["corpus"]
+    report = report_of(found, of_documents, by_code)
+    return replace(report, notes=chosen, notes_by=f"predicted by {shown}", corpus=corpus)
+
+
+def sweeps_page(places: Sequence[Path]) -> SweepReport:
+    """Return the report of sweeps. Raises: UserError where a place is none."""
+    if others := [place for place in places if not study_files(place)]:
+        raise UserError(f"{others[0]}: no sweep, as the others are; a page shows runs or sweeps: give one of the two")
+    return sweep_report([file for place in places for file in study_files(place)])
 
 
 def name_of_shown(found: Sequence[Found]) -> str:
