@@ -132,6 +132,6 @@ def _app(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> int:
-    from clinfed.cli.deployed import start
+    from clinfed.experiments.deployed import start
 
     return start(args.folder, args.overrides, args.seen_from)

@@ -6,33 +6,20 @@ Notes are read, tagged and written a chunk at a time, so that memory does not gr
 """
 
 import argparse
-import functools
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
 
 from clinfed.cli.options import THREADS, add_adapter, add_notes, add_number
 from clinfed.corpus import kinds, titles
-from clinfed.corpus.csv_table import write_csv
-from clinfed.corpus.note import PredictedNote
-from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+from clinfed.corpus.forms import WRITERS, format_of, writer_of
 from clinfed.errors import UserError
 from clinfed.experiments.adapted import open_adapter
-from clinfed.experiments.predict import Found, Predictor
+from clinfed.experiments.predict import Found, Predictor, text_of
 from clinfed.experiments.progress import shown
 from clinfed.runs.machine import cores
-
-WRITERS: dict[str, Callable[[Iterable[PredictedNote], Path], None]] = {
-    "jsonl": write_jsonl,
-    "brat": write_brat,
-    "codiesp": write_codiesp,
-    "csv": write_csv,
-}
-SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the summary goes to standard output, the progress bar to standard error."""
     to = args.to or format_of(args.out)
-    if args.with_text and to != "csv":
-        raise UserError(f"--with-text: only a .csv leaves the words out, {to} has them anyway; leave it out")
-    writer = functools.partial(write_csv, with_text=True) if args.with_text else WRITERS[to]
+    writer = writer_of(to, with_text=args.with_text)
     if args.out.exists():
         raise UserError(f"{args.out}: exists already; expected a new file or folder; name another, or remove it")
     kind = args.format or kinds.kind_of(args.notes)
@@ -86,27 +71,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     return 0
-
-
-def format_of(out: Path) -> str:
-    """Return the form that a name's ending stands for. Raises: UserError for an ending that stands for none."""
-    if (suffix := out.suffix.lower()) not in SUFFIXES:
-        raise UserError(
-            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
-            f"folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
-        )
-    return SUFFIXES[suffix]
-
-
-def text_of(summary: dict[str, Any], skipped: Counter[str]) -> str:
-    """Return the summary for people."""
-    lines = [
-        f"{summary['notes']:,} notes, {summary['mentions']:,} mentions of {summary['codes']:,} codes; "
-        f"{summary['notes_without_mention']:,} notes without any",
-        f"{summary['documents_per_s']:.1f} documents/s: {summary['seconds']:.1f} s, after {summary['load_s']:.1f} s of "
-        "loading base and adapter",
-    ]
-    if summary["mentions_without_title"]:
-        lines.append(f"{summary['mentions_without_title']:,} mentions whose code has no title; give --titles FILE")
-    lines += [f"{reason}: {number}" for reason, number in sorted(skipped.items())]
-    return "\n".join([*lines, f"written: {summary['out']}"])

@@ -157,3 +157,17 @@ class Found:
             "load_s": load_s,
             "documents_per_s": self.notes / seconds,
         }
+
+
+def text_of(summary: dict[str, Any], skipped: Counter[str]) -> str:
+    """Return the summary for people."""
+    lines = [
+        f"{summary['notes']:,} notes, {summary['mentions']:,} mentions of {summary['codes']:,} codes; "
+        f"{summary['notes_without_mention']:,} notes without any",
+        f"{summary['documents_per_s']:.1f} documents/s: {summary['seconds']:.1f} s, after {summary['load_s']:.1f} s of "
+        "loading base and adapter",
+    ]
+    if summary["mentions_without_title"]:
+        lines.append(f"{summary['mentions_without_title']:,} mentions whose code has no title; give --titles FILE")
+    lines += [f"{reason}: {number}" for reason, number in sorted(skipped.items())]
+    return "\n".join([*lines, f"written: {summary['out']}"])

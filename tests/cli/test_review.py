@@ -31,8 +31,8 @@ def read(reviewed: Path) -> list[Note]:
 def loaded(out: Path, notes: Path, *options: str) -> Any:
     """Return what would be served."""
     parser = command.argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    return command.load(parser.parse_args(["review", str(out), "--notes", str(notes), *options]))
+    command.add_arguments(parser)
+    return command.loaded(parser.parse_args([str(out), "--notes", str(notes), *options]))
 
 
 @pytest.mark.parametrize("name", ["found.jsonl", "found", "found.tsv"])
