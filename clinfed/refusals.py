@@ -13,7 +13,8 @@ REMEDIES = {
     "rank_cap": "lower adapter.r (adapter=full is above every cap), or have its engineer raise the cap",
     "quantisation": "adapter=qlora holds the base in 4 bits, no other does; take the other, or have its engineer agree",
     "batch_notes": "lower training.batch_notes, batch_tokens or window, or have its engineer raise the cap",
-    "device": "leave training.device out: each site computes on its own device",
+    "device": "leave training.device out: each site computes on its own; where that GPU is not there, its engineer "
+    "runs `clinfed check --settings site.toml`",
     "corpus": "leave corpus.* out: a site reads its own notes",
     "base": "leave base.path and base.revision out: name a base that each site has (docs/sites.md)",
 }

@@ -4,6 +4,7 @@ Plug-in modules are parsed, not imported, so that asking for names never loads t
 """
 
 import ast
+import inspect
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,9 +50,11 @@ def plugin_class(group: str, option: str) -> type[Any]:
     name, of = plugins(group)[option]
     try:
         module = import_module(name)
-    except Exception as error:  # whatever a file that somebody has just written brings about
+    except (Exception, SystemExit) as error:  # whatever a file that somebody has just written brings about
         raise UserError(f"{group}={option}: {_place_of(error, group, name)}: {_said(error)}; mend the file") from error
     found: type[Any] = getattr(module, of)
+    if lack := _lack_of(found):
+        raise UserError(f"{group}={option}: {_shown(_sources(group).files[name])}: class {of} {lack}")
     return found
 
 
@@ -165,7 +168,20 @@ def _why_none(group: str, option: str) -> str:
     return f"no such option; {others}"
 
 
-def _place_of(error: Exception, group: str, module: str) -> str:
+def _lack_of(found: type[Any]) -> str:
+    """Return what a class lacks to be an option, and what to do; "" where it lacks nothing."""
+    # Base classes stand for their group in a run's defaults, so that none is an ABC, which could not be made.
+    for name, method in inspect.getmembers(found, inspect.isfunction):
+        if getattr(method, "__isabstractmethod__", False):
+            return f"has no {name}; write {name}({', '.join(inspect.signature(method).parameters)})"
+    if "__init__" in vars(found) and "__dataclass_fields__" not in vars(found):
+        return "has an __init__ of its own; make it a @dataclass whose fields are its settings"
+    if settings := [key for key in inspect.get_annotations(found) if key not in found.__dataclass_fields__]:
+        return f"declares {settings[0]} but is no dataclass; write @dataclass above it"
+    return ""
+
+
+def _place_of(error: BaseException, group: str, module: str) -> str:
     """Return file and line at which importing a module failed: the last that is in a plug-in folder."""
     if isinstance(error, SyntaxError) and error.filename:  # of a file that the option's file imports
         return f"{_shown(Path(error.filename))}{_line_of(error)}"
@@ -176,11 +192,11 @@ def _place_of(error: Exception, group: str, module: str) -> str:
     return f"{_shown(Path(frames[-1].filename))}:{frames[-1].lineno}"
 
 
-def _line_of(error: Exception) -> str:
+def _line_of(error: BaseException) -> str:
     return f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """Return an error on one line, with its kind: a text such as 'x' alone says little."""
     text = error.msg if isinstance(error, SyntaxError) else getattr(error, "problem", None) or str(error)
     return f"{type(error).__name__}: {' '.join(str(text).split())}"

@@ -5,6 +5,7 @@ add one, write partitions/NAME.py with one subclass; the contract tests in tests
 """
 
 import hashlib
+from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Partition:
         False, help="the rule runs inside each language, so that no clinic has two majority languages"
     )
 
+    @abstractmethod
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic name; holdings come sorted by unit. A clinic may get none: it sits out."""
         raise NotImplementedError

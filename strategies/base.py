@@ -38,6 +38,7 @@ the file and check each promise that it makes.
     {'encoder.a': array([6.]), 'head.b': array([5.])}
 """
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -154,6 +155,7 @@ class Strategy:
         """
         return {}
 
+    @abstractmethod
     def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
         """Return the next server state from one round's updates, in the given order.
 

@@ -20,8 +20,6 @@ def begin(strategy: Strategy, adapter: AdapterState) -> ServerState:
 
 def step(strategy: Strategy, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
     """Return the server state after one round. Raises: UserError that names the rule which the strategy breaks."""
-    if type(strategy).aggregate is Strategy.aggregate:
-        raise UserError(f"{_name(strategy)}: its class has no aggregate; write aggregate(self, server, updates)")
     what = f"{_name(strategy)}: aggregate"
     once = Once(updates, what)
     done = strategy.aggregate(server, once)

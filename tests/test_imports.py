@@ -46,7 +46,7 @@ TABLE = {
     "clinfed.adapters.update": ("clinfed.adapters.state", "numpy", ""),
     "clinfed.adapters.codec": ("clinfed.adapters.state", "numpy safetensors", ""),
     "clinfed.training": (
-        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters",
+        "clinfed.corpus clinfed.tasks clinfed.bases clinfed.adapters clinfed.refusals",
         "numpy torch",
         f"{TENSORS} datasets filelock",
     ),

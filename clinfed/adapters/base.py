@@ -1,6 +1,7 @@
 """Adapter: the plug-in that decides which parameters of the encoder are learnt."""
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,6 +30,7 @@ class Adapter:
 
     four_bit: ClassVar[bool] = False  # the base is held in 4 bits
 
+    @abstractmethod
     def attach(self, encoder: "nn.Module") -> "nn.Module":
         """Return the encoder with this method's parameters requiring gradients, and no others.
 
@@ -60,6 +62,7 @@ class PeftAdapter(Adapter):
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             return get_peft_model(encoder, config)
 
+    @abstractmethod
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
         """Return peft's configuration for these layers of the encoder."""
         raise NotImplementedError

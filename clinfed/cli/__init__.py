@@ -74,7 +74,9 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Na
     """Return what was typed; overrides may stand before, between and after options."""
     args, unknown = parser.parse_known_args(argv)
     if unknown and not hasattr(args, "overrides"):
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        word = unknown[0]
+        kind = "option" if word.startswith("-") else "argument"
+        raise UserError(f"{word}: no such {kind}; see clinfed {args.command} --help")
     if unknown:
         from clinfed.cli.typed import rest_of_overrides
 
@@ -83,7 +85,7 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Na
 
 
 def _refused(command: str | None, text: str) -> int:
-    print(f"clinfed {command}: {text}", file=sys.stderr)
+    print(f"clinfed {command}: {text}" if command else f"clinfed: {text}", file=sys.stderr)
     return 2
 
 

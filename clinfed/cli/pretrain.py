@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
     sources = sources_of(args.text, args.sentences, args.synthetic_seed, args.synthetic_patients)
     if args.begin is not None and not (args.begin / FACTS).is_file():
-        raise UserError(f"clinfed pretrain: no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
+        raise UserError(f"no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
     settings, out = settings_of(args.settings), Path(args.out)
     refuse_absent(args.device)
     with Bar(settings.steps) as bar:

@@ -1,5 +1,6 @@
 """Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ class Corpus:
         "", help="JSON list of the codes that all sides share; empty takes the corpus's own public list"
     )
 
+    @abstractmethod
     def notes(self) -> Iterator[Note]:
         """Yield all notes (all splits), each with its language and, where official, its split."""
         raise NotImplementedError
@@ -35,6 +37,7 @@ class Corpus:
         """
         return False
 
+    @abstractmethod
     def codes(self) -> list[str]:
         """Return the sorted public list of codes; never collected from clinics' notes."""
         raise NotImplementedError

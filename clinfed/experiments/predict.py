@@ -119,7 +119,7 @@ def checked_device(device: str) -> str:
     from clinfed.training.device import has_gpu, without_gpu
 
     refuse_outside("--device", device, {"choices": DEVICES})
-    if device != "cpu" and not has_gpu(device):
+    if not has_gpu(device):
         raise UserError("--{}; {}".format(*without_gpu(device)))
     return device
 

@@ -24,14 +24,14 @@ def sources_of(texts: Sequence[str], sentences: Sequence[str], seed: int | None,
     if seed is not None:
         sources["synthetic"] = _invented(seed, patients)
     if not sources:
-        raise UserError("clinfed pretrain: no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
+        raise UserError("no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
     return sources
 
 
 def _named(option: str) -> tuple[str, Path]:
     name, equals, path = option.partition("=")
     if not equals or not Path(path).exists():
-        raise UserError(f"clinfed pretrain: found {option}, expected NAME=PATH of a file or folder that exists")
+        raise UserError(f"found {option}, expected NAME=PATH of a file or folder that exists")
     return name, Path(path)
 
 
@@ -52,7 +52,7 @@ def _invented(seed: int, patients: int) -> list[str]:
     from clinfed.corpus.synthetic import generate
 
     if seed == 0:
-        raise UserError("clinfed pretrain: --synthetic-seed 0 is the corpus that runs are judged on; give another seed")
+        raise UserError("--synthetic-seed 0 is the corpus that runs are judged on; give another seed")
     return [note.text for note in generate(seed=seed, patients=patients)]
 
 
@@ -65,7 +65,7 @@ def settings_of(pairs: list[str]) -> "PretrainSettings":
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in kinds:
-            raise UserError(f"unknown setting {key}; expected one of {', '.join(kinds)}")
+            raise UserError(f"{pair}: no such setting of pretrain; it has {', '.join(kinds)}")
         try:
             values[key] = kinds[key](value)
         except ValueError:

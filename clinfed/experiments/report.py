@@ -96,7 +96,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     if held_by_sites(finished) or not (private or kind().is_public([])):
         return []
     device = config["training"]["device"]
-    here = device if device == "cpu" or has_gpu(device) else "cpu"  # the run may have had a machine of another kind
+    here = device if has_gpu(device) else "cpu"  # the run may have had a machine of another kind
     cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
     corpus = cache.run.corpus
     if "federated" not in finished.record["test"]:

@@ -10,6 +10,7 @@ The loop, the cache, the messages and the record know these words only. To add a
 in a folder below it, with one subclass; the option's name is the module's name unless the class says `name = "..."`.
 """
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -99,6 +100,7 @@ class Task:
         """Return what tells this task's examples from those of others: a part of the cache's key."""
         return repr(self)
 
+    @abstractmethod
     def encode(
         self,
         notes: Iterable[Note],
@@ -115,14 +117,17 @@ class Task:
         """
         raise NotImplementedError
 
+    @abstractmethod
     def collate(self, rows: Sequence[Row], chosen: Sequence[int], pad_id: int) -> Batch:
         """Return the chosen examples as one batch."""
         raise NotImplementedError
 
+    @abstractmethod
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return a new head; its parameters are trained fully and travel with the adapter."""
         raise NotImplementedError
 
+    @abstractmethod
     def loss(self, model: Model, batch: Batch) -> "Tensor":
         """Return the mean loss of a batch, in nats. Shapes: returns ()."""
         raise NotImplementedError
@@ -141,10 +146,12 @@ class Task:
         """
         return {}
 
+    @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Any:
         """Return what the model says of a batch, as plain values; called without gradients."""
         raise NotImplementedError
 
+    @abstractmethod
     def decode(
         self,
         notes: Sequence[Row],
@@ -159,6 +166,7 @@ class Task:
         """Return the notes with each gold that the test is counted against, by name; "all" is every annotation."""
         return {"all": notes}
 
+    @abstractmethod
     def count(
         self,
         golds: Mapping[str, Sequence[Note]],

@@ -2,7 +2,7 @@
 
 import torch
 
-from clinfed.errors import UserError
+from clinfed.refusals import RefusedError
 
 
 def without_gpu(device: str) -> tuple[str, str]:
@@ -17,11 +17,14 @@ def without_gpu(device: str) -> tuple[str, str]:
 
 
 def has_gpu(device: str) -> bool:
-    """Return whether PyTorch sees the GPU that the device names: cuda, cuda:1."""
+    """Return whether the device is there: the CPU is, a GPU (cuda, cuda:1) where PyTorch sees it."""
+    if device == "cpu":
+        return True
     return torch.cuda.is_available() and int(device.partition(":")[2] or 0) < torch.cuda.device_count()
 
 
 def refuse_absent(device: str) -> None:
-    """Raise UserError where the device is a GPU that is not there."""
-    if device.startswith("cuda") and not has_gpu(device):
-        raise UserError("training.{}; {} (training.device, at a site device in site.toml)".format(*without_gpu(device)))
+    """Raise RefusedError where the device is a GPU that is not there: a coordinator is told of a site's `device`."""
+    if not has_gpu(device):
+        found, remedy = without_gpu(device)
+        raise RefusedError("device", f"training.{found}; {remedy} (training.device, at a site device in site.toml)")

@@ -10,7 +10,7 @@ import torch
 
 from clinfed.checks import machine
 from clinfed.checks.finding import Finding, table
-from clinfed.errors import UserError
+from clinfed.refusals import RefusedError
 from clinfed.training.device import refuse_absent
 
 
@@ -42,8 +42,9 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_training_on_a_gpu_that_is_not_there_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match=r"PyTorch sees no GPU.*choose device cpu"):
+    with pytest.raises(RefusedError, match=r"PyTorch sees no GPU.*choose device cpu") as caught:
         refuse_absent("cuda:0")
+    assert caught.value.setting == "device"  # all that a coordinator is told of it
     refuse_absent("cpu")
 
 

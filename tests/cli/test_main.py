@@ -39,6 +39,22 @@ def test_an_unknown_command_lists_the_commands(arguments: list[str], capsys: pyt
     assert capsys.readouterr().err.startswith("usage: clinfed")
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["score", "rounds=2"], "clinfed score: rounds=2: no such argument; see clinfed score --help"),
+        (["score", "--rounds", "2"], "clinfed score: --rounds: no such option; see clinfed score --help"),
+        (["--rounds", "simulate"], "clinfed: --rounds: no such option; see clinfed simulate --help"),
+    ],
+)
+def test_what_a_command_does_not_take_is_one_line(
+    typed: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--gold", "notes.jsonl", "--pred", "notes.jsonl"] if typed[0] == "score" else []
+    assert main([*typed, *wanted]) == 2
+    assert capsys.readouterr().err == f"{said}\n"
+
+
 def test_the_version_is_the_installed_one(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--version"])

@@ -13,14 +13,19 @@ from clinfed.errors import UserError
 from configs import discovery
 
 HEAD = "from dataclasses import dataclass\nfrom strategies.base import Strategy\n\n\n"
+COMPLETE = "from dataclasses import dataclass\nfrom strategies.fedavg import FedAvg\n\n\n"
 WRONG = {
     "unfinished": f"{HEAD}class Median(Strategy)\n    pass\n",
     "importing": f"import no_such_library\n{HEAD}class Median(Strategy):\n    pass\n",
     "raising": f"{HEAD}class Median(Strategy):\n    cut = 1 / 0\n",
     "latin": f"{HEAD}NAME = 'més'\nclass Median(Strategy):\n    pass\n",
+    "ending": f"import sys\n{HEAD}class Median(Strategy):\n    sys.exit(3)\n",
+    "halved": f"{HEAD}@dataclass\nclass Median(Strategy):\n    share: float = 0.5\n",
+    "undecorated": f"{COMPLETE}class Median(FedAvg):\n    share: float = 0.5\n",
+    "made": f"{COMPLETE}class Median(FedAvg):\n    def __init__(self, cut):\n        pass\n",
     "empty": "WEIGHTS = [1, 2]\n",
-    "typed": f"{HEAD}@dataclass\nclass Median(Strategy):\n    cut: complex = 1j\n",
-    "bare": f"{HEAD}@dataclass\nclass Median(Strategy):\n    cut: int\n",
+    "typed": f"{COMPLETE}@dataclass\nclass Median(FedAvg):\n    cut: complex = 1j\n",
+    "bare": f"{COMPLETE}@dataclass\nclass Median(FedAvg):\n    cut: int\n",
 }
 
 
@@ -57,6 +62,7 @@ def test_other_options_go_on(folder: Path) -> None:
         ("unfinished", 5, "SyntaxError: expected ':'"),
         ("importing", 1, "ModuleNotFoundError: No module named 'no_such_library'"),
         ("raising", 6, "ZeroDivisionError: division by zero"),
+        ("ending", 7, "SystemExit: 3"),
         ("latin", 5, "SyntaxError: (unicode error)"),
     ],
 )
@@ -67,6 +73,18 @@ def test_a_broken_file_names_itself_and_its_line(folder: Path, option: str, line
 def test_a_file_without_a_plugin_class_says_so_and_is_no_option(folder: Path) -> None:
     assert f"{folder}/empty.py has no class that descends from Strategy; choose one of" in refused("strategy=empty")
     assert not {"empty", "unfinished", "latin"} & set(configs.options("strategy"))
+
+
+@pytest.mark.parametrize(
+    ("option", "lack"),
+    [
+        ("halved", "has no aggregate; write aggregate(self, server, updates)"),
+        ("undecorated", "declares share but is no dataclass; write @dataclass above it"),
+        ("made", "has an __init__ of its own; make it a @dataclass whose fields are its settings"),
+    ],
+)
+def test_a_class_that_is_no_option_yet_says_what_it_lacks(folder: Path, option: str, lack: str) -> None:
+    assert refused(f"strategy={option}") == f"strategy={option}: {folder}/{option}.py: class Median {lack}"
 
 
 def test_a_child_of_a_broken_file_names_that_file(folder: Path) -> None:

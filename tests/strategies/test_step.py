@@ -77,7 +77,6 @@ class Lazy(FedAvg):
     [
         (Greedy(), "aggregate reads the updates a second time; they come one by one, read each once"),
         (Lazy(), "aggregate left updates unread; read each of them, once"),
-        (Strategy(), "its class has no aggregate; write aggregate(self, server, updates)"),
     ],
 )
 def test_updates_are_read_once_each(strategy: Strategy, rule: str) -> None:

@@ -1,5 +1,6 @@
 """What the readers of files share: the corpus of a path. This module is no option of `corpus=`."""
 
+from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class FileCorpus(Corpus):
         """Return the codes of the labels file. Raises UserError where none was given."""
         return labels.shared(self.labels, type(self).__name__.lower())
 
+    @abstractmethod
     def _read(self) -> Iterator[Note]:
         """Yield the notes as they stand in the files, counting in `skipped`."""
         raise NotImplementedError

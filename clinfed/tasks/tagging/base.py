@@ -1,5 +1,6 @@
 """Tagging: what the tasks share that give each word a tag; they differ in the head alone."""
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,7 @@ class Tagging(Task):
         found = {name: self.tag_rows(name, tags) for name in names}
         return {name: each for name, each in found.items() if each is not None}
 
+    @abstractmethod
     def tag_rows(self, name: str, tags: "Tensor") -> "Tensor | None":
         """Return which rows of a parameter of the head the words of these tags are the positive examples of.
 
@@ -162,6 +164,7 @@ class Tagging(Task):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
         """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, hints (N,) int64; returns ()."""
         raise NotImplementedError
@@ -170,6 +173,7 @@ class Tagging(Task):
         """Return the predicted tags. Shapes: as in `scored`; returns (N,) int64."""
         return self.scored(head, hidden, windows, hints)[0]
 
+    @abstractmethod
     def scored(
         self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
     ) -> "tuple[Tensor, Tensor]":
