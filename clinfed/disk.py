@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 ROOM = "make room there, or write elsewhere"
 PATH = "correct the path, or name another"
@@ -65,6 +66,20 @@ def whole(folder: Path) -> Iterator[None]:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+@contextmanager
+def together(target: Path) -> Iterator[Path]:
+    """Yield a path of the target's name in a passing folder: what is written beside it appears at the end, or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    passing = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        with writing(target, passing):
+            yield passing / target.name
+            for file in sorted(passing.iterdir()):
+                file.replace(target.with_name(file.name))
+    finally:
+        shutil.rmtree(passing, ignore_errors=True)
 
 
 def refuse_unwritable(folder: Path) -> None:

@@ -19,7 +19,8 @@ def too_little_training(record: Any) -> str:
     f1 = judged["micro"]["f1"]
     if f1 is None or f1 >= NEAR_0 or passes >= ENOUGH_PASSES:
         return ""
+    done = "one pass over the training notes is" if passes == 1 else f"{passes} passes over the training notes are"
     return (
-        f"F1 near 0: {'one pass' if passes == 1 else f'{passes} passes'} over the training notes is too little, since "
-        f"adapter and head start from nothing; give more rounds, such as rounds={4 * ENOUGH_PASSES}, or more notes"
+        f"F1 near 0: {done} not enough, since adapter and head start from nothing; give more rounds, such as "
+        f"rounds={4 * ENOUGH_PASSES}, or more notes"
     )

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from clinfed.errors import UserError
-from clinfed.experiments.adapted import open_adapter
+from clinfed.experiments.adapted import open_adapter, refuse_without_mentions
 from clinfed.experiments.publish import publish
 
 
@@ -29,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     if args.output.exists():
         raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
     adapted = open_adapter(args.run, base_path=args.base)
+    refuse_without_mentions(adapted)  # the card and load.py speak of mentions
     if adapted.record is None:
         raise UserError(f"{args.run}: no record.json beside its adapter; expected the folder of a run; give that")
     publish(adapted, args.output, license_=args.license, where=args.base_at)

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 from clinfed.cli.options import add_number
+from clinfed.disk import together
 from clinfed.errors import UserError
+from clinfed.evaluation.report.page import Report
+from clinfed.evaluation.report.sweep import SweepReport
 from clinfed.experiments.gathered import gather, gather_documents, given
 from clinfed.experiments.report import page_of, report_of, sweeps_page
 from clinfed.experiments.studies import study_files
@@ -56,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if any(study_files(place.folder) for place in places):
         if args.verify:
             raise UserError("--verify: a sweep keeps no counts to have its scores again from; leave --verify out")
-        return _written(sweeps_page([place.folder for place in places]).write(args.output or PAGE))
+        return _write(sweeps_page([place.folder for place in places]), args.output or PAGE)
     found, of_documents = gather(places), gather_documents([place.folder for place in places])
     if args.verify:
         if args.output and not found:
@@ -68,10 +71,13 @@ def run(args: argparse.Namespace) -> int:
         return int(any(each.differing for each in looked_at))
     options = {"notes": args.notes, "private": args.show_notes_of_this_site, "by_code": args.by_code}
     page = page_of(found, of_documents, **options, tell=lambda line: print(line, file=sys.stderr))
-    return _written(page.write(args.output or PAGE))
+    return _write(page, args.output or PAGE)
 
 
-def _written(files: list[Path]) -> int:
+def _write(report: Report | SweepReport, page: Path) -> int:
+    """Write a page with what stands beside it, all or nothing, and print the files."""
+    with together(page) as passing:
+        files = report.write(passing)
     for file in files:
-        print(file)
+        print(page.with_name(file.name))
     return 0

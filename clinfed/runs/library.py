@@ -13,7 +13,10 @@ LONGEST_NAME = 60
 
 @dataclass(frozen=True)
 class ListedRun:
-    """One folder of a run. f1: of the adapter, strict, on test against all gold; None where the run did not finish."""
+    """One folder of a run.
+
+    f1: of the adapter, strict, on test against all gold; None where the run did not finish, or its task has no F1.
+    """
 
     folder: str
     name: str
@@ -71,5 +74,5 @@ def listed(folder: Path) -> ListedRun:
     except UserError:
         return ListedRun(str(folder), name_of(folder), "", "", 0, None, size_bytes)
     system = next(name for name in records.ADAPTERS if name in record["test"])
-    f1 = record["test"][system]["all"]["micro"]["f1"]
+    f1 = records.micro_f1(record, system)
     return ListedRun(str(folder), name_of(folder), record["started"], system, len(record["rounds"]), f1, size_bytes)

@@ -148,8 +148,8 @@ def _summed_up(adapter: Judgement, record: RunRecord) -> dict[str, Any]:
         "interval": adapter["interval"],
         "by_language": {language: each["f1"] for language, each in adapter["by_language"].items()},
         "by_clinic": {clinic: each["f1"] for clinic, each in adapter["by_clinic"].items()},
-        "lexicon_micro_f1": _micro_f1(record, "pooled_lexicon"),
-        "local_lexicon_micro_f1": _micro_f1(record, "clinic_lexicons"),
+        "lexicon_micro_f1": micro_f1(record, "pooled_lexicon"),
+        "local_lexicon_micro_f1": micro_f1(record, "clinic_lexicons"),
         **({"unit": adapter["unit"]} if "unit" in adapter else {}),
     }
 
@@ -222,10 +222,10 @@ def _wire(read: Mapping[str, Any], kind: type[EvaluationCounts]) -> Wire:
     return {**read, **arrays}
 
 
-def _micro_f1(record: RunRecord, system: str) -> float | None:
-    """Return a system's score, None where nobody could judge it (a deployment has no pooled lexicon)."""
-    golds = record["test"].get(system)
-    return golds["all"]["micro"]["f1"] if golds else None
+def micro_f1(record: RunRecord, system: str) -> float | None:
+    """Return a system's F1; None where nobody could judge it (a pooled lexicon at real sites), or its task has none."""
+    judged: Mapping[str, Any] = record["test"].get(system, {}).get("all", {})
+    return judged["micro"]["f1"] if "micro" in judged else None
 
 
 def _plain(value: object) -> object:

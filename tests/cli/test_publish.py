@@ -19,6 +19,7 @@ from clinfed.cli import main
 from clinfed.experiments.adapted import open_adapter
 from clinfed.runs import record as records
 from clinfed.runs.publication import NO_PRIVACY, audit, privacy, training
+from clinfed.tasks.tagging.base import Tagging
 
 TEXT = "Control de asma y mal descanso. Paciente canarytext con diabetes desde hace años."
 # Runs a script where none of our packages can be imported, and saves the numbers that its functions compute.
@@ -214,3 +215,12 @@ def test_what_is_no_run_or_there_already_is_refused(
     assert "no record.json beside its adapter" in capsys.readouterr().err
     assert main(["publish", str(published), "-o", str(published)]) == 2
     assert "exists already" in capsys.readouterr().err
+
+
+def test_an_adapter_that_finds_no_mentions_is_refused(
+    finished_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tagging, "has_spans", False)  # as of a run with task=mlm or task=document
+    assert main(["publish", str(finished_run), "-o", str(tmp_path / "public")]) == 2
+    assert "expected an adapter that finds mentions" in capsys.readouterr().err
+    assert not (tmp_path / "public").exists()

@@ -37,6 +37,14 @@ def test_a_listing_says_score_and_rounds(folders: dict[str, Path], capsys: pytes
     assert header.split() == ["run", "name", "started", "system", "rounds", "F1", "size"]
 
 
+def test_a_run_of_a_task_without_f1_is_listed(folders: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    file = folders["finished"] / library.RECORD
+    measured = {"federated": {"all": {"measures": {"perplexity": 2.5}}}}
+    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | {"test": measured}), "utf-8")
+    assert main(["runs"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].split()[3:5] == ["2", "-"]
+
+
 def test_a_named_run_is_found_by_its_name(folders: dict[str, Path]) -> None:
     assert main(["runs", "name", "20260101-a", "first try"]) == 0
     assert library.find("first try") == folders["finished"]
