@@ -10,13 +10,18 @@ from clinfed.disk import mistake, refuse_unwritable, together, whole, writing
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
-    page = tmp_path / "new" / "page.html"
-    with pytest.raises(OSError, match="No space left") as caught, together(page) as passing:
+def write_on_a_full_disk(page: Path) -> None:
+    with together(page) as passing:
         passing.write_text("page")
         full = passing.with_suffix(".csv")
         full.symlink_to("/dev/full")
         full.write_text("1")
+
+
+def test_files_that_belong_together_appear_together_or_not_at_all(tmp_path: Path) -> None:
+    page = tmp_path / "new" / "page.html"
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_on_a_full_disk(page)
     assert (caught.value.filename, list(page.parent.iterdir())) == (str(page), [])
     with together(page) as passing:
         passing.write_text("page")
