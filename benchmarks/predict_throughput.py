@@ -36,13 +36,13 @@ from transformers.modeling_outputs import TokenClassifierOutput
 from clinfed import fingerprints
 from clinfed.adapters import folder as folders
 from clinfed.adapters.card import Card
-from clinfed.cli.predict import Predictor
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import jsonl
 from clinfed.corpus.splits import split_of
 from clinfed.corpus.synthetic import codes, generate
 from clinfed.corpus.writers import write_jsonl
 from clinfed.experiments.adapted import open_adapter
+from clinfed.experiments.predict import Predictor
 from clinfed.training.model import build, learnt
 from configs import load
 from configs.portable import portable

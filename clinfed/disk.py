@@ -70,7 +70,7 @@ def whole(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def together(target: Path) -> Iterator[Path]:
-    """Yield a path of the target's name in a passing folder; all that is written there appears at once, or not."""
+    """Yield a path of the target's name in a passing folder: what is written beside it appears whole, or not at all."""
     target.parent.mkdir(parents=True, exist_ok=True)
     passing = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -70,6 +70,12 @@ TABLE = {
         "",
         "torch bitsandbytes packaging cryptography",
     ),
+    # A site as it would join: read as its clinic does, its key asked about as Flower's transport does.
+    "clinfed.checks.site": (
+        "clinfed.checks clinfed.clinic clinfed.fingerprints clinfed.home client.enrolment configs",
+        "",
+        "",
+    ),
     "clinfed.clinic": (
         "clinfed.adapters clinfed.baselines clinfed.bases clinfed.corpus clinfed.evaluation clinfed.fingerprints "
         "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs clinfed.tasks clinfed.training "
@@ -105,7 +111,7 @@ TABLE = {
     "clinfed.experiments": (
         "clinfed configs partitions strategies server",
         "numpy torch",
-        f"{TENSORS} optuna psutil tqdm yaml",
+        f"{TENSORS} optuna pandas psutil tqdm yaml",
     ),
     "clinfed.cli": (
         "clinfed configs partitions strategies server client",

@@ -1,4 +1,4 @@
-"""The command `clinfed`: a module here per subcommand, each with add_parser(subparsers) and run(args) -> int."""
+"""The command `clinfed`: a module here per subcommand, each with add_arguments(parser) and run(args) -> int."""
 
 import argparse
 import importlib
@@ -12,7 +12,7 @@ from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.errors import UserError
 
 COMMANDS = {
-    "simulate": "train adapters across simulated clinics with Flower, and judge them",
+    "simulate": "train adapters across simulated clinics, and judge them",
     "train": "the same training in one place, over all notes, without Flower",
     "compare": "centralised, federated and local-only training in one table",
     "classify": "codes of whole notes from frozen embeddings and a small classifier, federated and not",
@@ -23,11 +23,11 @@ COMMANDS = {
     "adapt": "train a global adapter further on a site's own notes",
     "runs": "list, name and remove the runs of this machine",
     "report": "one HTML page of finished runs: verdict, tables, plots, notes",
-    "config": "print the resolved run",
+    "config": "print the resolved run, or all keys with their meaning",
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
     "check": "say whether this site is ready to join, and what to do if it is not",
-    "pretrain": "make the embedded base anew",
+    "pretrain": "pretrain a small base by masked language modelling",
     "completion": "print the script that completes commands and keys in your shell",
     "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",
 }
@@ -45,11 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = None
     for name, purpose in COMMANDS.items():
+        command = subparsers.add_parser(name, help=purpose)
         if name == chosen:  # only this one is imported, so that light commands stay fast
             module = importlib.import_module(f"clinfed.cli.{name}")
-            module.add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=purpose)
+            module.add_arguments(command)
     try:
         args = _parsed(parser, argv)
         assert module is not None  # argparse has ended the program for anything that is no command

@@ -20,14 +20,9 @@ PREAMBLE = {
 }
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "completion",
-        help="print the script that completes commands and keys in your shell",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
+    parser.description, parser.formatter_class = __doc__, argparse.RawDescriptionHelpFormatter
     parser.add_argument("shell", choices=SHELLS)
 
 
@@ -52,8 +47,9 @@ def _parser(keys: list[str]) -> argparse.ArgumentParser:
     """Return the parser of all commands, in which overrides are completed by their keys."""
     parser = argparse.ArgumentParser("clinfed")
     subparsers = parser.add_subparsers(dest="command", metavar="command")
-    for name in COMMANDS:
-        importlib.import_module(f"clinfed.cli.{name}").add_parser(subparsers)
+    for name, purpose in COMMANDS.items():
+        command = subparsers.add_parser(name, help=purpose)
+        importlib.import_module(f"clinfed.cli.{name}").add_arguments(command)
     for each in subparsers.choices.values():
         for action in each._actions:
             if action.metavar == "key=value":

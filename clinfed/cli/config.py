@@ -21,9 +21,8 @@ EXPECTED_WIDTH, LEAST_MEANING_WIDTH = 34, 24  # characters of a line; a narrower
 FALLBACK_WIDTH = 120  # of a pipe
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("config", help="print the resolved run, or all keys with their meaning")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="as one JSON object, not as YAML")
     parser.add_argument(

@@ -12,9 +12,8 @@ from clinfed.errors import UserError
 DEFAULT_FOLDER = Path("federation")
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("deploy", help="folders with certificates, keys and scripts for real sites")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     actions = parser.add_subparsers(dest="action", metavar="action", required=True)
     _add_init(actions)
     add = actions.add_parser("add", help="write the folder of one more site")
@@ -133,6 +132,6 @@ def _app(args: argparse.Namespace) -> int:
 
 
 def _start(args: argparse.Namespace) -> int:
-    from clinfed.cli.deployed import start
+    from clinfed.experiments.deployed import start
 
     return start(args.folder, args.overrides, args.seen_from)

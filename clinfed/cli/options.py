@@ -1,8 +1,10 @@
-"""Numeric options of commands, with the same limits and the same one line of refusal as settings."""
+"""Options that several commands have; numbers with the same limits and one line of refusal as settings."""
 
 import argparse
+from pathlib import Path
 from typing import Any
 
+from clinfed.corpus import kinds
 from clinfed.errors import UserError
 from clinfed.settings import MOST_SEED, expected, refuse_outside
 
@@ -46,3 +48,17 @@ def add_number(
     """Add an option for a number; the help says what it may be."""
     said = f"{help}; {expected(limits)}"
     parser.add_argument(*names, action=Number, kind=kind, limits=limits, default=default, help=said)
+
+
+def add_adapter(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that uses a trained adapter takes."""
+    parser.add_argument("--adapter", required=True, type=Path, metavar="RUN_OR_FOLDER", help="a run, or its adapter")
+    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
+    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+
+
+def add_notes(parser: argparse.ArgumentParser) -> None:
+    """Add which notes are read, and how."""
+    parser.add_argument("--notes", required=True, type=Path, metavar="FILES", help=f"{kinds.WHAT}, or *.txt")
+    parser.add_argument("--format", choices=kinds.KINDS, help="by default seen from the path; text: *.txt alone")
+    parser.add_argument("--skip-bad", action="store_true", help="count bad notes and go on")

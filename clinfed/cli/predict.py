@@ -2,51 +2,28 @@
 
     clinfed predict --adapter runs/20261121T114255-ca24befd --notes notes.jsonl --out found.jsonl
 
-Notes are read, tagged and written a chunk at a time, so that memory does not grow with their number. A mention's score
-is the probability, at its first word, that this word is inside a mention of this code; see docs/using.md.
+Notes are read, tagged and written a chunk at a time, so that memory does not grow with their number.
 """
 
 import argparse
-import functools
-import itertools
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
 
-from clinfed.cli.options import THREADS, add_number
+from clinfed.cli.options import THREADS, add_adapter, add_notes, add_number
 from clinfed.corpus import kinds, titles
-from clinfed.corpus.casing import cased
-from clinfed.corpus.csv_table import write_csv
-from clinfed.corpus.note import Finding, Note, PredictedNote, Span
-from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
+from clinfed.corpus.forms import WRITERS, format_of, writer_of
 from clinfed.errors import UserError
-from clinfed.experiments.adapted import Adapted, open_adapter, refuse_without_mentions
+from clinfed.experiments.adapted import open_adapter
+from clinfed.experiments.predict import Found, Predictor, text_of
+from clinfed.experiments.progress import shown
 from clinfed.runs.machine import cores
-from clinfed.settings import DEVICES, refuse_outside
-
-if TYPE_CHECKING:
-    from clinfed.training.model import Tagger
-
-AnyNote = TypeVar("AnyNote", bound=Note)
-
-CHUNK_NOTES = 512  # read, sorted by length and tagged together
-WRITERS: dict[str, Callable[[Iterable[PredictedNote], Path], None]] = {
-    "jsonl": write_jsonl,
-    "brat": write_brat,
-    "codiesp": write_codiesp,
-    "csv": write_csv,
-}
-SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("predict", help="find diagnoses in notes with a trained adapter")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument("--out", required=True, type=Path, help="file or folder that is not there yet")
@@ -65,26 +42,10 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--json", action="store_true", help="last line of standard output: the summary as JSON")
 
 
-def add_adapter(parser: argparse.ArgumentParser) -> None:
-    """Add what every command that uses a trained adapter takes."""
-    parser.add_argument("--adapter", required=True, type=Path, metavar="RUN_OR_FOLDER", help="a run, or its adapter")
-    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
-    parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
-
-
-def add_notes(parser: argparse.ArgumentParser) -> None:
-    """Add which notes are read, and how."""
-    parser.add_argument("--notes", required=True, type=Path, metavar="FILES", help=f"{kinds.WHAT}, or *.txt")
-    parser.add_argument("--format", choices=kinds.KINDS, help="by default seen from the path; text: *.txt alone")
-    parser.add_argument("--skip-bad", action="store_true", help="count bad notes and go on")
-
-
 def run(args: argparse.Namespace) -> int:
     """Predict and write; the summary goes to standard output, the progress bar to standard error."""
     to = args.to or format_of(args.out)
-    if args.with_text and to != "csv":
-        raise UserError(f"--with-text: only a .csv leaves the words out, {to} has them anyway; leave it out")
-    writer = functools.partial(write_csv, with_text=True) if args.with_text else WRITERS[to]
+    writer = writer_of(to, with_text=args.with_text)
     if args.out.exists():
         raise UserError(f"{args.out}: exists already; expected a new file or folder; name another, or remove it")
     kind = args.format or kinds.kind_of(args.notes)
@@ -110,168 +71,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(summary, ensure_ascii=False))
     return 0
-
-
-def format_of(out: Path) -> str:
-    """Return the form that a name's ending stands for. Raises: UserError for an ending that stands for none."""
-    if (suffix := out.suffix.lower()) not in SUFFIXES:
-        raise UserError(
-            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
-            f"folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
-        )
-    return SUFFIXES[suffix]
-
-
-@dataclass(frozen=True)
-class Predictor:
-    """A loaded adapter that gives notes their diagnoses."""
-
-    adapted: Adapted
-    tagger: "Tagger"
-    tokenizer: Any
-    named: titles.Titles
-    hint: Callable[[Note], Sequence[Span]]
-    min_score: float
-    workers: int = 1  # batches that are tagged at a time
-
-    @classmethod
-    def load(
-        cls,
-        adapted: Adapted,
-        *,
-        named: titles.Titles | None = None,
-        lexicon: Path | None = None,
-        device: str = "cpu",
-        threads: int = 1,
-        min_score: float = 0.0,
-    ) -> "Predictor":
-        """Return the adapter on its base. named: titles; None takes what is known. lexicon: notes to make one from."""
-        from clinfed.bases import load_tokenizer
-
-        refuse_without_mentions(adapted)
-        hint = hints_of(adapted, lexicon)
-        # One thread a worker: threads that share each product wait for one another where other programs run.
-        training = replace(adapted.run.training, device=checked_device(device), threads=1)
-        adapted = replace(adapted, run=replace(adapted.run, training=training))
-        tokenizer = load_tokenizer(adapted.run.base)
-        named = named or titles.known(adapted.codes)
-        workers = threads if device == "cpu" else 1
-        return cls(adapted, merged(adapted), tokenizer, named, hint, min_score, workers)
-
-    def predict(self, notes: Iterable[Note]) -> Iterator[PredictedNote]:
-        """Yield the notes in their order with what was found; only a chunk of them is held in memory."""
-        rest = iter(notes)
-        while chunk := list(itertools.islice(rest, CHUNK_NOTES)):
-            yield from self._chunk(chunk)
-
-    def _chunk(self, notes: Sequence[Note]) -> Iterator[PredictedNote]:
-        from clinfed.training.predict import predict_rows
-
-        run, codes = self.adapted.run, self.adapted.codes
-        window, stride = run.training.window, run.training.stride
-        bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
-        examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
-        pad_id = self.tokenizer.pad_token_id
-        parts = (self.tagger, run.task, examples.notes, examples.rows, codes, run.training)
-        found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
-        for note, scores in zip(notes, found, strict=True):
-            kept = {span: score for span, score in scores.items() if score >= self.min_score}
-            findings = tuple(Finding(self.named(span.code, note.language), score) for span, score in kept.items())
-            metadata = (note.language, note.patient, note.clinic, note.split)
-            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, findings)
-
-
-def merged(adapted: Adapted) -> "Tagger":
-    """Return the model with the adapter added into the base's weights, which saves its products at every note.
-
-    A quantised base stays as it is: rounding the sum to 4 bits would be another model.
-    """
-    tagger = adapted.tagger()
-    if hasattr(tagger.encoder, "merge_and_unload") and adapted.run.adapter.quantization() is None:
-        tagger.encoder = tagger.encoder.merge_and_unload()
-        if getattr(tagger.encoder, "_supports_sdpa", False):  # eager is faster in training only
-            tagger.encoder.set_attn_implementation("sdpa")
-    return tagger
-
-
-def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequence[Span]]:
-    """Return what the site's lexicon finds in a note. Raises: UserError where one is needed and none is given."""
-    if not adapted.run.task.lexicon:
-        if lexicon:
-            raise UserError("--lexicon: this adapter was trained without one (task.lexicon=false); leave it out")
-        return lambda note: ()
-    if lexicon is None:
-        raise UserError(
-            f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), and scores are not what was "
-            "measured without; give annotated notes of this site with --lexicon FILES"
-        )
-    from clinfed.baselines.gazetteer import Hints
-
-    notes = kinds.read(lexicon, kinds.kind_of(lexicon), skip_bad=False, skipped=Counter())
-    return Hints(list(notes)).of
-
-
-def checked_device(device: str) -> str:
-    """Return the device. Raises: UserError where the machine has none of that name."""
-    from clinfed.training.device import has_gpu, without_gpu
-
-    refuse_outside("--device", device, {"choices": DEVICES})
-    if not has_gpu(device):
-        raise UserError("--{}; {}".format(*without_gpu(device)))
-    return device
-
-
-def shown(notes: Iterable[AnyNote], total: int | None) -> Iterator[AnyNote]:
-    """Yield the notes while a bar moves on standard error, if that is a terminal."""
-    from tqdm import tqdm
-
-    return iter(tqdm(notes, total=total, unit=" notes", disable=None, file=sys.stderr))
-
-
-@dataclass
-class Found:
-    """Counts what passes by."""
-
-    notes: int = 0
-    empty: int = 0
-    mentions: int = 0
-    untitled: int = 0
-    codes: set[str] = field(default_factory=set)
-
-    def counted(self, notes: Iterable[PredictedNote]) -> Iterator[PredictedNote]:
-        """Yield the notes, counting."""
-        for note in notes:
-            self.notes += 1
-            self.empty += not note.spans
-            self.mentions += len(note.spans)
-            self.untitled += sum(not finding.title for finding in note.findings)
-            self.codes |= {span.code for span in note.spans}
-            yield note
-
-    def summary(self, seconds: float, load_s: float, skipped: Counter[str]) -> dict[str, Any]:
-        """Return the counts and the pace, from the first note read to the last one written."""
-        return {
-            "notes": self.notes,
-            "notes_without_mention": self.empty,
-            "mentions": self.mentions,
-            "mentions_without_title": self.untitled,
-            "codes": len(self.codes),
-            "skipped": dict(sorted(skipped.items())),
-            "seconds": seconds,
-            "load_s": load_s,
-            "documents_per_s": self.notes / seconds,
-        }
-
-
-def text_of(summary: dict[str, Any], skipped: Counter[str]) -> str:
-    """Return the summary for people."""
-    lines = [
-        f"{summary['notes']:,} notes, {summary['mentions']:,} mentions of {summary['codes']:,} codes; "
-        f"{summary['notes_without_mention']:,} notes without any",
-        f"{summary['documents_per_s']:.1f} documents/s: {summary['seconds']:.1f} s, after {summary['load_s']:.1f} s of "
-        "loading base and adapter",
-    ]
-    if summary["mentions_without_title"]:
-        lines.append(f"{summary['mentions_without_title']:,} mentions whose code has no title; give --titles FILE")
-    lines += [f"{reason}: {number}" for reason, number in sorted(skipped.items())]
-    return "\n".join([*lines, f"written: {summary['out']}"])

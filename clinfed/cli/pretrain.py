@@ -3,24 +3,17 @@
 import argparse
 import json
 import sys
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clinfed.cli.options import SEED, add_number
-from clinfed.cli.progress import Bar
 from clinfed.errors import UserError
-from clinfed.settings import DEVICES, check
-
-if TYPE_CHECKING:
-    from clinfed.training.pretrain import PretrainSettings
-
-DOCUMENT_LINES = 20  # lines of a one-sentence-a-line file that make one document
+from clinfed.experiments.pretrain import settings_of, sources_of
+from clinfed.experiments.progress import Bar
+from clinfed.settings import DEVICES
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("pretrain", help="pretrain a small base by masked language modelling")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument(
         "--text",
         action="append",
@@ -39,7 +32,6 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     parser.add_argument("--out", required=True, help="folder of the new base")
     parser.add_argument("--device", default="cpu", choices=DEVICES[:2], help="cpu (default) or cuda")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="such as steps=10000 layers=4")
-    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -47,15 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from clinfed.training.device import refuse_absent
     from clinfed.training.pretrain import FACTS, pretrain_base
 
-    sources = {name: _documents(path, sentences=False) for name, path in map(_named, args.text)}
-    sources |= {name: _documents(path, sentences=True) for name, path in map(_named, args.sentences)}
-    if args.synthetic_seed is not None:
-        sources["synthetic"] = _invented(args.synthetic_seed, args.synthetic_patients)
-    if not sources:
-        raise UserError("no source; give --text NAME=PATH, --sentences NAME=PATH or --synthetic-seed")
+    sources = sources_of(args.text, args.sentences, args.synthetic_seed, args.synthetic_patients)
     if args.begin is not None and not (args.begin / FACTS).is_file():
         raise UserError(f"no {FACTS} in {args.begin}; expected a folder that clinfed pretrain made")
-    settings, out = _settings(args.settings), Path(args.out)
+    settings, out = settings_of(args.settings), Path(args.out)
     refuse_absent(args.device)
     with Bar(settings.steps) as bar:
 
@@ -66,51 +53,3 @@ def run(args: argparse.Namespace) -> int:
         facts = pretrain_base(sources, settings, out, begin=args.begin, device=args.device, report=report)
     print(json.dumps(facts, indent=1, sort_keys=True))
     return 0
-
-
-def _named(option: str) -> tuple[str, Path]:
-    name, equals, path = option.partition("=")
-    if not equals or not Path(path).exists():
-        raise UserError(f"found {option}, expected NAME=PATH of a file or folder that exists")
-    return name, Path(path)
-
-
-def _documents(path: Path, *, sentences: bool) -> list[str]:
-    files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
-    texts = [file.read_text(encoding="utf-8") for file in files]
-    if not sentences:
-        return texts
-    documents = []
-    for text in texts:
-        lines = text.splitlines()
-        documents += ["\n".join(lines[i : i + DOCUMENT_LINES]) for i in range(0, len(lines), DOCUMENT_LINES)]
-    return documents
-
-
-def _invented(seed: int, patients: int) -> list[str]:
-    """Return the texts of invented notes; seed 0 is refused, since its patients are the default corpus itself."""
-    from clinfed.corpus.synthetic import generate
-
-    if seed == 0:
-        raise UserError("--synthetic-seed 0 is the corpus that runs are judged on; give another seed")
-    return [note.text for note in generate(seed=seed, patients=patients)]
-
-
-def _settings(pairs: list[str]) -> "PretrainSettings":
-    from clinfed.training.pretrain import PretrainSettings
-
-    kinds = {field.name: type(field.default) for field in fields(PretrainSettings)}
-    values = {}
-    for pair in pairs:
-        key, _, value = pair.partition("=")
-        if key not in kinds:
-            raise UserError(f"{pair}: no such setting of pretrain; it has {', '.join(kinds)}")
-        try:
-            values[key] = kinds[key](value)
-        except ValueError:
-            raise UserError(f"{pair}: expected a{' whole' if kinds[key] is int else ''} number") from None
-    settings = PretrainSettings(**values)
-    check("", settings)
-    if settings.hidden_size % settings.heads:
-        raise UserError(f"hidden_size={settings.hidden_size} heads={settings.heads}: expected a multiple of heads")
-    return settings

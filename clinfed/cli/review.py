@@ -10,30 +10,20 @@ import sys
 import tempfile
 import threading
 import webbrowser
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from clinfed.cli.options import add_number
-from clinfed.cli.predict import add_notes, shown
-from clinfed.corpus import findings, kinds, predictions, titles
-from clinfed.corpus.language import with_languages
-from clinfed.corpus.note import Note, Span
-from clinfed.errors import UserError
+from clinfed.cli.options import add_notes, add_number
+from clinfed.corpus import titles
+from clinfed.experiments.progress import shown
 from clinfed.review.app import listening, make_app, serve
 from clinfed.review.door import Address
+from clinfed.review.files import WRITTEN, load
 from clinfed.review.notes import Review
 
-WRITTEN = "what `clinfed predict` wrote: *.jsonl, *.tsv, or a folder with *.ann"
-Predicted = Mapping[str, Sequence[Span]]
 
-
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser(
-        "review", help="read predictions in a local browser, beside gold where there is some"
-    )
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.add_argument("out", type=Path, metavar="OUT", help=WRITTEN)
     add_notes(parser)
     parser.add_argument("--titles", type=Path, help=f"titles of codes, by default those in OUT: {titles.EXPECTED}")
@@ -46,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bound = stack.enter_context(listening(args.port))
         address = Address(bound.getsockname()[1])
-        app = make_app(load(args), address)
+        app = make_app(loaded(args), address)
         print(f"{address.url}\nOnly this address shows the notes; Ctrl-C ends it.", flush=True)
         if args.open:
             open_browser(address.url, Path(stack.enter_context(tempfile.TemporaryDirectory())))
@@ -55,60 +45,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def load(args: argparse.Namespace) -> Review:
+def loaded(args: argparse.Namespace) -> Review:
     """Return notes and predictions. Raises: UserError where they do not belong together."""
     named = titles.from_file(args.titles) if args.titles else None
-    kind = kind_of(args.out)
-    skipped: Counter[str] = Counter()
-    given = args.format or kinds.kind_of(args.notes)
-    read = kinds.read(args.notes, given, skip_bad=args.skip_bad, skipped=skipped)
-    notes = list(shown(with_languages(read), kinds.count(args.notes, given)))
-    if predictions.is_table(args.out):
-        predicted = predictions.from_table(args.out)
-        predictions.check_table(args.out, notes)
-    else:
-        copies = kinds.read(args.out, kind, skip_bad=args.skip_bad, skipped=skipped)
-        predicted = predictions.from_notes(args.out, notes, copies)
-    for reason, number in sorted(skipped.items()):
-        print(f"{reason}: {number}", file=sys.stderr)
-    check(args.out, args.notes, notes, predicted)
-    said = findings.read(args.out, kind)
-    return Review.of(notes, predicted, titles=named or titles_of(notes, predicted, said), said=said)
-
-
-def kind_of(out: Path) -> str:
-    """Return the kind of predictions. Raises: UserError where `clinfed predict` writes no such thing."""
-    kind = "codiesp" if predictions.is_table(out) else kinds.kind_of(out)
-    if kind not in ("jsonl", "brat", "codiesp"):
-        raise UserError(f"{out}: no predictions; expected {WRITTEN}")
-    return kind
-
-
-def check(out: Path, source: Path, notes: Sequence[Note], predicted: Predicted) -> None:
-    """Say where OUT lacks notes. Raises: UserError where it is of other notes, or of other texts."""
-    lengths = {note.id: len(note.text) for note in notes}
-    if unknown := len(predicted.keys() - lengths.keys()):
-        found = f"{unknown:,} of {len(predicted):,} predicted notes are not among the {len(notes):,} of {source}"
-        raise UserError(f"{out}: {found}; expected predictions of these notes; name the file that predict had read")
-    beyond = sum(any(span.end > lengths[id_] for span in spans) for id_, spans in predicted.items())
-    if beyond:
-        found = f"{beyond:,} notes have a span that ends past their text in {source}"
-        raise UserError(f"{out}: {found}; expected the same texts in both; name the file that predict had read")
-    absent = len(lengths.keys() - predicted.keys())
-    if absent and not predictions.is_table(out):  # a table has no rows of notes without mentions
-        print(f"{out}: lacks {absent:,} of {len(notes):,} notes; shown as if nothing was found", file=sys.stderr)
-
-
-def titles_of(notes: Sequence[Note], predicted: Predicted, said: findings.Said) -> titles.Titles:
-    """Return the titles in OUT, by the note's language where it has one there, else what is known of the codes."""
-    written = findings.titles_in(said, {note.id: note.language for note in notes})
-    gold = {span.code for note in notes for span in note.spans}
-    known = titles.known(gold | {span.code for spans in predicted.values() for span in spans})
-
-    def title(code: str, language: str) -> str:
-        return written.get((code, language)) or known(code, language) or written.get((code, ""), "")
-
-    return title
+    reading = {"given": args.format, "skip_bad": args.skip_bad, "named": named}
+    return load(args.out, args.notes, **reading, shown=shown, tell=lambda line: print(line, file=sys.stderr))
 
 
 def open_browser(url: str, folder: Path) -> None:

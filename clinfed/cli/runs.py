@@ -14,9 +14,8 @@ from clinfed.home import runs_folder
 from clinfed.runs.library import ListedRun, find, folders, give_name, listed
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("runs", help="list, name and remove the runs of this machine")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     parser.set_defaults(json=False)
     actions = parser.add_subparsers(dest="action", metavar="action")
     listing = actions.add_parser("list", help="the runs, newest first (the default)")

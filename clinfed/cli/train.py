@@ -1,59 +1,18 @@
-"""clinfed train rounds=3 adapter.r=16: the same training in one place, over all notes and epochs, without Flower.
-
-One optimiser and one schedule run through the passes of all rounds. What it is compared with, the federation,
-differs only in where the notes are and in what happens between rounds; everything else is the same code.
-"""
+"""clinfed train rounds=3 adapter.r=16: the same training in one place, over all notes and epochs, without Flower."""
 
 import argparse
 import json
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-from clinfed import protocol
-from clinfed.adapters.state import AdapterState
-from clinfed.adapters.update import Payload
-from clinfed.adapters.weights import read_state
 from clinfed.cli import add_overrides
-from clinfed.cli.simulate import collect_kept, refuse_resume, refuse_unready
-from clinfed.clinic.cache import WORKER, Warm
-from clinfed.clinic.data import Clinic
-from clinfed.clinic.work import judge, train_passes
-from clinfed.errors import UserError
-from clinfed.evaluation.report.tables import closing_table, round_line
-from clinfed.experiments.launch import DEFAULT_CLINICS
-from clinfed.home import home
-from clinfed.protocol import Answer
+from clinfed.experiments.train import train
 from clinfed.runs import record as records
-from clinfed.runs import tracking
-from clinfed.runs.recorder import Recorder
-from clinfed.runs.state import Round
-from clinfed.tasks import learnable
 from configs import absolute_paths
-from partitions.pooled import NAME as POOLED
-from server.advice import too_little_training
-from server.model import Model, run_folder
-from server.rounds import busiest
-
-if TYPE_CHECKING:
-    from clinfed.training.model import Tagger
 
 
-@dataclass(frozen=True)
-class Pooled:
-    """Who held what before it was put in one place."""
-
-    manifest: Mapping[str, Any]
-    lost: Mapping[str, Mapping[str, int]]
-    skipped: Mapping[str, Mapping[str, int]]
-
-
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the command."""
-    parser = subparsers.add_parser("train", help="train in one place, over all notes, without Flower")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="last line of standard output: the results as JSON")
 
@@ -65,131 +24,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(records.summary(records.read(path), path)), flush=True)
     return 0
-
-
-def train(overrides: list[str], show: Callable[[str], None]) -> Path:
-    """Train on all notes, judge on validation and test; return the run record's path."""
-    started = time.perf_counter()
-    cache = Warm(overrides)
-    refuse_resume(cache.run)
-    refuse_unready(cache.run)
-    tracking.check(cache.run.tracking)
-    show("loading base and notes")
-    learner, clinics = gather(cache)
-    trained = [clinic for clinic in clinics if cache.run.only.clinic in ("", clinic.name) and clinic.split("train")]
-    for clinic in trained:
-        if not learnable.any_learnable(cache.run.task, clinic.split("train"), clinic.codes):
-            show(f"warning: no mention to learn from: {_missing(clinic, clinic.skipped)}")
-    tagger = cache.tagger(len(learner.codes))
-    model, prints = drawn(cache, tagger)
-    received = cache.run.strategy.broadcast(model.start())
-    recorder = Recorder(cache.run, learner.codes, prints)
-    recorder.seconds["start"] = time.perf_counter() - started - cache.load_s  # what loading took counts as such
-    recorder.add_round(train_all(cache, learner, clinics, received, show))
-    show(round_line(recorder.rounds[0]))
-    show("judging on test")
-    state = read_state(tagger)
-    closing = judged(cache, clinics, state, "test")
-    held = Pooled(
-        {each.name: each.manifest() for each in clinics},
-        {"train": cache.encoded(learner, "train").lost},
-        {each.name: each.skipped for each in clinics},
-    )
-    system = "local" if cache.run.only.clinic else "centralised"
-    record = recorder.finish(closing, state, held, system=system, seconds=time.perf_counter() - started)
-    folder = run_folder(cache.run)
-    tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
-    tracker.add_round(recorder.rounds[0])
-    tracker.finish(record)
-    table = closing_table(record)
-    model.save(folder / "adapter", state, f"```\n{table}\n```")
-    records.write_counts(folder / records.COUNTS, recorder.counts)
-    records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
-    collect_kept(folder, record)
-    records.write(folder / "record.json", record)  # last: with it the run is complete
-    show("\n".join(filter(None, [table, too_little_training(record), f"run record: {folder / 'record.json'}"])))
-    return folder / "record.json"
-
-
-def drawn(cache: Warm, tagger: "Tagger") -> tuple[Model, dict[str, str]]:
-    """Return the model whose state is the first one, and its fingerprints.
-
-    It is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
-    """
-    model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
-    return model, model.build()
-
-
-def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
-    """Return all notes that are trained on as one clinic's, and the clinics, whose other notes are judged."""
-    run, only = cache.run, cache.run.only
-    with cache.loading():
-        simulation = cache.simulation(run.clinics or DEFAULT_CLINICS)
-        clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
-        names = [clinic.name for clinic in clinics]
-        if only.clinic and only.clinic not in names:
-            raise UserError(f"only.clinic={only.clinic}: no such clinic; the partition deals to {', '.join(names)}")
-        chosen = [clinic for clinic in clinics if only.clinic in ("", clinic.name)]
-        notes = [note for clinic in chosen for note in clinic.notes if only.language in ("", note.language)]
-        # From the learner's name follow the order of notes and dropout: the same as in a federation of one clinic.
-        learner = Clinic(
-            only.clinic or POOLED,
-            sorted(notes, key=lambda note: note.id),
-            simulation.codes,
-            run.corpus.train_fraction * only.share,
-            simulation.pooled_train,
-        )
-        if not learner.split("train"):
-            raise UserError("no training note is left; look at only.* and corpus.train_fraction")
-        if not learnable.any_learnable(run.task, learner.split("train"), learner.codes):
-            raise UserError(f"no mention to learn from: {_missing(learner, simulation.skipped)}; {learnable.REMEDY}")
-        if not any(clinic.split("test") for clinic in clinics):
-            raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
-        return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
-
-
-def _missing(clinic: Clinic, skipped: Mapping[str, int]) -> str:
-    notes = clinic.split("train")
-    return learnable.missing(clinic.name, len(notes), skipped, sum(len(note.spans) for note in notes))
-
-
-def train_all(
-    cache: Warm, learner: Clinic, clinics: Sequence[Clinic], received: Payload, show: Callable[[str], None]
-) -> Round:
-    """Train in place from the first state through all epochs; return what happened as if it had been one round.
-
-    Of the strategy, what it does to local training counts (FedProx's pull towards the start, a mask); nothing is sent,
-    kept or aggregated.
-    """
-    started = time.perf_counter()
-    passes = cache.run.passes()
-
-    def report(epoch: int, loss: float) -> None:
-        show(f"epoch {epoch + 1}/{passes.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
-
-    training = train_passes(cache, learner, received, passes, report)
-    result = training.result
-    figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
-    trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
-    state = read_state(cache.tagger(len(learner.codes)))
-    validated = judged(cache, clinics, state, "validation")
-    seconds = time.perf_counter() - started
-    return Round(1, passes.count, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
-
-
-def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: str) -> list[Answer]:
-    """Return each clinic's judgement of the state on one split, none where it holds no notes of it."""
-    answers = []
-    for clinic in clinics:
-        if clinic.split(split):
-            judgement = judge(cache, clinic, state, split, closing=split == "test", replicates=True)
-            figures = {"notes": judgement.notes, "evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
-            figures["inference_peak_bytes"] = judgement.peak_bytes
-            answers.append(answer(cache, clinic.name, figures, judgement.counts))
-    return answers
-
-
-def answer(cache: Warm, clinic: str, figures: dict[str, float], counts: protocol.Judged | None = None) -> Answer:
-    """Return figures and counts in the form in which a clinic's come by message."""
-    report = {**figures, "load_s": cache.take_load_s(), "base_loads": cache.base_loads}
-    return Answer(clinic, {"worker": WORKER}, report, counts=counts or {})

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from clinfed.corpus import icd10
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,27}[0-9]{0,2}")  # a name with more digits may be a patient's number
 _MOST_NAMES = 12  # a schema has few fields
 MEANT = "did you mean"
@@ -22,7 +24,8 @@ _MEANT = {
     "id": "note_id doc_id document_id noteid docid",
     "text": "note document content body",
     "language": "lang locale idioma",
-    "patient": "patient_id patientid subject subject_id person person_id pid paciente",
+    "patient": "patient_id patientid subject subject_id person person_id pid paciente paciente_id id_paciente"
+    " pacient_id id_pacient mrn nhc cip",
     "clinic": "hospital centre center site institution",
     "split": "set fold subset partition",
     "start": "begin start_offset start_char startoffset",
@@ -33,14 +36,21 @@ _MEANT = {
 _KNOWN_AS = {alias: field for field, aliases in _MEANT.items() for alias in aliases.split()}
 
 
-def count_unknown(fields: Mapping[str, Any], known: Collection[str], skipped: Counter[str], of: str = "") -> None:
-    """Count in skipped the fields that are not known and not null. of: what has them, " of a span"."""
+def count_unknown(
+    fields: Mapping[str, Any], known: Collection[str], skipped: Counter[str], of: str = "", *, named: bool = True
+) -> None:
+    """Count in skipped the fields that are not known and not null. of: what has them, " of a span".
+
+    named: whether all are counted by name, else only those for which a known field may be meant.
+    """
     for name, value in fields.items():
         if name in known or value is None:
             continue
-        reason = f"{_BEGINNING} {name}{of} (ignored{_suggestion(name, known)})"
-        named = sum(each.startswith(f"{_BEGINNING} ") for each in skipped)
-        if not _NAME.fullmatch(name) or (reason not in skipped and named >= _MOST_NAMES):
+        suggestion = _suggestion(name, known)
+        is_name = bool(_NAME.fullmatch(name)) and not icd10.is_code(name) and (named or bool(suggestion))
+        reason = f"{_BEGINNING} {name}{of} (ignored{suggestion})"
+        shown = sum(each.startswith(f"{_BEGINNING} ") for each in skipped)
+        if not is_name or (reason not in skipped and shown >= _MOST_NAMES):
             reason = f"{_BEGINNING}{of} (ignored)"
         skipped[reason] += 1
 

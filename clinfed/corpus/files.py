@@ -106,6 +106,13 @@ def decode_line(where: str, line: bytes) -> str:
     return _decode(where, line)
 
 
+def check_line(where: str, line: str) -> None:
+    """Raise BadInputError where the line of a table holds a CR: it would be several rows in one."""
+    if "\r" in line:
+        found = "a carriage return (CR) inside the line, as where lines end in CR alone"
+        raise BadInputError(where, "carriage return", found, "lines that end in LF or CR LF")
+
+
 def _decode(where: str, data: bytes) -> str:
     try:
         return data.decode("utf-8")

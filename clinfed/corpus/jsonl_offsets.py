@@ -7,7 +7,11 @@ from clinfed.corpus import counting
 from clinfed.corpus.counting import Mention
 from clinfed.corpus.input_checks import BadInputError
 
-SURFACES = ("text", "surface", "covered_text", "coveredText")  # of a span: how tools call what stands at its offsets
+# Of a span: how tools call what stands at its offsets.
+SURFACES = (
+    *("text", "surface", "covered_text", "coveredText", "surface_form", "surface_text", "span_text", "mention_text"),
+    *("entity_text", "quote", "exact"),
+)
 
 
 def settled(where: str, raw: str, spans: Sequence[Any]) -> tuple[str, list[Any]]:

@@ -117,15 +117,17 @@ def string(where: str, fields: dict[str, Any], name: str) -> str:
 
 
 def _mentions(where: str, fields: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the objects of spans without what is null in them: null is absent everywhere. Raises BadInputError."""
+    """Return the objects of spans without what is null or "" in them: both mean absent. Raises BadInputError."""
     mentions = fields.get("spans")
-    if mentions is None:
+    if mentions is None or mentions == "":
         return []
     if not isinstance(mentions, list):
         raise BadInputError(where, "broken spans", "spans is not a list", "a list of objects")
     if not all(isinstance(mention, dict) for mention in mentions):
         raise BadInputError(where, "broken spans", "a span is not an object", "start and end (or fragments), and code")
-    return [{name: value for name, value in mention.items() if value is not None} for mention in mentions]
+    return [
+        {name: value for name, value in mention.items() if value is not None and value != ""} for mention in mentions
+    ]
 
 
 def _parse_span(where: str, mention: dict[str, Any], length: int) -> Span:
@@ -142,7 +144,7 @@ def _parse_span(where: str, mention: dict[str, Any], length: int) -> Span:
 
 def _parse_code(where: str, mention: dict[str, Any]) -> str:
     """Return the span's code, or its label where it has none, as notes from CoNLL may."""
-    code, label = (mention.get(name, "") for name in ("code", "label"))  # "" is absent, as everywhere
+    code, label = (mention.get(name, "") for name in ("code", "label"))
     if label == "":
         if code == "" or not isinstance(code, str):
             raise BadInputError(where, "broken code", "a span's code is missing or not a string", "one like E11.9")

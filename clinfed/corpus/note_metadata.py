@@ -12,10 +12,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinfed.corpus import fields as schema
 from clinfed.corpus import jsonlines, walking
 from clinfed.corpus.files import decode_line, read_lines
 from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.walking import METADATA_FILE, Listing
+
+_KNOWN = ("id", *jsonlines.METADATA)
 
 
 class NoteMetadata:
@@ -33,7 +36,7 @@ class NoteMetadata:
         for file in sorted(self.files):
             inside = file.parent.relative_to(found.root).as_posix()
             for where, fields in self._objects(file, skipped):
-                self._enter(where, fields, "" if inside == "." else f"{inside}/")
+                self._enter(where, fields, "" if inside == "." else f"{inside}/", skipped)
         if top is None:
             self._read_above(Path(os.path.abspath(found.root)), skipped)
 
@@ -51,13 +54,14 @@ class NoteMetadata:
         except BadInputError as fault:  # the file cannot be read
             self._fault = self._fault or fault
 
-    def _enter(self, where: str, fields: dict[str, Any], prefix: str) -> None:
+    def _enter(self, where: str, fields: dict[str, Any], prefix: str, skipped: Counter[str]) -> None:
         id_ = _composed(prefix + fields["id"])
         try:
             if id_ in self._fields:
                 raise BadInputError(where, "broken metadata", "an id that stood before", "one line for each note")
             self._fields[id_] = jsonlines.parse_metadata(where, fields)
             self._places[id_] = where
+            schema.count_unknown(fields, _KNOWN, skipped, f" of {METADATA_FILE}", named=False)
         except BadInputError as fault:
             self._fault = self._fault or fault
 
@@ -70,7 +74,7 @@ class NoteMetadata:
         own = _composed(f"{root.name}/")
         ours = [(where, fields) for where, fields in lines if _composed(fields["id"]).startswith(own)]
         for where, fields in ours:
-            self._enter(where, fields | {"id": _composed(fields["id"]).removeprefix(own)}, "")
+            self._enter(where, fields | {"id": _composed(fields["id"]).removeprefix(own)}, "", skipped)
         if not ours:
             self._fault = None  # of other notes
             if any(_composed(fields["id"]) in self._known for _, fields in lines):

@@ -51,6 +51,8 @@ def parse(lines: Iterable[tuple[str, str]], text: str, skipped: Counter[str]) ->
             mention.codes.append(icd10.normalise(mention.type))
         if not mention.codes:
             skipped["mention without code"] += 1
+            if name := terminologies.formed(mention.type):
+                skipped[terminologies.counted(name)] += 1
         # The same code in two places, say normalisation and note, is one code.
         spans += [Span(mention.fragments, code) for code in dict.fromkeys(mention.codes)]
     return spans
@@ -127,7 +129,7 @@ def _parse_normalisation(where: str, rest: str, sheet: _Sheet, skipped: Counter[
     if len(parts) != 3 or ":" not in parts[2]:
         raise BadInputError(where, "broken annotation", "an N line without its parts", "Reference T1 ICD10:E11.9")
     terminology, _, code = parts[2].partition(":")
-    if (name := terminologies.named(terminology)) == ICD10:
+    if (name := terminologies.shown(terminology)) == ICD10:
         sheet.codes[parts[1]].append((where, input_checks.checked_code(where, code)))
     else:
         skipped[terminologies.counted(name)] += 1

@@ -10,14 +10,16 @@ from clinfed.corpus import icd10
 ICD10 = "ICD-10"
 ELSEWHERE = "code of another terminology"  # what is counted, followed by the name where it is known
 
-_ICD = r"(?:icd|cie|cim|cid)[-_ ]?"
-_EDITIONS = "cm|who|oms|gm|ca|am|es|mc|fr|nl|br|se"  # national ones, whose codes are ICD-10's
+_ICD = r"(?:icd|cie|cim|cid)[-–_. ]?"
+# National ones, whose codes are ICD-10's. After a blank, the second ones may be words ("ICD-10 at E11.9").
+_EDITIONS = r"[-_ ]?(?:cm|who|oms|gm|ca|am|es|mc|fr|nl|br|se)|[-_]?(?:ar|at|be|cat|ch|cl|co|da|dk|fi|it|mx|pt|th|tm|uk)"
+_REST = r"(?:[-_ ]?(?:codes?|c[oó]digo|codi|diag))?(?:[-_/ ]?(?:fy)?(?:19|20)\d\d)?"
 NAMES = {  # ICD-10 last: its name begins others
     "ICD-10-PCS": rf"(?:{_ICD}10[-_ ]?)?pcs",
     "ICD-9": rf"{_ICD}9(?:[-_ ]?(?:cm|mc|es))?",
     "ICD-11": rf"{_ICD}11(?:[-_ ]?mms)?",
     "ICD-O": rf"{_ICD}o(?:[-_ ]?[1-4](?:\.\d)?)?",
-    "SNOMED CT": r"snomed(?:[-_ ]?(?:ct|rt))?|sct(?:id)?",
+    "SNOMED CT": r"snomed(?:[-_ ]?(?:ct|rt))?(?:[-_][a-z]{2})?|sct(?:id)?",
     "UMLS": r"umls(?:[-_ ]?cui)?|cui",
     "MeSH": "mesh|msh",
     "DeCS": "decs",
@@ -30,8 +32,9 @@ NAMES = {  # ICD-10 last: its name begins others
     "OMIM": "o?mim",
     "Orphanet": r"orpha(?:net|code)?",
     "RxNorm": "rxnorm",
-    ICD10: rf"{_ICD}10(?:[-_ ]?(?:{_EDITIONS}))?(?:[-_ ]?(?:19|20)\d\d)?|icd|cie|cim",
+    ICD10: rf"{_ICD}10(?:{_EDITIONS})?{_REST}|icd|cie|cim",
 }
+_SYSTEM = re.compile(r"[A-Za-z][A-Za-z_-]{1,19}")  # without digits: neither a code nor a number of somebody
 # T and three digits, no dot: a semantic type. The ICD-10 codes of these categories need their dot.
 _SEMANTIC_TYPE = re.compile(r"T(?:[01]\d\d|20[0-4])")
 _FORMS = {
@@ -49,13 +52,24 @@ def named(name: str) -> str:
 
 
 def formed(code: str) -> str:
-    """Return the other terminology that has codes of this form, a key of NAMES; "" where it may be one of ICD-10."""
+    """Return the other terminology that has codes of this form, or whose name stands before the code and a colon.
+
+    It is a key of NAMES; "" where the code may be one of ICD-10.
+    """
+    before, colon, _ = code.partition(":")
+    if colon and (name := named(before)) != ICD10:
+        return name
     upper = code.strip().upper()
     if _SEMANTIC_TYPE.fullmatch(upper):
         return "UMLS"
     if icd10.is_code(upper):
         return ""
     return next((known for known, form in _FORMS.items() if form.fullmatch(upper)), "")
+
+
+def shown(name: str) -> str:
+    """Return the terminology that a name stands for, or the name itself; "" where it does not look like one."""
+    return named(name) or (name if _SYSTEM.fullmatch(name) else "")
 
 
 def counted(name: str) -> str:

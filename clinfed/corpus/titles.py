@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.corpus import icd10, strict_json
+from clinfed.corpus.input_checks import encodable
 from clinfed.errors import UserError
 
 Titles = Callable[[str, str], str]  # (code, language of the note) -> title, "" where none is known
@@ -14,7 +15,7 @@ Titles = Callable[[str, str], str]  # (code, language of the note) -> title, "" 
 EXPECTED = 'JSON {"E11.9": "title"}, a .csv or .tsv with code and title, or the ICD-10-CM order file (.txt)'
 
 _WORD = re.compile(r"[^\W\d_]{2}")  # letters of any script
-_NO_TITLE = ("none", "null", "nan", "n/a", "true", "false")  # what programs write where they have no title
+_NO_TITLE = ("none", "null", "nan", "na", "n/a", "true", "false")  # what programs write where they have no title
 
 
 def load(path: str | Path) -> dict[str, str]:
@@ -25,13 +26,17 @@ def load(path: str | Path) -> dict[str, str]:
     file = Path(path)
     titles: dict[str, str] = {}
     try:
-        for place, code, title in _rows(file.suffix.lower(), file.read_text(encoding="utf-8-sig")):
+        for place, code, title in _rows(file, file.read_text(encoding="utf-8-sig")):
             if icd10.is_code(code) and title:
-                titles[icd10.normalise(code)] = _checked(f"{file}{place}", title)
+                known = titles.setdefault(icd10.normalise(code), checked := _checked(place, title))
+                if known != checked:
+                    raise UserError(f"{place}: a second title of a code; expected one of each; remove the other")
     except strict_json.RepeatedKeyError:
         raise UserError(f"{file}: a code stands there twice; expected each once; remove the repetition") from None
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({type(error).__name__}); expected {EXPECTED}") from None
+    if len(titles) > 1 and len(set(titles.values())) == 1:
+        raise UserError(f"{file}: all codes have the same title; expected {EXPECTED}; leave out the columns between")
     if not titles:
         raise UserError(f"{file}: names no ICD-10 code with a title; expected {EXPECTED}")
     return titles
@@ -58,27 +63,43 @@ def known(codes: Collection[str]) -> Titles:
     return title
 
 
-def _rows(suffix: str, text: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield place in the file (":line" or ": entry number"), code and what stands where its title should."""
+def _rows(file: Path, text: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield the place ("file:line" or "file: entry number"), code and what stands where its title should."""
+    suffix = file.suffix.lower()
     if suffix == ".json":
         content = strict_json.loads(text)
         if not isinstance(content, dict):
             raise ValueError("no object")
         for number, (code, title) in enumerate(content.items(), 1):
-            yield f": entry {number}", code, title
+            yield f"{file}: entry {number}", code, title
         return
     # Lines end in LF or CR LF: str.splitlines would part at U+2028 and the like, which titles may hold.
     lines = [line.removesuffix("\r") for line in text.split("\n")]
     if suffix == ".csv":
-        rows = csv.reader((f"{line}\n" for line in lines), strict=True)
-        yield from ((f":{rows.line_num}", row[0], row[1].strip(" ")) for row in rows if len(row) > 1)
+        yield from _of_csv(file, lines)
     for number, line in enumerate(lines if suffix != ".csv" else (), 1):
         if suffix == ".tsv":  # without quoting: a quotation mark is part of the title
             code, _, rest = line.partition("\t")
             title = rest.partition("\t")[0]
         else:  # order number, code, whether it may be billed, short title, long title, at fixed columns
             code, title = line[6:14], line[77:] or line[16:77]
-        yield f":{number}", code.strip(), title.strip()
+        yield f"{file}:{number}", code.strip(), title.strip()
+
+
+def _of_csv(file: Path, lines: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Yield the rows' places, codes and titles. Raises: UserError, as for a title with a comma and without quotes."""
+    table = csv.reader((f"{line}\n" for line in lines), strict=True)
+    columns = 0
+    try:
+        for row in table:
+            columns = columns or len(row)
+            if row and len(row) != columns:
+                found = f"{len(row)} columns after {columns}, as where a title with a comma has no quotes"
+                raise UserError(f"{file}:{table.line_num}: {found}; expected {EXPECTED}")
+            if len(row) > 1:
+                yield f"{file}:{table.line_num}", row[0], row[1].strip(" ")
+    except csv.Error:
+        raise UserError(f"{file}:{table.line_num}: quotes that do not match; expected {EXPECTED}") from None
 
 
 def _checked(where: str, title: object) -> str:
@@ -87,6 +108,8 @@ def _checked(where: str, title: object) -> str:
         raise UserError(f"{where}: a title that is not a string; expected {EXPECTED}")
     if "\n" in title:
         raise UserError(f"{where}: a title that goes over a line end, as after an open quote; expected {EXPECTED}")
+    if not encodable(title):
+        raise UserError(f"{where}: a title with half a surrogate pair; expected text that UTF-8 can hold")
     if not _WORD.search(title) or icd10.is_code(title) or title.strip().lower() in _NO_TITLE:
         raise UserError(f"{where}: a number, a code or no word stands where the title should; expected {EXPECTED}")
     return " ".join(title.split())

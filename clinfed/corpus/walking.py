@@ -28,8 +28,11 @@ _NAMED = re.compile(
     r"|conf|cfg|ini|log|py|sh|ipynb|zip|t?gz|tar|7z|bak|tmp|png|jpe?g|tiff?|dcm|a1|a2|unfinished)"
 )
 _TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".xls", ".xlsx", ".ods", ".parquet")
+# Other forms that say whose notes are. The last suffix counts: metadata.jsonl.gz is one of them.
+_PACKED = (".gz", ".zip", ".xml", ".yaml", ".yml", ".db", ".sqlite", ".sav", ".dta", ".rds", ".feather", ".bak")
 _OF_PATIENTS = re.compile(
-    r"(?<![a-z])(meta(data|dades|datos)?|patients?|pacients?|pacientes?|subjects?|demogra[a-z]*)(?![a-z])"
+    r"(?<![a-z])(meta(data|dades|datos)?|patients?|pacients?|pacientes?|subjects?|persons?|personas|nhc|mrn"
+    r"|(socio)?demogra[a-z]*)(?![a-z])"
 )
 
 
@@ -118,7 +121,7 @@ def _refuse(fault: BadInputError) -> Note:
 
 
 def _names_patients(file: Path) -> bool:
-    return file.suffix.lower() in _TABLES and bool(_OF_PATIENTS.search(file.stem.lower()))
+    return file.suffix.lower() in (*_TABLES, *_PACKED) and bool(_OF_PATIENTS.search(file.stem.lower()))
 
 
 def _unread_metadata(file: Path) -> BadInputError:

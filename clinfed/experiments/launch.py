@@ -233,7 +233,10 @@ def _launch(threads: int) -> Iterator[Launch]:
 
 @contextlib.contextmanager
 def signals_as_exceptions() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, with its finally-blocks."""
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does, with its finally-blocks; only a main thread may ask it."""
+    if threading.current_thread() is not threading.main_thread():  # of a notebook's or a program's own
+        yield
+        return
 
     def end(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)

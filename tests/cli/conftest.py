@@ -27,7 +27,7 @@ def run_of(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[st
 
     @cache
     def run(task: str) -> Path:
-        from clinfed.cli.train import train
+        from clinfed.experiments.train import train
 
         settings = ("rounds=1", "training.local_epochs=20", "training.learning_rate=0.003", f"output={home / task}")
         with pytest.MonkeyPatch.context() as environment:

@@ -9,9 +9,9 @@ import pytest
 
 from clinfed.adapters.folder import load_state
 from clinfed.cli import main
-from clinfed.cli.adapt import verdict
 from clinfed.corpus.readers import jsonl
 from clinfed.corpus.writers import write_jsonl
+from clinfed.experiments.adapt import verdict
 from clinfed.experiments.adapted import open_adapter
 from clinfed.training import loop
 

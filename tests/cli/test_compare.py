@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -17,11 +16,11 @@ import psutil
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.compare import Children, side_by_side
-from clinfed.cli.report import report_of
 from clinfed.errors import UserError
 from clinfed.evaluation import artefacts
+from clinfed.experiments.compare import Children, side_by_side
 from clinfed.experiments.gathered import gather_documents
+from clinfed.experiments.report import report_of
 from clinfed.experiments.rows import learners, plan_rows, record_of, seeds_begun, unfinished
 from clinfed.home import kept_file
 from clinfed.training.settings import Training
@@ -70,7 +69,7 @@ def test_rows_are_run_once_and_pending_ones_are_named(compared: Any) -> None:
     _, lines, _ = compared(ROWS, "--table")
     kept = (folder / "comparison.md").read_text("utf-8")
     assert "| centralised | 2 |" in kept
-    assert "- local ca minus centralised: " in artefacts, "over the seed that both have"
+    assert "- local ca minus centralised: " in kept, "over the seed that both have"
     assert "pending" not in kept
 
 
@@ -144,8 +143,8 @@ def test_documents_have_a_table_of_their_own(compared: Any) -> None:
     other = shutil.copytree(folder, folder.with_name("another"))
     assert main(["report", str(folder), str(other), "--verify"]) == 0
     with pytest.raises(UserError, match="a page shows one comparison's"):
-        report_of([], gather_documents([folder, other]), Namespace(by_code=()))
-    assert report_of([], gather_documents([folder]), Namespace(by_code=())).documents.keys() == {0}
+        report_of([], gather_documents([folder, other]))
+    assert report_of([], gather_documents([folder])).documents.keys() == {0}
     assert not [line for line in lines if line.startswith(("pending", "system "))]
     markdown = Path(found["folder"], "comparison.md").read_text("utf-8")
     assert "centralised minus federated" in markdown
@@ -270,7 +269,7 @@ def test_an_unknown_row_lists_the_known_ones(
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     assert main(["compare", *world.overrides, "compare.rows=centralized"]) == 2
-    assert not list(tmp_path.iterdir())
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert "choose from local ca, local es" in capsys.readouterr().err
     assert main(["compare", "seed=3"]) == 2
     assert "a comparison sets this itself" in capsys.readouterr().err

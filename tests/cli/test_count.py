@@ -6,7 +6,7 @@ import pytest
 
 import configs
 from clinfed.cli import main
-from clinfed.cli.count import count_run
+from clinfed.experiments.count import count_run
 
 REFERENCE = ["task=jerl", "base=mbert", "adapter=lora", "adapter.r=256", "head.labels=29001"]
 

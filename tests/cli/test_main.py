@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from clinfed.cli import COMMANDS, main
-from clinfed.cli.simulate import with_detail
 from clinfed.errors import UserError
+from clinfed.experiments.simulate import with_detail
 
 
 def test_a_users_mistake_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -106,7 +106,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*args: Any) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("clinfed.cli.simulate.load", broken)
+    monkeypatch.setattr("clinfed.experiments.simulate.load", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["simulate"])
 

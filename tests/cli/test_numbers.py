@@ -23,7 +23,7 @@ def actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 def options_of(command: str) -> list[argparse.Action]:
     parser = argparse.ArgumentParser()
-    importlib.import_module(f"clinfed.cli.{command}").add_parser(parser.add_subparsers())
+    importlib.import_module(f"clinfed.cli.{command}").add_arguments(parser)
     return list(actions(parser))
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli import predict as command
 from clinfed.corpus import kinds
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import brat, jsonl
 from clinfed.corpus.writers import write_brat, write_jsonl
+from clinfed.experiments.adapted import open_adapter
+from clinfed.experiments.predict import Predictor
 from clinfed.runs import record as records
 from clinfed.training import predict
 
@@ -143,8 +144,8 @@ def test_what_is_below_the_score_is_left_out(
 
 
 def test_notes_are_held_a_chunk_at_a_time(run_of: RunOf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "CHUNK_NOTES", 4)
-    predictor = command.Predictor.load(command.open_adapter(run_of("jerl")))
+    monkeypatch.setattr("clinfed.experiments.predict.CHUNK_NOTES", 4)
+    predictor = Predictor.load(open_adapter(run_of("jerl")))
     taken: list[int] = []
 
     def source() -> Any:
@@ -158,10 +159,10 @@ def test_notes_are_held_a_chunk_at_a_time(run_of: RunOf, monkeypatch: pytest.Mon
 
 
 def test_chunks_do_not_change_what_is_found(run_of: RunOf, few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    predictor = command.Predictor.load(command.open_adapter(run_of("jerl_factored")))
+    predictor = Predictor.load(open_adapter(run_of("jerl_factored")))
     notes = list(jsonl.read(few))
     whole = [note.spans for note in predictor.predict(notes)]
-    monkeypatch.setattr(command, "CHUNK_NOTES", 3)
+    monkeypatch.setattr("clinfed.experiments.predict.CHUNK_NOTES", 3)
     assert [note.spans for note in predictor.predict(notes)] == whole
 
 
@@ -175,7 +176,7 @@ def test_threads_do_not_change_what_is_found(
 
 
 def test_threads_are_workers_of_one_thread(run_of: RunOf) -> None:
-    predictor = command.Predictor.load(command.open_adapter(run_of("jerl")), threads=2)
+    predictor = Predictor.load(open_adapter(run_of("jerl")), threads=2)
     assert (predictor.workers, predictor.adapted.run.training.threads) == (2, 1)
 
 

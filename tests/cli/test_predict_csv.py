@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.predict import format_of
 from clinfed.corpus.csv_table import write_csv
+from clinfed.corpus.forms import format_of
 from clinfed.corpus.note import Finding, PredictedNote, Span
 from clinfed.corpus.readers import jsonl
 from clinfed.errors import UserError

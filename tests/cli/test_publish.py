@@ -116,8 +116,8 @@ def test_the_code_in_the_card_finds_what_we_find_without_us_and_its_logits_diffe
     script = code_in_card(published, tmp_path)
     found, out = run_alone(script, tmp_path, str(world.folder / "base"), str(published), TEXT)
     assert torch.equal(found["logits"], torch.cat(our_logits(finished_run), dim=1))
-    from clinfed.cli.predict import Predictor
     from clinfed.corpus.note import Note
+    from clinfed.experiments.predict import Predictor
 
     [note] = Predictor.load(open_adapter(finished_run)).predict([Note("n", TEXT)])
     assert out.splitlines() == [f"{span.start} {span.end} {span.code}" for span in note.spans]

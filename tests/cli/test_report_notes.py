@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.report import shown_notes
 from clinfed.evaluation import hits
 from clinfed.evaluation.report.highlights import RIGHT
 from clinfed.evaluation.report.results import Finished
+from clinfed.experiments.report import shown_notes
 from clinfed.experiments.rows import record_of
 
 

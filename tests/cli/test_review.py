@@ -31,8 +31,8 @@ def read(reviewed: Path) -> list[Note]:
 def loaded(out: Path, notes: Path, *options: str) -> Any:
     """Return what would be served."""
     parser = command.argparse.ArgumentParser()
-    command.add_parser(parser.add_subparsers())
-    return command.load(parser.parse_args(["review", str(out), "--notes", str(notes), *options]))
+    command.add_arguments(parser)
+    return command.loaded(parser.parse_args([str(out), "--notes", str(notes), *options]))
 
 
 @pytest.mark.parametrize("name", ["found.jsonl", "found", "found.tsv"])
@@ -82,7 +82,9 @@ def test_mistakes_are_named_in_one_line(reviewed: Path, tmp_path: Path, capsys: 
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "a.txt").write_text("tos")
     assert "texts: no predictions" in refused(capsys, tmp_path / "texts", "--notes", notes)
-    assert "--port 70000: no port" in refused(capsys, found, "--notes", notes, "--port", "70000")
+    assert "--port=70000: expected at least 0 and at most 65,535" in refused(
+        capsys, found, "--notes", notes, "--port", "70000"
+    )
 
 
 def test_predictions_of_other_notes_are_counted(
@@ -102,7 +104,9 @@ def test_other_texts_under_the_same_ids_are_refused(
     write_jsonl([Note(note.id, note.text[:10], (), note.language) for note in read(reviewed)], tmp_path / "short.jsonl")
     arguments = ("--notes", tmp_path / "short.jsonl")
     assert "3 note(s) have another text" in refused(capsys, reviewed / "found.jsonl", *arguments)
-    assert "2 notes have a span that ends past their text" in refused(capsys, reviewed / "found.tsv", *arguments)
+    assert "found.tsv:2: span [7, 18) ends past the note (10 characters)" in refused(
+        capsys, reviewed / "found.tsv", *arguments
+    )
 
 
 def test_notes_that_the_predictions_lack_are_said(

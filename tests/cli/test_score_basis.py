@@ -1,6 +1,7 @@
 """`clinfed score` says what its scores rest on, and its remedies work."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,44 @@ def test_faulty_rows_of_a_table_are_counted_when_asked(
     assert code == 0
     assert "sent.tsv: broken " in error
     assert "1.000  .500" in out
+
+
+def test_gold_of_which_no_note_is_left_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gold.jsonl").write_text('{"id": "n0", "text": ""}\n')
+    code, out, err = score(capsys, tmp_path / "gold.jsonl", written(tmp_path, "pred.jsonl", GOLD), "--skip-bad")
+    assert (code, out) == (2, "")
+    assert "gold.jsonl: no note is left to judge" in err
+
+
+ROW = "n0\tDIAGNOSTICO\tj45.9\tAsma\t0 4"
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (f"{ROW}\nn0\tDIAGNOSTICO\tr05\tcanary\t7 12\n", r"pred\.tsv:2: span \[7, 12\) ends past the note"),
+        ("n0\t7 12\tDIAGNOSTICO\tr05\n", r"pred\.tsv:1: span \[7, 12\) ends past the note \(11 characters\)"),
+        (f"{ROW}\rn0\tDIAGNOSTICO\tr05\tcanary\t7 10\r\n", r"pred\.tsv:1: a carriage return \(CR\) inside the line"),
+    ],
+)
+def test_rows_of_a_table_that_no_note_can_hold_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, found: str
+) -> None:
+    (tmp_path / "pred.tsv").write_bytes(rows.encode())
+    code, _, err = score(capsys, written(tmp_path, "gold.jsonl", GOLD), tmp_path / "pred.tsv")
+    assert code == 2
+    assert re.search(found, err)
+    assert "canary" not in err
+
+
+def test_what_is_strange_in_a_table_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [ROW, ROW, "n0\tDIAGNOSTICO\tr05\tcanary\t7 10"]
+    (tmp_path / "pred.tsv").write_bytes("".join(f"{row}\r\n" for row in rows).encode())
+    code, _, err = score(capsys, written(tmp_path, "gold.jsonl", GOLD[:1]), tmp_path / "pred.tsv")
+    assert code == 0
+    counts = [
+        "line ends CR LF (converted): 1",
+        "repeated mention (merged): 1",
+        "surface differs from the text (kept): 1",
+    ]
+    assert [line.partition(": ")[2] for line in err.splitlines()] == counts

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from clinfed.adapters.state import AdapterState
-from clinfed.cli.simulate import as_resumed, collect_kept, interrupted
 from clinfed.errors import UserError
 from clinfed.evaluation import artefacts
+from clinfed.experiments.resume import as_resumed
+from clinfed.experiments.simulate import collect_kept, interrupted
 from clinfed.home import kept_file
 from clinfed.runs import checkpoints
 from clinfed.runs.checkpoints import Checkpoint

@@ -9,10 +9,10 @@ import pytest
 
 import configs
 from clinfed.cli import main
-from clinfed.cli.sweep import SPACE as SHIPPED
-from clinfed.cli.sweep import draw, not_given, read_space
 from clinfed.corpus.splits import split_of
 from clinfed.evaluation.report.tables import fraction
+from clinfed.experiments.sweep import SPACE as SHIPPED
+from clinfed.experiments.sweep import draw, not_given, read_space
 
 SPACE = "training.learning_rate: {low: 1.0e-4, high: 1.0e-2, log: true}\nadapter.r: {choices: [2, 4]}\n"
 
@@ -121,7 +121,7 @@ def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
         tried.append({each.split("=")[0] for each in overrides} & {"adapter.r", "training.gamma"} | set(overrides))
         return 0.0
 
-    monkeypatch.setattr("clinfed.cli.sweep.validation_f1", judged)
+    monkeypatch.setattr("clinfed.experiments.sweep.validation_f1", judged)
     space = "adapter.r: {choices: [2]}\nadapter: {choices: [lora, ia3]}\ntraining.gamma: {low: 0.5, high: 1.0}\n"
     space += "training.schedule: {choices: [linear, exponential]}\n"  # drawn before, wherever it stands
     (tmp_path / "space.yaml").write_text(space, "utf-8")

@@ -79,7 +79,7 @@ def test_a_missing_package_is_named_before_anything_starts(
     [line] = capsys.readouterr().err.splitlines()
     assert "the package tensorboard is not installed here; run pip install 'clinfed[tracking]'" in line
     assert main([command, *world.overrides, "tracking=wandb"]) == 2
-    assert "choose off, tensorboard or mlflow" in capsys.readouterr().err
+    assert "expected off, tensorboard or mlflow" in capsys.readouterr().err
 
 
 def test_without_the_switch_nothing_is_tracked(tmp_path: Path) -> None:

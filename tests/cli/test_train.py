@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli.train import train
+from clinfed.experiments.train import train
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from clinfed.cli.train import gather
 from clinfed.clinic.cache import Warm
 from clinfed.clinic.data import Simulation
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
+from clinfed.experiments.train import gather
 from configs import load
 from server.central import PublicSet
 
@@ -73,5 +73,5 @@ def test_more_clinics_than_patients_are_refused() -> None:
 
 
 def test_as_many_clinics_as_patients_are_dealt_one_each() -> None:
-    dealt = Simulation.of_notes(NOTES, load(["clinics=4", "partition=iid"]), 4).dealt
+    dealt = Simulation.of_notes(NOTES, load(["clinics=4", "partition=iid", "corpus.train_fraction=1"]), 4).dealt
     assert [len({note.unit for note in notes}) for notes in dealt.values()] == [1, 1, 1, 1]

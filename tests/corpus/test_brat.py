@@ -66,11 +66,11 @@ def test_codes_of_other_systems_and_remarks_are_counted_and_cost_no_note(tmp_pat
     corpus = Brat(path=str(brat_pair(tmp_path, annotations)))
     assert [note.spans for note in corpus.notes()] == [(Span(DIABETES, "E11.9"),)]
     assert corpus.skipped == {
-        "code of another terminology (UMLS)": 2,
+        "code of another terminology (UMLS)": 3,
         "code of another terminology (ICD-9)": 1,
         "code of another terminology (ICD-O)": 2,
         "code of another terminology (MeSH)": 1,
-        "code of another terminology": 1,
+        "code of another terminology (Local)": 1,
         "note of another type": 2,
         "annotator note without code": 3,
         "code among the words of a note (not read)": 2,

@@ -91,6 +91,9 @@ def test_columns_part_at_blank_and_tab_only(tmp_path: Path, space: str) -> None:
         ("0\tAsma\tO\n1\tcanary\tO\n\n2\tTos\tO\n3\t.\tO\n", "row numbers"),  # that do not start anew
         ("# sent_id = 1\n1-2\tdel\t_\n1\tde\tO\n2\tel\tO\n2.1\tcanary\tO\n", "row numbers"),  # CoNLL-U
         ("d1 0 Asma O\nd1 1 canary B-R05\nd1 2 . O\n", "says the same on every line"),  # CoNLL-2012
+        ("d1 0 Asma O\nd1 1 canary O\n\nd2 0 Tos O\nd2 1 . O\n", "the same on all lines of a block"),
+        ("0\t4\tAsma\tO\n5\t11\tcanary\tB-R05\n", "row numbers or offsets"),
+        ("1-1\t0-4\tAsma\tO\n1-2\t5-11\tcanary\tO\n", "row numbers or offsets"),  # WebAnno
     ],
 )
 def test_a_column_before_the_token_is_refused(tmp_path: Path, content: str, found: str) -> None:
@@ -108,3 +111,19 @@ def test_tokens_that_are_numbers_stay(tmp_path: Path, content: str) -> None:
     assert [note.text for note in read(conll_file(tmp_path, content))] == [
         " ".join(line[0] for line in content.splitlines())
     ]
+
+
+def test_a_document_start_counts_after_blanks_and_in_small_letters(tmp_path: Path) -> None:
+    content = f" -DOCSTART- O\n\n{BLOCK}-docstart- -X- O\n\n{BLOCK}"
+    assert patients(tmp_path, content) == ["notes#doc1", "notes#doc2"]
+
+
+def test_the_blocks_of_a_patient_whom_a_comment_names_stay_together(tmp_path: Path) -> None:
+    content = f"# patient = a\n{BLOCK}# patient = b\n{BLOCK}# patient = a\n{BLOCK}"
+    assert patients(tmp_path, content) == ["notes#doc1", "notes#doc2", "notes#doc1"]
+
+
+def test_rows_that_end_in_cr_alone_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInputError, match=r"notes\.conll:1: a carriage return") as caught:
+        list(read(conll_file(tmp_path, "canary B-R05\rTos B-R05\r")))
+    assert "canary" not in str(caught.value)

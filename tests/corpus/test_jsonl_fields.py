@@ -143,3 +143,24 @@ def test_every_reason_is_short_enough_to_travel(tmp_path: Path) -> None:
     names = ["a" * 30, "start_offset", "startoffset", "patient_id", "languages", "fragmentss"]
     skipped = skipped_of(tmp_path, {"spans": [{"start": 0, "end": 4, "code": "J45.9"} | dict.fromkeys(names, 1)]})
     assert max(map(len, skipped)) <= 80  # as clinfed/protocol.py has it
+
+
+def test_an_empty_string_is_absent_in_a_span_and_for_all_spans(tmp_path: Path) -> None:
+    empty = {"start": "", "end": "", "text": "", "label": "", "fragments": [[0, 4]], "code": "J45.9"}
+    assert spans_of(tmp_path, empty) == (Span(((0, 4),), "J45.9"),)
+    (note,) = read(notes_file(tmp_path, {"id": "n", "text": "Asma i tos.", "spans": ""}))
+    assert note.spans == ()
+
+
+def test_a_key_that_is_a_code_is_not_shown(tmp_path: Path) -> None:
+    skipped: Counter[str] = Counter()
+    list(read(notes_file(tmp_path, {"id": "n", "text": "tos", "J45": 1, "R05": [1]}), skipped=skipped))
+    assert skipped == {"unknown field (ignored)": 2}
+
+
+@pytest.mark.parametrize("name", ["text", "surface", "covered_text", "surface_form", "span_text", "quote", "exact"])
+def test_a_surface_is_checked_under_each_of_its_names(tmp_path: Path, name: str) -> None:
+    span = {"start": 0, "end": 4, "code": "J45.9"}
+    assert spans_of(tmp_path, span | {name: "Asma"}) == (Span(((0, 4),), "J45.9"),)
+    with pytest.raises(BadInputError, match="the surface of span 1 is not what stands at its offsets"):
+        spans_of(tmp_path, span | {name: "tos"})

@@ -106,3 +106,22 @@ def test_a_readme_beside_notes_makes_no_mix(tmp_path: Path) -> None:
     texts(tmp_path, "README", "License")
     (tmp_path / "notes.jsonl").write_text('{"id": "x", "text": "tos"}\n')
     assert kinds.kind_of(tmp_path) == "jsonl"
+
+
+def test_an_unknown_field_of_metadata_is_counted_by_its_name(tmp_path: Path) -> None:
+    texts(tmp_path, "n1")
+    (tmp_path / "metadata.jsonl").write_text('{"id": "n1", "patient_id": "p", "canary": 1}\n')
+    skipped: Counter[str] = Counter()
+    assert patients(tmp_path, skipped) == {"n1": ""}
+    assert skipped == {
+        "unknown field patient_id of metadata.jsonl (ignored; did you mean patient?)": 1,
+        "unknown field of metadata.jsonl (ignored)": 1,
+    }
+
+
+@pytest.mark.parametrize("name", ["metadata.jsonl.gz", "patients.xml", "metadata.sqlite", "person.csv", "nhc.yaml"])
+def test_metadata_in_other_forms_is_refused(tmp_path: Path, name: str) -> None:
+    texts(tmp_path, "n1")
+    (tmp_path / name).touch()
+    with pytest.raises(BadInputError, match="seems to say whose the notes are"):
+        patients(tmp_path)

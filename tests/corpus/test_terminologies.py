@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clinfed.corpus import labels
-from clinfed.corpus.terminologies import ICD10, formed, named
+from clinfed.corpus.terminologies import ICD10, formed, named, shown
 from clinfed.errors import UserError
 
 
@@ -35,6 +35,11 @@ from clinfed.errors import UserError
         "CID-10",
         "CID10",
         "ICD-10-GM-2024",
+        "ICD-10-CM/FY2024",
+        "ICD-10-IT",
+        "CIE-10-CAT",
+        "ICD.10",
+        "ICD10_code",
         "ICD",
         "CIE",
         "CIM",
@@ -55,6 +60,8 @@ def test_icd_10_has_many_names(name: str) -> None:
         ("ICD-10-PCS", "ICD-10-PCS"),
         ("CIE10PCS", "ICD-10-PCS"),
         ("SNOMED_CT", "SNOMED CT"),
+        ("SNOMEDCT_US", "SNOMED CT"),
+        ("ICD-10 at", ""),
         ("mesh", "MeSH"),
         ("UMLS", "UMLS"),
         ("CID", ""),  # also PubChem's
@@ -101,3 +108,19 @@ def test_a_list_of_codes_of_another_terminology_is_refused(tmp_path: Path) -> No
     with pytest.raises(UserError, match=r"entry 2 has the form of UMLS's codes; expected .*E11") as caught:
         labels.load(tmp_path / "codes.json")
     assert "T191" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("code", "known"),
+    [("MESH:D001249", "MeSH"), ("UMLS:C0004096", "UMLS"), ("HP:0002099", "HPO"), ("ICD10:J45.9", ""), ("x:J45.9", "")],
+)
+def test_a_name_before_a_colon_says_whose_a_code_is(code: str, known: str) -> None:
+    assert formed(code) == known
+
+
+@pytest.mark.parametrize(
+    ("written", "counted"),
+    [("MONDO", "MONDO"), ("icd9", "ICD-9"), ("J45.9", ""), ("J45", ""), ("NHC123", ""), ("Ana Roca", "")],
+)
+def test_an_unknown_system_is_shown_only_if_it_looks_like_a_name(written: str, counted: str) -> None:
+    assert shown(written) == counted

@@ -37,11 +37,11 @@ def test_the_order_file_is_read_at_its_columns(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "found"),
     [
-        ("t.csv", 'code,sub\nJ45.9,Asma\nJ45,9,J459,"canary"\n', r"t\.csv:3: a number, a code or no word"),
+        ("t.csv", 'code,sub\nJ45.9,Asma\nJ45,9,J459,"canary"\n', r"t\.csv:3: 4 columns after 2"),
         ("t.csv", "J45.9,J459,canary\n", r"t\.csv:1: a number, a code or no word"),
         ("t.csv", "J45.9,nan\n", r"t\.csv:1: a number, a code or no word"),
         ("t.csv", 'J45.9,"canary\nK29.7,Gastritis"\n', r"t\.csv:2: a title that goes over a line end"),
-        ("t.csv", 'J45.9,"canary\nK29.7,Gastritis\n', r"t\.csv: cannot be read"),
+        ("t.csv", 'J45.9,"canary\nK29.7,Gastritis\n', r"t\.csv:3: quotes that do not match"),
         ("t.tsv", "J45.9\t1\tcanary\n", r"t\.tsv:1: a number, a code or no word"),
         ("t.json", '{"K29.7": "Gastritis", "J45.9": {"ca": "canary"}}', r"t\.json: entry 2: a title that is not a str"),
         ("t.json", '{"J45.9": 9}', r"t\.json: entry 1: a title that is not a string"),
@@ -55,3 +55,25 @@ def test_what_is_no_title_is_refused_at_its_line(tmp_path: Path, name: str, cont
     with pytest.raises(UserError, match=found) as caught:
         titles.load(titles_file(tmp_path, name, content))
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "found"),
+    [
+        ("t.csv", "J45.9,Asma\nK29.7,Gastritis, canary\n", r"t\.csv:2: 3 columns after 2, .* comma has no quotes"),
+        ("t.csv", "J45.9,Asma\nJ459,canary\n", r"t\.csv:2: a second title of a code"),
+        ("t.json", '{"J45.9": "Asma", "j459": "canary"}', r"t\.json: entry 2: a second title of a code"),
+        ("t.csv", "J45.9,es,canary\nK29.7,es,Gastritis\n", r"t\.csv: all codes have the same title"),
+        ("t.csv", "J45.9,NA\n", r"t\.csv:1: a number, a code or no word"),
+        ("t.json", '{"J45.9": "canary \\ud800"}', r"t\.json: entry 1: a title with half a surrogate pair"),
+    ],
+)
+def test_titles_that_would_be_cut_or_replaced_are_refused(tmp_path: Path, name: str, content: str, found: str) -> None:
+    with pytest.raises(UserError, match=found) as caught:
+        titles.load(titles_file(tmp_path, name, content))
+    assert "canary" not in str(caught.value)
+
+
+def test_a_title_that_stands_twice_is_one(tmp_path: Path) -> None:
+    path = titles_file(tmp_path, "t.csv", "J45.9,Asma\nJ459,Asma\nK29.7,Gastritis\n")
+    assert titles.load(path) == {"J45.9": "Asma", "K29.7": "Gastritis"}

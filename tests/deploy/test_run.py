@@ -7,8 +7,8 @@ import pytest
 
 from clinfed.adapters.state import AdapterState
 from clinfed.cli import main
-from clinfed.cli.deployed import Following, checked
 from clinfed.errors import UserError
+from clinfed.experiments.deployed import Following, checked
 from clinfed.home import runs_folder
 from clinfed.runs import checkpoints
 from clinfed.runs.checkpoints import Checkpoint

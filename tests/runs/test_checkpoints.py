@@ -28,7 +28,8 @@ class KilledError(Exception):
     """Ends the run as a kill would: nothing of it is caught."""
 
 
-TIMED = ("seconds", "peak_bytes")  # what depends on the machine and the process
+# What depends on the machine, the process and the backend, each of which writes messages in its own way.
+TIMED = ("seconds", "peak_bytes", "message_bytes_up", "message_bytes_down")
 
 
 def history(record: dict[str, Any]) -> list[Any]:

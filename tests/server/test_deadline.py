@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from flwr.superlink.grid.http_grid import HttpGrid
 
+from clinfed.backends.flower import FlowerBackend
 from clinfed.errors import UserError
 from configs import load
 from server.coordinator import Coordinator
@@ -26,7 +27,7 @@ def test_real_sites_have_half_an_hour_from_the_first_greeting_on(
     world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, over_http: bool, overrides: list[str], seconds: float
 ) -> None:
     grid = HttpGrid(token="t") if over_http else LocalGrid(2, {}, None, None)
-    coordinator = Coordinator(tmp_path, grid, load([*world.overrides, *overrides]))
+    coordinator = Coordinator(tmp_path, FlowerBackend(grid), load([*world.overrides, *overrides]))
 
     def closed(expected: object) -> Federation:
         raise UserError(str(coordinator.exchange.deadline_s))

@@ -8,6 +8,7 @@ import pytest
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate, Payload
 from clinfed.errors import UserError
+from clinfed.settings import check
 from configs import load
 from strategies.base import ClientState, LocalReport, ServerState
 from strategies.scaffold import CONTROL, Scaffold
@@ -102,8 +103,8 @@ def test_the_server_steps_by_its_rate() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, 11.0, float("nan")])
 def test_a_rate_of_the_server_outside_its_limits_is_refused(rate: float) -> None:
-    with pytest.raises(ValueError, match=r"strategy\.server_learning_rate="):
-        Scaffold(server_learning_rate=rate)
+    with pytest.raises(UserError, match=r"strategy\.server_learning_rate="):
+        check("strategy", Scaffold(server_learning_rate=rate))
 
 
 def test_no_step_changes_no_control() -> None:

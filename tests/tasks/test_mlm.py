@@ -13,13 +13,13 @@ import torch
 
 from clinfed.adapters.none import NoAdapter
 from clinfed.bases import Base, load_tokenizer
-from clinfed.cli.train import train
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
 from clinfed.evaluation import merging
 from clinfed.evaluation.report.tables import closing_table, round_line
 from clinfed.evaluation.small_cells import Rule
+from clinfed.experiments.train import train
 from clinfed.runs import record as records
 from clinfed.tasks.mlm import LossSums, Mlm
 from clinfed.training.model import build

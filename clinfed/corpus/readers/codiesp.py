@@ -22,7 +22,7 @@ from pathlib import Path
 
 from clinfed.corpus import counting, input_checks, labels, walking
 from clinfed.corpus.counting import Mention
-from clinfed.corpus.files import decode_line, given_path, read_lines, read_text
+from clinfed.corpus.files import check_line, decode_line, given_path, read_lines, read_text
 from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
@@ -193,6 +193,7 @@ def _read_table(table: Path, skipped: Counter[str]) -> _Rows:
 
 def _row(where: str, line: str) -> _Row | None:
     """Return the row of a diagnosis, None for a procedure's."""
+    check_line(where, line)
     fields = line.split("\t", 3)
     if len(fields) == 4 and fields[1] == "PROCEDIMIENTO":
         return None

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 from clinfed.corpus import icd10, input_checks, labels
-from clinfed.corpus.files import decode_line, find_files, left_out, read_lines
+from clinfed.corpus.files import check_line, decode_line, find_files, left_out, read_lines
 from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
@@ -32,9 +32,11 @@ _Lines = list[tuple[str, bytes]]  # ("file:line", line)
 
 _LOOKED_AT = 8  # blocks: as many show whether the first column is the token
 _FEWEST = 2  # lines: one number alone may well be a token
+_REPEATED = 2  # lines that say what the line before said, in blocks that say nothing else
+_START = re.compile(rb"[ \t]*-+DOCSTART-", re.IGNORECASE)
 _COMMENT = re.compile(rb"#\s*(?:[A-Za-z_][\w:.-]*\s*=(?:\s|$)|newdoc\b|newpar\b|(?:begin|end) document\b)")
 # A comment that begins a document, or names the one that the next block is of.
-_DOCUMENT = re.compile(rb"#\s*(?:newdoc|begin document|doc(?:ument)?_?id\b)(.*)", re.IGNORECASE)
+_DOCUMENT = re.compile(rb"#\s*(?:newdoc|begin document|doc(?:ument)?_?id\b|patient(?:_?id)?\b)(.*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def _blocks(file: Path, skipped: Counter[str]) -> Iterator[_Block]:
     lines: _Lines = []
     documents = _Documents()
     for where, line in itertools.chain(read_lines(file, skipped), [("", b"")]):
-        start, comment = line.startswith(b"-DOCSTART-"), _COMMENT.match(line)
+        start, comment = _START.match(line), _COMMENT.match(line)
         if lines and (start or not line.strip() or (comment and _DOCUMENT.match(line))):
             yield _Block(lines, documents.number)
             lines = []
@@ -125,15 +127,20 @@ def _other_columns(file: Path) -> str:
         return ""
     if len(set(first)) == 1 and len(first) > _FEWEST:
         return "a first column that says the same on every line"
-    return "a first column of row numbers" if all(map(_counts_up, columns)) else ""
+    # The name of the document; one that says the same of two blocks' lines may still be a word said twice.
+    if all(len(set(column)) == 1 for column in columns) and len(first) - len(columns) >= _REPEATED:
+        return "a first column that says the same on all lines of a block"
+    return "a first column of row numbers or offsets" if all(map(_counts_up, columns)) else ""
 
 
 def _counts_up(column: list[str]) -> bool:
-    """Return whether these are whole numbers in order. CoNLL-U has ranges (1-2) and empty words (3.1) among them."""
-    plain = [each for each in column if not re.fullmatch(r"\d+[-.]\d+", each, re.ASCII)]
-    if not plain or not all(each.isascii() and each.isdigit() and len(each) < 9 for each in plain):
+    """Return whether these are row numbers or offsets. CoNLL-U has ranges (1-2) and empty words (3.1) among them."""
+    ranges = [each for each in column if re.fullmatch(r"\d+[-.]\d+", each, re.ASCII)]
+    plain = [each for each in column if each not in ranges]
+    if not all(each.isascii() and each.isdigit() and len(each) < 9 for each in plain):
         return False
-    return [int(each) for each in plain] == list(range(int(plain[0]), int(plain[0]) + len(plain)))
+    # WebAnno has nothing but sentence-token pairs.
+    return all(int(one) < int(next_) for one, next_ in itertools.pairwise(plain)) and (bool(plain) or len(ranges) > 1)
 
 
 def _note(id_: str, block: _Block, patient: str) -> Note:
@@ -157,6 +164,7 @@ def _note(id_: str, block: _Block, patient: str) -> Note:
 
 def _columns(where: str, line: str) -> tuple[str, str]:
     """Return the line's first and last column."""
+    check_line(where, line)
     columns = _parted(line)
     if len(columns) < 2 or not columns[0].strip(" "):
         raise BadInputError(where, "broken row", "a line without token or tag", "token, tab, tag")

@@ -87,7 +87,7 @@ COUNT_ATTACKS = {
     "a_row_of_zeros": (with_counts(lambda each: each * (np.arange(len(each)) > 0)[:, None]), Reason.COUNTS),
     "one_row_less": (with_counts(lambda each: each[1:]), Reason.COUNTS),
     "flat": (with_counts(lambda each: each.ravel()), Reason.COUNTS),
-    "huge_shape": (huge_shape, Reason.COUNTS),
+    "huge_shape": (huge_shape, Reason.MALFORMED),
     "pickle": (a_pickle, Reason.MALFORMED),
     "code_twice": (with_name("codes", lambda each: "\n".join([each.split("\n")[0]] * len(each.split("\n")))), None),
     "a_language_of_its_own": (with_name("languages", lambda each: f"canarytext{each[2:]}"), Reason.COUNTS),
@@ -156,17 +156,17 @@ def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_co
     both = {("ca", "I10"): _one(), ("es", "I10"): _one()}
     rule = {"split": "validation", "closing": False, "registered": {"nodes": 0, "validation_mentions": 5}}
 
-    def check(*languages: str, replicates: bool) -> None:
+    def checked(*languages: str, replicates: bool) -> None:
         counts = SpanCounts(both, dict.fromkeys(languages, drawn))
         check.check_counts(
             {(FEDERATED, ALL_GOLD): counts}, JerlFactored(), shared={"I10"}, replicates=replicates, **rule
         )
 
-    check("ca", "es", replicates=True)
-    check(replicates=False)
+    checked("ca", "es", replicates=True)
+    checked(replicates=False)
     for languages, replicates in ((("ca",), True), ((), True), (("ca", "es"), False)):
         with pytest.raises(BadAnswerError, match=Reason.COUNTS):
-            check(*languages, replicates=replicates)
+            checked(*languages, replicates=replicates)
 
 
 def _one() -> Any:

@@ -3,14 +3,17 @@
 import json
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
+from clinfed.corpus.note import Note
 from server.progress import FILE
 
 if TYPE_CHECKING:
     from tqdm import tqdm
+
+AnyNote = TypeVar("AnyNote", bound=Note)
 
 TICK_S = 1.0  # how often the clock of a bar moves
 FORM = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left"
@@ -83,3 +86,10 @@ def rounds_done(folder: Path) -> tuple[float, str] | None:
     if done == now["rounds"]:
         return 1.0, "all rounds are done; judging"
     return done / now["rounds"], f"round {now['round']}/{now['rounds']}, {now['answers']} of {now['clinics']} clinics"
+
+
+def shown(notes: Iterable[AnyNote], total: int | None) -> Iterator[AnyNote]:
+    """Yield the notes while a bar moves on standard error, if that is a terminal."""
+    from tqdm import tqdm
+
+    return iter(tqdm(notes, total=total, unit=" notes", disable=None, file=sys.stderr))

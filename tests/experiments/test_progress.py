@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clinfed.cli.progress import Bar, rounds_done
+from clinfed.experiments.progress import Bar, rounds_done
 from server.progress import Progress
 
 

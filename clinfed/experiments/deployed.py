@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from clinfed.cli.progress import Bar, rounds_done
-from clinfed.cli.simulate import as_resumed, interrupted, run_folder_in
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
 from clinfed.experiments.launch import ERROR, MARK, RECORD, TAIL_LINES, stage
+from clinfed.experiments.progress import Bar, rounds_done
+from clinfed.experiments.resume import as_resumed
+from clinfed.experiments.simulate import interrupted, run_folder_in
 from configs import absolute_paths, refuse_at_site
 from configs.overrides import parse
 
