@@ -154,9 +154,8 @@ class Coordinator:
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)  # last: with it the run is complete
         self.tracker.finish(record)
-        self.say(table)
-        self.say(too_little_training(record))
-        self.say(f"run record: {self.folder / 'record.json'}")
+        for line in filter(None, (table, too_little_training(record), f"run record: {self.folder / 'record.json'}")):
+            self.say(line)
 
     def judge_on_test(self, adapter: AdapterState, number: int) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""

@@ -1,6 +1,7 @@
 """A bar with the remaining time on standard error, where that is a terminal; nothing of it is in a pipe or a log."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 AnyNote = TypeVar("AnyNote", bound=Note)
 
+USUAL_COLUMNS, USUAL_ROWS = 79, 24
 TICK_S = 1.0  # how often the clock of a bar moves
 FORM = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}, {remaining} left"
 Look = Callable[[], tuple[float, str] | None]  # how much is done now, and what is going on; None: not known yet
@@ -52,8 +54,8 @@ class Bar:
         if self._bar is None:
             from tqdm import tqdm
 
-            form = {"bar_format": FORM, "leave": False, "dynamic_ncols": True, "smoothing": 0}
-            self._bar = tqdm(total=self.total, initial=done, file=sys.stderr, **form)
+            form = {"bar_format": FORM, "leave": False, "smoothing": 0}
+            self._bar = tqdm(total=self.total, initial=done, file=sys.stderr, **form, **room())
         self._bar.n = done
         self._bar.set_description_str(text)
 
@@ -92,4 +94,13 @@ def shown(notes: Iterable[AnyNote], total: int | None) -> Iterator[AnyNote]:
     """Yield the notes while a bar moves on standard error, if that is a terminal."""
     from tqdm import tqdm
 
-    return iter(tqdm(notes, total=total, unit=" notes", disable=None, file=sys.stderr))
+    return iter(tqdm(notes, total=total, unit=" notes", disable=None, file=sys.stderr, **room()))
+
+
+def room() -> dict[str, Any]:
+    """Return what a bar is told of standard error's size; the usual one where a terminal says 0, as in containers."""
+    try:
+        columns, rows = os.get_terminal_size(sys.stderr.fileno())
+    except OSError:  # no terminal
+        columns = rows = 0
+    return {"dynamic_ncols": True} if columns and rows else {"ncols": USUAL_COLUMNS, "nrows": USUAL_ROWS}

@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import sys
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -16,15 +18,15 @@ class Terminal(io.StringIO):
         return True
 
 
-def shown(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
-    """Return what a command with a bar writes to standard error, and to standard output."""
+def shown(stream: TextIO, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """Return what a command with a bar writes to standard error, if that can be read again, and to standard output."""
     monkeypatch.setattr(sys, "stderr", stream)
     out = io.StringIO()
     with Bar(4) as bar:
         bar.set(1, "1 of 4 runs")
         bar.say("a line", out)
         bar.set(3, "3 of 4 runs")
-    return stream.getvalue(), out.getvalue()
+    return stream.getvalue() if isinstance(stream, io.StringIO) else "", out.getvalue()
 
 
 def test_a_terminal_sees_how_much_is_done_and_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,6 +35,15 @@ def test_a_terminal_sees_how_much_is_done_and_the_time_that_is_left(monkeypatch:
     assert " 75%|" in error
     assert " left" in error
     assert out == "a line\n"
+
+
+def test_a_terminal_that_says_no_size_sees_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()  # a new one has 0 rows and 0 columns
+    os.set_blocking(ours, False)
+    with open(ours, "rb", buffering=0) as seen, open(theirs, "w", encoding="utf-8") as stream:
+        shown(stream, monkeypatch)
+        stream.flush()
+        assert " 75%|" in (seen.read(4096) or b"").decode()
 
 
 def test_a_pipe_gets_the_lines_and_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
