@@ -70,14 +70,14 @@ def plain(world: Any, flwr: Callable[..., Any]) -> Any:
 def broken(world: Any, short: Path, flwr: Callable[..., Any]) -> Any:
     """Return a run whose clinics raise an exception that quotes a note, in the middle of training."""
     app = stage(short / "app")
-    loop = app / "clinfed" / "training" / "local.py"
+    loop = app / "clinfed" / "training" / "loop.py"
     healthy = loop.read_text("utf-8")
     # Put together at run time: the words must not stand in the bundle itself.
     sabotage = (
         "            words = ' '.join('canary' + each for each in ('text', 'file', 'patient'))\n"
         "            raise ValueError(str(encoded.notes[0]) + words)\n"
     )
-    line = "            batch = batch.to(settings.device)\n"
+    line = "            batch = task.collate(encoded.rows, plan[step], pad_id).to(settings.device)\n"
     assert line in healthy
     loop.write_text(healthy.replace(line, line + sabotage), "utf-8")
     return flwr("c", world.overrides, app=app, cwd=short)

@@ -21,10 +21,10 @@ honest = ClientApp.__call__
 
 
 def hostile(self: ClientApp, message: Message, context: Context) -> Message:
+    question = dict(message.content["question"])  # before the honest app lets go of the content
     reply = honest(self, message, context)
     if message.metadata.message_type == "query.hello" or reply.has_error():
         return reply
-    question = message.content["question"]
     kind = "closing" if question["closing"] else question["split"]
     training = message.metadata.message_type == "train"
     attack = ATTACKS[(question["round"] - 1) % len(ATTACKS)] if training else {"closing": slow}.get(kind, lie)
