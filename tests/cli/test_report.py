@@ -19,8 +19,6 @@ from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished, Result
-from clinfed.experiments.gathered import Given, gather
-from clinfed.experiments.rows import Row
 from clinfed.runs.record import read_counts, write_counts
 
 

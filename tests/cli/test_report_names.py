@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.cli.gathered import Given, gather
-from clinfed.cli.rows import Row
+from clinfed.experiments.gathered import Given, gather
+from clinfed.experiments.rows import Row
 
 
 def copied(run: Path, target: Path, change: Callable[[Any], None]) -> Path:
