@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.spans import count_spans, evaluated
 from clinfed.tasks.tagging.bio import spans_of, tags_of, words_of
 from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training.tokenizer import train_tokenizer
@@ -51,7 +51,7 @@ def main() -> None:
         "tags": tag_and_find,
         "windows": lambda note: Jerl().encode([note], tokenizer, CODES, window=512, stride=64),
         "lexicon": lambda note: lexicon.predict(note.text),
-        "score": lambda note: count_spans(judged([note], {note.id: note.spans}), replicates=0),
+        "score": lambda note: count_spans(evaluated([note], {note.id: note.spans}), replicates=0),
     }
     print("mentions     kB", *(f"{name + ' s':>10}" for name in columns), " all, us a mention")
     for size in SIZES:

@@ -47,7 +47,7 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Judge the global adapter on one split of the clinic's notes."""
+    """Evaluate the global adapter on one split of the clinic's notes."""
     return answered(protocol.EVALUATE, message, context)
 
 

@@ -68,6 +68,8 @@ def clinic_secret() -> str:
     return path.read_text("utf-8")
 
 
-def kept_file(adapter_sha256: str, clinic: str, file: str) -> Path:
-    """Return where a simulated clinic keeps what judging an adapter gave, until the run's command takes it."""
-    return clinic_folder("kept") / f"{adapter_sha256[:32]}-{hashlib.sha256(clinic.encode()).hexdigest()[:16]}-{file}"
+def artefact_file(adapter_sha256: str, clinic: str, file: str) -> Path:
+    """Return where a simulated clinic keeps what evaluating an adapter gave, until the run's command takes it."""
+    return (
+        clinic_folder("artefacts") / f"{adapter_sha256[:32]}-{hashlib.sha256(clinic.encode()).hexdigest()[:16]}-{file}"
+    )

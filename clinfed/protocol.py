@@ -3,7 +3,7 @@
 A question holds `adapter` (the global tensors; to train, the strategy's own too; not in a hello) and `question` (round,
 split, whether replicates are wanted, and a nonce, which the answer repeats; to train, also the run's key, and which of
 the clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
-kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first judges the adapter on
+kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first evaluates the adapter on
 it. Nothing else travels.
 """
 
@@ -30,7 +30,7 @@ COUNTS = "counts"
 COUNT_NAMES = "count_names"
 
 LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
-REPLICATES = 1000  # bootstrap replicates of each judgement in the last validation and the closing; none before
+REPLICATES = 1000  # bootstrap replicates of each evaluation in the last validation and the test evaluation; none before
 
 # The figures of a report, all of them: an answer that lacks one or brings another is refused. Those that end in _s are
 # seconds, `loss` is in nats, all others are whole numbers.
@@ -41,8 +41,8 @@ HELLO_REPORT = (
     "nodes",  # of the simulation; 0 at a site
     *LOAD_REPORT,
 )
-JUDGEMENT_REPORT = ("notes", "evaluate_s", "lexicon_s", "inference_peak_bytes")
-EVALUATE_REPORT = (*JUDGEMENT_REPORT, "serialise_s", *LOAD_REPORT)
+EVALUATION_REPORT_PART = ("notes", "evaluate_s", "lexicon_s", "inference_peak_bytes")
+EVALUATE_REPORT = (*EVALUATION_REPORT_PART, "serialise_s", *LOAD_REPORT)
 TRAIN_REPORT = (
     *("num_examples", "loss", "tokens", "padded_tokens", "steps"),
     *("train_s", "training_peak_bytes", "serialise_s"),
@@ -57,7 +57,9 @@ COUNT_DTYPE, COUNT_KIND = "<i8", "clinfed.count"  # plain little-endian integers
 FEDERATED = "federated"
 CLINIC_LEXICONS = "clinic_lexicons"  # each clinic's own lexicon, counts merged
 POOLED_LEXICON = "pooled_lexicon"  # which no real federation may hold
-JOINED = "joined"  # the adapter's spans joined with each clinic's own lexicon, which stays there
+ENSEMBLE = (
+    "joined"  # the key of version 0.1: the adapter's spans and those of each clinic's own lexicon, which stays there
+)
 ALL_GOLD = "all"
 REPRESENTABLE_GOLD = "representable"
 
@@ -93,7 +95,7 @@ class Reason(StrEnum):
     TYPE = "a tensor of its update has another number type"
     DIVERGED = "its training diverged: a loss or a weight is no number to go on with"
     NOT_FINITE = "its update holds a number that is not finite"
-    OUT_OF_REACH = "its update lies further from the global adapter than training can move it"
+    BEYOND_MAX_UPDATE = "its update lies further from the global adapter than training can move it"
     OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
     COUNTS = "its counts are not built as agreed, or cannot be"
     MORE_GOLD = "its counts hold more gold mentions than it registered"
@@ -107,7 +109,7 @@ class BadAnswerError(Exception):
         self.reason = str(reason)
 
 
-Judged = dict[tuple[str, str], Any]  # (system, gold) -> counts, of the kind that the task counts
+Evaluated = dict[tuple[str, str], Any]  # (system, gold) -> counts, of the kind that the task counts
 
 
 @dataclass
@@ -128,7 +130,7 @@ class Answer:
     identity: Mapping[str, Any]
     report: Mapping[str, Any]
     traffic: Traffic = field(default_factory=Traffic)
-    counts: Judged = field(default_factory=dict)
+    counts: Evaluated = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,11 +141,11 @@ class Refused:
     reason: str
 
 
-def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
-    """Return the judgements as integer arrays and as lists of names, such as codes and languages, one a line."""
+def counts_to_wire(evaluated: Evaluated) -> tuple[dict[str, NDArray[np.int64]], dict[str, str]]:
+    """Return the evaluations as integer arrays and as lists of names, such as codes and languages, one a line."""
     arrays: dict[str, NDArray[np.int64]] = {}
     names: dict[str, str] = {}
-    for (system, gold), counts in judged.items():
+    for (system, gold), counts in evaluated.items():
         for key, value in counts.to_arrays().items():
             if isinstance(value, np.ndarray):
                 arrays[f"{system}.{gold}.{key}"] = value
@@ -154,13 +156,13 @@ def counts_to_wire(judged: Judged) -> tuple[dict[str, NDArray[np.int64]], dict[s
 
 def counts_from_wire(
     arrays: Mapping[str, NDArray[np.int64]], names: Mapping[str, Any], kind: type[EvaluationCounts]
-) -> Judged:
-    """Return the judgements that a clinic sent. Raises: ValueError or KeyError where they are not as agreed."""
-    judged: Judged = {}
+) -> Evaluated:
+    """Return the evaluations that a clinic sent. Raises: ValueError or KeyError where they are not as agreed."""
+    evaluated: Evaluated = {}
     for key in arrays:
         system, gold, _ = key.split(".")
-        judged[system, gold] = kind.from_arrays(_wire(f"{system}.{gold}", arrays, names, kind))
-    return judged
+        evaluated[system, gold] = kind.from_arrays(_wire(f"{system}.{gold}", arrays, names, kind))
+    return evaluated
 
 
 def _wire(
@@ -171,6 +173,6 @@ def _wire(
         wire[array] = rows = arrays[f"{name}.{array}"]
         for key in lists:
             text = str(names[f"{name}.{key}"])
-            # A judged split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+            # A evaluated split may hold no mention at all; one unknown language ("") is a line of its own all the same.
             wire[key] = text.split("\n") if len(rows) else []
     return wire

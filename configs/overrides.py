@@ -6,6 +6,7 @@ from pathlib import Path
 
 from clinfed.errors import UserError
 from clinfed.refusals import RefusedError
+from configs.migrations import RENAMED
 
 KEY = re.compile(r"[a-z]\w*(\.\w+)*", re.ASCII)
 HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*", re.ASCII)
@@ -15,7 +16,7 @@ ALLOWED = "give key=value, such as strategy=fedprox or adapter.r=16, without +, 
 
 
 def parse(overrides: Iterable[str]) -> dict[str, str]:
-    """Return key -> value, the last one where a key comes twice.
+    """Return key -> value, the last one where a key comes twice; a key of an older version under its new name.
 
     Raises: UserError for all but plain key=value.
     """
@@ -26,7 +27,7 @@ def parse(overrides: Iterable[str]) -> dict[str, str]:
             raise UserError(f"override {override!r}: not allowed; {_plainly(key, value) or ALLOWED}")
         if "${" in value or value == "???" or not value.isprintable():
             raise UserError(f"override {override!r}: this value is not allowed; {ALLOWED}")
-        parsed[key] = value
+        parsed[RENAMED.get(key, key)] = value
     return parsed
 
 

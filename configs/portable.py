@@ -27,8 +27,8 @@ def unpack(settings: Mapping[str, Any], *, base_path: str = "") -> list[str]:
     Raises: UserError where settings are missing, or the base is a folder and nobody said where.
     """
     try:
-        former = completed(settings)
-        values = {group: dict(former[group]) for group in GROUPS}
+        values = completed(settings)
+        values = {group: dict(values[group]) for group in GROUPS}
         options = {group: str(settings["options"][group]) for group in GROUPS}
         values["corpus"] = {"lowercase": bool(settings["corpus"]["lowercase"])}
         base = values["base"]

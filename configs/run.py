@@ -9,7 +9,7 @@ from clinfed.corpus.source import Corpus
 from clinfed.errors import UserError
 from clinfed.settings import MOST_SEED, check, setting
 from clinfed.tasks.base import Task
-from clinfed.training.schedules import Passes
+from clinfed.training.schedules import Epochs
 from clinfed.training.settings import Training
 from partitions.base import Partition
 from strategies.base import Strategy
@@ -21,16 +21,16 @@ LONGEST_S = 30 * 24 * 3600
 
 @dataclass
 class Central:
-    """What the coordinator judges by itself."""
+    """What the coordinator evaluates by itself."""
 
     notes: str = setting(
-        "", help="path of a public test set that the coordinator holds; empty judges in the clinics only"
+        "", help="path of a public test set that the coordinator holds; empty evaluates in the clinics only"
     )
 
 
 @dataclass
 class Only:
-    """Which training notes `clinfed train` uses, of all clinics'; judgement stays with everyone's notes."""
+    """Which training notes `clinfed train` uses, of all clinics'; evaluation stays with everyone's notes."""
 
     clinic: str = setting("", help="those of one clinic, as the partition deals them: local-only training")
     language: str = setting("", help="those in one language")
@@ -44,7 +44,7 @@ class Only:
 
 
 @dataclass
-class Join:
+class WaitForClients:
     """Whom a run waits for before its first round; who comes later takes part from the round after."""
 
     minimum: int = setting(
@@ -65,14 +65,14 @@ class Participation:
 
     fraction: float = setting(
         1.0,
-        help="of the clinics with training notes; drawn anew each round, by seed and name",
+        help="of the clinics with training notes; sampled anew each round, by seed and name",
         above=0,
         most=1,
         unit="fraction",
     )
     quorum: float = setting(
         0.5,
-        help="of those drawn: with fewer accepted answers the run stops, to be resumed",
+        help="of those sampled: with fewer accepted answers the run stops, to be resumed",
         least=0,
         most=1,
         unit="fraction",
@@ -109,7 +109,7 @@ class Run:
     classifier: Classifier = field(default_factory=Classifier)
     central: Central = field(default_factory=Central)
     only: Only = field(default_factory=Only)
-    join: Join = field(default_factory=Join)
+    wait_for_clients: WaitForClients = field(default_factory=WaitForClients)
     round: Participation = field(default_factory=Participation)
     stop: Stop = field(default_factory=Stop)
     rounds: int = setting(5, help="how often the clinics' updates are averaged", least=1, most=MOST_ROUNDS)
@@ -118,7 +118,7 @@ class Run:
     )
     chosen: str = setting(
         "last",
-        help="the round whose adapter is judged on test and saved as `adapter`: last, or best on validation",
+        help="the round whose adapter is evaluated on test and saved as `adapter`: last, or best on validation",
         choices=("last", "best"),
     )
     seed: int = setting(0, help="of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED)
@@ -167,13 +167,13 @@ class Run:
                 "or another strategy"
             )
 
-    def passes(self) -> Passes:
-        """Return all passes over a clinic's training notes."""
+    def epochs(self) -> Epochs:
+        """Return all epochs over a clinic's training notes."""
         total = self.rounds * self.training.local_epochs // self.rounds_per_epoch
-        return Passes(range(total), total)
+        return Epochs(range(total), total)
 
-    def passes_of_round(self, number: int) -> Passes:
-        """Return the passes of one round, from 1."""
+    def epochs_of_round(self, round_index: int) -> Epochs:
+        """Return the epochs of one round, from 1."""
         local = self.training.local_epochs
-        epoch, part = divmod((number - 1) * local, self.rounds_per_epoch)
-        return Passes(range(epoch, epoch + local), self.passes().total_epochs, part, self.rounds_per_epoch)
+        epoch, part = divmod((round_index - 1) * local, self.rounds_per_epoch)
+        return Epochs(range(epoch, epoch + local), self.epochs().total_epochs, part, self.rounds_per_epoch)

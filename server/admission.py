@@ -1,7 +1,7 @@
 """Who comes in: the greeting of every SuperNode, at the start and of those that come later or come back.
 
 A greeting compares fingerprints. At the start a node that does not fit ends the run, before anything is trained, unless
-join.minimum clinics are left without it; later it only stays outside.
+wait_for_clients.minimum clinics are left without it; later it only stays outside.
 """
 
 import time
@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Refused
 from configs import Run
-from server.federation import Federation, complaint, seated
+from server.federation import Federation, complaint, federation_of
 from server.participation import quorum
-from server.wire.exchange import Asked, Exchange, Seat
+from server.wire.exchange import Asked, ClinicHandle, Exchange
 
 PAUSE_S = 0.05
 TWICE = "two SuperNodes call themselves that; give each its own name in its node_config"
 
 
-class Door:
+class Admission:
     """Lets clinics in. federation: those that are in, whether they are connected or not."""
 
     def __init__(self, exchange: Exchange, run: Run) -> None:
@@ -36,7 +36,7 @@ class Door:
         """Greet the first nodes, in a simulation as many as there are, else run.clinics (at least one).
 
         expected: makes the server's fingerprints; called while the clinics load theirs.
-        Raises: UserError where fewer than join.minimum (0: all of them) are there in time, answer and fit.
+        Raises: UserError where fewer than wait_for_clients.minimum (0: all of them) are there in time, answer and fit.
         """
         asked = max(1, self._run.clinics)
         self._ask(self._await_nodes(asked))
@@ -48,33 +48,33 @@ class Door:
             self._ask(self._await_nodes(simulated))
             self._greet(wait=True)
         self._refused += [Refused(answer.clinic, TWICE) for answer in self._waiting.values()]
-        if self._refused and len(self._inside) < (self._run.join.minimum or max(asked, simulated)):
+        if self._refused and len(self._inside) < (self._run.wait_for_clients.minimum or max(asked, simulated)):
             raise UserError("; ".join(f"clinic {each.clinic}: {each.reason}" for each in self._refused))
-        self.federation = seated(self._inside, needs_mentions=self._run.task.needs_mentions)
+        self.federation = federation_of(self._inside, needs_mentions=self._run.task.needs_mentions)
         return self.federation
 
     def admit(self) -> list[str]:
         """Look who is connected and let newcomers in who have answered their greeting; return their names.
 
-        Nobody waits for a newcomer. For a quorum of connected clinics it waits, at most join.wait_s.
+        Nobody waits for a newcomer. For a quorum of connected clinics it waits, at most wait_for_clients.wait_s.
         """
-        deadline = time.monotonic() + self._run.join.wait_s
+        deadline = time.monotonic() + self._run.wait_for_clients.wait_s
         joined: list[str] = []
         while True:
             self._online = set(self._exchange.backend.nodes())
             self._outside &= self._online  # who was refused and has connected anew is greeted anew
             self._ask(self._online)
             if newcomers := self._greet(wait=False):
-                self.federation = seated(self._inside, needs_mentions=self._run.task.needs_mentions)
+                self.federation = federation_of(self._inside, needs_mentions=self._run.task.needs_mentions)
                 joined += [clinic for clinic in newcomers if clinic]
             trainers = self.federation.with_notes("train")
             if len(self.online(trainers)) >= quorum(self._run, len(trainers)) or time.monotonic() > deadline:
                 return sorted(joined)
             time.sleep(PAUSE_S)
 
-    def online(self, seats: tuple[Seat, ...]) -> list[Seat]:
+    def online(self, handles: tuple[ClinicHandle, ...]) -> list[ClinicHandle]:
         """Return the clinics that were connected when the round began."""
-        return [seat for seat in seats if seat.node in self._online]
+        return [handle for handle in handles if handle.node in self._online]
 
     def take_refused(self) -> list[Refused]:
         """Return who has stayed outside since this was last asked."""
@@ -82,7 +82,7 @@ class Door:
         return taken
 
     def _await_nodes(self, count: int) -> list[int]:
-        wait_s, minimum = self._run.join.wait_s, self._run.join.minimum
+        wait_s, minimum = self._run.wait_for_clients.wait_s, self._run.wait_for_clients.minimum
         deadline = time.monotonic() + wait_s
         while len(nodes := self._exchange.backend.nodes()) < count:
             if time.monotonic() > deadline:
@@ -90,8 +90,8 @@ class Door:
                     break
                 raise UserError(
                     f"{len(nodes)} SuperNode(s) connected after {wait_s:.0f} s, the run needs {minimum or count}; "
-                    "start the others, give --federation-config num-supernodes=..., or set clinics=, join.minimum= "
-                    "or join.wait_s="
+                    "start the others, give --federation-config num-supernodes=..., or set clinics=, "
+                    "wait_for_clients.minimum= or wait_for_clients.wait_s="
                 )
             time.sleep(PAUSE_S)
         return nodes

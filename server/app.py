@@ -12,8 +12,9 @@ from clinfed import disk, fingerprints
 from clinfed.backends.flower import FlowerBackend
 from clinfed.errors import UserError
 from configs import Only, Run, load, refuse_relative_paths
+from configs.migrations import notices
 from server.coordinator import coordinate
-from server.progress import say_error
+from server.progress import say, say_error
 
 app = ServerApp()
 
@@ -46,6 +47,8 @@ def compose(overrides: Sequence[str], labels: str) -> Run:
     may name a file of the corpus.
     """
     refuse_relative_paths(overrides)
+    for line in notices(override.partition("=")[0] for override in overrides):
+        say(line)
     run = load(overrides)
     if run.only != Only():
         raise UserError("only.*: chooses notes for `clinfed train`; a federation's clinics train on their own")

@@ -1,4 +1,4 @@
-"""central.notes=/path: the coordinator judges each round's global adapter on a public set that it holds itself.
+"""central.notes=/path: the coordinator evaluates each round's global adapter on a public set that it holds itself.
 
 The one file of the server that reads notes. They are the coordinator's own, never a clinic's.
 """
@@ -36,7 +36,7 @@ class PublicSet:
         self._notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
         self._run, self._codes = run, codes
         if not any(note.spans for note in self._notes):
-            found = f"central.notes={path}: none of its {len(self._notes):,} notes holds a mention to judge by"
+            found = f"central.notes={path}: none of its {len(self._notes):,} notes holds a mention to evaluate by"
             raise UserError(f"{found}; expected annotated notes; correct them, or leave the setting out")
         tokenizer = load_tokenizer(run.base)
         self._pad_id = tokenizer.pad_token_id
@@ -51,7 +51,7 @@ class PublicSet:
             cache=home() / "central",
         )
 
-    def judge(self, tagger: "Tagger", state: AdapterState) -> EvaluationCounts:
+    def evaluate(self, tagger: "Tagger", state: AdapterState) -> EvaluationCounts:
         """Return the strict counts of the state against all gold of the set."""
         from clinfed.adapters.weights import write_state
         from clinfed.training.predict import predict

@@ -1,4 +1,4 @@
-"""One run from its first greeting to its record: greet the clinics, run the rounds, judge once on test, write down."""
+"""One run from its first greeting to its record: greet the clinics, run the rounds, evaluate on test once, write."""
 
 import time
 import warnings
@@ -9,7 +9,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation import merging
 from clinfed.evaluation.report import holdings
-from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.home import home
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
@@ -17,9 +17,9 @@ from clinfed.runs import record as records
 from clinfed.runs.backend import Backend
 from clinfed.runs.checkpoints import Checkpoint
 from clinfed.runs.recorder import LAST, Recorder, refusals
-from clinfed.runs.state import Course, Round
+from clinfed.runs.state import Round, RunState
 from configs import Run, resolved, to_overrides
-from server.admission import Door
+from server.admission import Admission
 from server.advice import too_little_training
 from server.central import PublicSet
 from server.federation import Federation
@@ -49,22 +49,22 @@ class Coordinator:
         deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
         settings = {"codes": self.model.codes, "code": code, "deadline_s": deadline_s}
         self.exchange = Exchange(backend, run, **settings, progress=Progress(folder, run.rounds))
-        self.door = Door(self.exchange, run)
+        self.admission = Admission(self.exchange, run)
 
     def run_all(self) -> None:
         """Do the whole run, or what is left of it."""
         federation = self.greet()
         self.recorder = Recorder(self.run, self.model.codes, self.model.fingerprints)
-        course = self.begin()
+        run_state = self.begin()
         self.recorder.add_workers(federation.workers)
         self.recorder.seconds["start"] += self.seconds
         settings = {"overrides": " ".join(to_overrides(resolved(self.run)))}
         self.tracker = tracking.start(self.run.tracking, self.folder, home(), settings)
         self.public = PublicSet(self.run, self.model.codes) if self.run.central.notes else None
-        course = run_rounds(self.exchange, self.door, self.run, course, self.keep, self.show)
-        early = f"no better round in {self.run.stop.patience}; " if course.server.round < self.run.rounds else ""
-        self.say(f"{early}judging on test")
-        self.close(course)
+        run_state = run_rounds(self.exchange, self.admission, self.run, run_state, self.keep, self.show)
+        early = f"no better round in {self.run.stop.patience}; " if run_state.server.round < self.run.rounds else ""
+        self.say(f"{early}evaluating on test")
+        self.close(run_state)
 
     @property
     def seconds(self) -> float:
@@ -75,17 +75,19 @@ class Coordinator:
         """Let the clinics in. Raises: UserError where they are too few, or cannot do what the run asks."""
         run = self.run
         self.say("clinics load base and notes")
-        federation = self.door.open(self.build)
-        self.refused = self.door.take_refused()
+        federation = self.admission.open(self.build)
+        self.refused = self.admission.take_refused()
         say_refused(self.say, "start", self.refused)
         self.say(describe(federation))
         for clinic in federation.without_mentions():
             self.say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
         if not federation.with_notes("test"):
-            raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
-        judged = "validation_mentions" if run.task.needs_mentions else "validation_notes"
-        if run.stop.patience and not any(seat.registered[judged] for seat in federation.seats):
-            found = f"no clinic holds a {judged.replace('_', ' ').removesuffix('s')}"
+            raise UserError(
+                "no clinic holds a test note, on which the result is evaluated; bring notes of more patients"
+            )
+        evaluated = "validation_mentions" if run.task.needs_mentions else "validation_notes"
+        if run.stop.patience and not any(handle.registered[evaluated] for handle in federation.handles):
+            found = f"no clinic holds a {evaluated.replace('_', ' ').removesuffix('s')}"
             raise UserError(f"stop.patience={run.stop.patience}: {found}; leave it out")
         return federation
 
@@ -101,54 +103,56 @@ class Coordinator:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         return prints
 
-    def begin(self) -> Course:
+    def begin(self) -> RunState:
         """Return where the rounds begin: anew, or where the checkpoint has them."""
         if self.checkpoint is None:
-            return Course(self.model.start(), run_key=checkpoints.new_run_key())
+            return RunState(self.model.start(), run_key=checkpoints.new_run_key())
         if reason := fingerprints.mismatch(self.model.fingerprints, self.checkpoint.fingerprints):
             raise UserError(f"resume={self.run.resume}: in the checkpoint, the {reason}")
-        course = self.checkpoint.course
-        self.recorder.restore(self.checkpoint.recorded, course.server.round)
-        self.say(f"resumed after round {course.server.round}")
-        return course
+        run_state = self.checkpoint.run_state
+        self.recorder.restore(self.checkpoint.recorded, run_state.server.round)
+        self.say(f"resumed after round {run_state.server.round}")
+        return run_state
 
-    def keep(self, course: Course) -> None:
+    def keep(self, run_state: RunState) -> None:
         """Write a checkpoint."""
         recorded = self.recorder.saved(self.seconds)
-        checkpoint = Checkpoint(course, resolved(self.run), self.model.fingerprints, recorded)
+        checkpoint = Checkpoint(run_state, resolved(self.run), self.model.fingerprints, recorded)
         checkpoints.save(self.folder / checkpoints.FOLDER, checkpoint)
 
     def show(self, done: Round, server: ServerState) -> None:
-        """Record and print a round, and judge its adapter on the coordinator's own notes where there are any."""
+        """Record and print a round, and evaluate its adapter on the coordinator's own notes where there are any."""
         entry = self.recorder.add_round(done)
-        if self.public is not None and (done.validated or self.run.passes_of_round(done.number).ends_epoch):
-            counts = self.public.judge(self.model.tagger, server.adapter)
-            entry["public"] = merging.judgement({"public set": counts})
+        if self.public is not None and (done.validated or self.run.epochs_of_round(done.round_index).ends_epoch):
+            counts = self.public.evaluate(self.model.tagger, server.adapter)
+            entry["public"] = merging.evaluation({"public set": counts})
         self.tracker.add_round(entry)
-        say_refused(self.say, f"round {done.number}", done.refused)
+        say_refused(self.say, f"round {done.round_index}", done.refused)
         self.say(round_line(entry))
 
-    def close(self, course: Course) -> None:
-        """Judge the chosen round on test, once, and write everything down."""
-        number, adapter, reason = choose(course, self.run)
-        closing, refused = self.judge_on_test(adapter, number)
+    def close(self, run_state: RunState) -> None:
+        """Evaluate the chosen round on test, once, and write everything down."""
+        round_index, adapter, reason = choose(run_state, self.run)
+        test_evaluation, refused = self.evaluate_on_test(adapter, round_index)
         record = self.recorder.finish(
-            closing,
+            test_evaluation,
             adapter,
-            self.door.federation,
+            self.admission.federation,
             system=protocol.FEDERATED,
             seconds=self.seconds,
-            chosen=(number, reason),
+            chosen=(round_index, reason),
         )
-        record["ended_early"] = course.server.round < self.run.rounds
-        record["best_round"] = course.best.round if course.best else None
+        record["ended_early"] = run_state.server.round < self.run.rounds
+        record["best_round"] = run_state.best.round if run_state.best else None
         record["refused"], record["test_refused"] = refusals(self.refused), refusals(refused)
-        table = closing_table(record)
+        table = table_on_test(record)
         self.model.save(self.folder / "adapter", adapter, f"```\n{table}\n```")
-        if course.best is not None and course.best.round != number:
+        if run_state.best is not None and run_state.best.round != round_index:
             kind = self.run.task.counts
-            judged = f"Round {course.best.round}: validation {kind.score_name} {kind.shown(course.best.score)}."
-            self.model.save(self.folder / "best", course.best.adapter, judged)
+            evaluated = (
+                f"Round {run_state.best.round}: validation {kind.score_name} {kind.shown(run_state.best.score)}."
+            )
+            self.model.save(self.folder / "best", run_state.best.adapter, evaluated)
         records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
         records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
         holdings.draw(record["manifest"], self.folder / "holdings.svg")
@@ -157,14 +161,14 @@ class Coordinator:
         for line in filter(None, (table, too_little_training(record), f"run record: {self.folder / 'record.json'}")):
             self.say(line)
 
-    def judge_on_test(self, adapter: AdapterState, number: int) -> tuple[list[Answer], list[Refused]]:
+    def evaluate_on_test(self, adapter: AdapterState, round_index: int) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
-        seats = self.door.federation.with_notes("test")
-        asked = {"split": "test", "closing": True, "replicates": True}
-        closing, refused = parted(self.exchange.evaluate(seats, adapter, number, **asked))
+        handles = self.admission.federation.with_notes("test")
+        asked = {"split": "test", "test_evaluation": True, "replicates": True}
+        test_evaluation, refused = parted(self.exchange.evaluate(handles, adapter, round_index, **asked))
         say_refused(self.say, "test", refused)
-        require(len(closing), quorum(self.run, len(seats)), refused, "test")
-        return closing, refused
+        require(len(test_evaluation), quorum(self.run, len(handles)), refused, "test")
+        return test_evaluation, refused
 
 
 def coordinate(backend: Backend, run: Run, say: Say = say) -> Path:
@@ -185,18 +189,18 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
     return checkpoint
 
 
-def choose(course: Course, run: Run) -> tuple[int, AdapterState, str]:
-    """Return the round whose adapter is judged on test, that adapter, and why it is this one."""
-    if run.chosen == "best" and course.best is not None:
-        return course.best.round, course.best.adapter, f"best validation {run.task.counts.score_name}"
-    return course.server.round, course.server.adapter, LAST
+def choose(run_state: RunState, run: Run) -> tuple[int, AdapterState, str]:
+    """Return the round whose adapter is evaluated on test, that adapter, and why it is this one."""
+    if run.chosen == "best" and run_state.best is not None:
+        return run_state.best.round, run_state.best.adapter, f"best validation {run.task.counts.score_name}"
+    return run_state.server.round, run_state.server.adapter, LAST
 
 
 def describe(federation: Federation) -> str:
     """Return one line on who takes part, with training notes and their windows."""
-    seats = ", ".join(
-        f"{seat.clinic} {seat.registered['train_notes']} in {seat.registered['train_windows']} windows"
-        for seat in federation.seats
+    handles = ", ".join(
+        f"{handle.clinic} {handle.registered['train_notes']} in {handle.registered['train_windows']} windows"
+        for handle in federation.handles
     )
     out = f"; {federation.sitting_out} without notes sit out" if federation.sitting_out else ""
-    return f"{len(federation.seats)} clinics (training notes): {seats}{out}"
+    return f"{len(federation.handles)} clinics (training notes): {handles}{out}"

@@ -9,38 +9,38 @@ from clinfed.errors import UserError
 from clinfed.protocol import Answer
 from clinfed.tasks import learnable
 from server.wire.decode import read_json
-from server.wire.exchange import Seat
+from server.wire.exchange import ClinicHandle
 
 
 @dataclass(frozen=True)
 class Federation:
     """The clinics that take part, sorted by name; one without notes of a split sits out where that split is used."""
 
-    seats: tuple[Seat, ...]
+    handles: tuple[ClinicHandle, ...]
     notes: Mapping[str, Mapping[str, int]]  # clinic -> split -> notes
     manifest: Mapping[str, Any]
-    lost: Mapping[str, Mapping[str, int]]  # split -> reason -> mentions that flat tagging cannot hold
+    unrepresentable: Mapping[str, Mapping[str, int]]  # split -> reason -> mentions that flat tagging cannot hold
     skipped: Mapping[str, Mapping[str, int]]  # clinic -> reason -> what reading left out
     usable: Mapping[str, int]  # clinic -> what the task can learn from: training mentions, where it needs them
     sitting_out: int  # nodes without any notes
     workers: Mapping[str, int]  # worker -> base loads so far
 
     def without_mentions(self) -> list[str]:
-        """Return what to say of each clinic that trains but holds no mention that can be learnt."""
+        """Return what to say of each clinic that trains but holds no mention that can be trained."""
         return [
             learnable.missing(
-                seat.clinic,
-                self.notes[seat.clinic]["train"],
-                self.skipped[seat.clinic],
-                int(seat.registered["train_mentions"]),
+                handle.clinic,
+                self.notes[handle.clinic]["train"],
+                self.skipped[handle.clinic],
+                int(handle.registered["train_mentions"]),
             )
-            for seat in self.with_notes("train")
-            if not self.usable[seat.clinic]
+            for handle in self.with_notes("train")
+            if not self.usable[handle.clinic]
         ]
 
-    def with_notes(self, split: str) -> tuple[Seat, ...]:
+    def with_notes(self, split: str) -> tuple[ClinicHandle, ...]:
         """Return the clinics that hold notes of a split."""
-        return tuple(seat for seat in self.seats if self.notes[seat.clinic][split])
+        return tuple(handle for handle in self.handles if self.notes[handle.clinic][split])
 
 
 def complaint(answer: Answer, ours: Mapping[str, str], *, remote: bool) -> str:
@@ -60,11 +60,11 @@ def complaint(answer: Answer, ours: Mapping[str, str], *, remote: bool) -> str:
     return fingerprints.mismatch(ours, theirs)
 
 
-def seated(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Federation:
+def federation_of(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Federation:
     """Return the federation of these nodes, from their hellos.
 
     needs_mentions: of the task. Raises: UserError where nobody has training notes, or nobody has a mention in them that
-    can be learnt.
+    can be trained.
     """
     named = sorted((answer.clinic, node, answer) for node, answer in answers.items() if answer.clinic)
     notes = {
@@ -73,17 +73,17 @@ def seated(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Federation
     }
     if not any(each["train"] for each in notes.values()):
         raise UserError("no clinic holds a training note; look at corpus.path, and at corpus.train_fraction")
-    lost: dict[str, dict[str, int]] = {}
+    unrepresentable: dict[str, dict[str, int]] = {}
     for _, _, answer in named:
-        for split, reasons in read_json(answer, "lost").items():
+        for split, reasons in read_json(answer, "unrepresentable").items():
             for reason, count in reasons.items():
-                lost.setdefault(split, {}).setdefault(reason, 0)
-                lost[split][reason] += count
+                unrepresentable.setdefault(split, {}).setdefault(reason, 0)
+                unrepresentable[split][reason] += count
     federation = Federation(
-        seats=tuple(Seat(clinic, node, answer.report) for clinic, node, answer in named),
+        handles=tuple(ClinicHandle(clinic, node, answer.report) for clinic, node, answer in named),
         notes=notes,
         manifest={clinic: read_json(answer, "manifest") for clinic, _, answer in named},
-        lost=lost,
+        unrepresentable=unrepresentable,
         skipped={clinic: read_json(answer, "skipped") for clinic, _, answer in named},
         usable={clinic: _usable(answer) if needs_mentions else 1 for clinic, _, answer in named},
         sitting_out=len(answers) - len(named),
@@ -97,4 +97,4 @@ def seated(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Federation
 
 def _usable(answer: Answer) -> int:
     """Return the training mentions that tags can hold."""
-    return int(answer.report["train_mentions"]) - sum(read_json(answer, "lost").get("train", {}).values())
+    return int(answer.report["train_mentions"]) - sum(read_json(answer, "unrepresentable").get("train", {}).values())

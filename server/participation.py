@@ -10,23 +10,23 @@ from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Reason, Refused
 from configs import Run
-from server.wire.exchange import Seat, Trained
+from server.wire.exchange import ClinicHandle, Trained
 
 DIVERGED = (Reason.DIVERGED, Reason.NOT_FINITE)
 
 
-def drawn(online: Sequence[Seat], run: Run, number: int, *, of: int) -> list[Seat]:
+def sample_clients(online: Sequence[ClinicHandle], run: Run, round_index: int, *, of: int) -> list[ClinicHandle]:
     """Return the clinics that train in a round: those whose names hash lowest with the run's seed and the round.
 
     of: how many hold training notes, online or not. Who else takes part does not move a clinic's own number.
     """
     wanted = round_up(run.round.fraction * of)
-    return sorted(online, key=lambda seat: lot(run.seed, number, seat.clinic))[:wanted]
+    return sorted(online, key=lambda handle: rank(run.seed, round_index, handle.clinic))[:wanted]
 
 
-def lot(seed: int, number: int, clinic: str) -> str:
-    """Return a clinic's lot in a round."""
-    return hashlib.sha256(f"{seed} {number} {clinic}".encode()).hexdigest()
+def rank(seed: int, round_index: int, clinic: str) -> str:
+    """Return what a clinic is ranked by in a round."""
+    return hashlib.sha256(f"{seed} {round_index} {clinic}".encode()).hexdigest()
 
 
 def quorum(run: Run, clinics: int) -> int:

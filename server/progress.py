@@ -25,9 +25,9 @@ class Progress:
     folder: Path  # of the run
     rounds: int
 
-    def __call__(self, number: int, answers: int, clinics: int) -> None:
+    def __call__(self, round_index: int, answers: int, clinics: int) -> None:
         """Replace what was written before, whole or not at all; a run does not end for want of a bar."""
-        now = {"round": number, "rounds": self.rounds, "answers": answers, "clinics": clinics}
+        now = {"round": round_index, "rounds": self.rounds, "answers": answers, "clinics": clinics}
         path = self.folder / FILE
         partial = path.with_suffix(".partial")
         with contextlib.suppress(OSError):

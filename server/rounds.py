@@ -1,4 +1,4 @@
-"""The loop over rounds: state to the clinics, updates back, aggregated, judged, recorded.
+"""The loop over rounds: state to the clinics, updates back, aggregated, evaluated, recorded.
 
 This is the whole of federated learning as clinfed does it; everything that it calls is one file away.
 """
@@ -11,119 +11,121 @@ from dataclasses import replace
 from clinfed import protocol
 from clinfed.evaluation.merging import merged
 from clinfed.protocol import Answer, Refused
-from clinfed.runs.state import Best, Course, Round
+from clinfed.runs.state import Best, Round, RunState
 from configs import Run
-from server.admission import Door
-from server.participation import Accepted, drawn, parted, quorum
-from server.wire.exchange import GONE, Exchange, Seat
+from server.admission import Admission
+from server.participation import Accepted, parted, quorum, sample_clients
+from server.wire.exchange import GONE, ClinicHandle, Exchange
 from strategies.base import ServerState
 from strategies.step import step
 
 
 def run_rounds(
     exchange: Exchange,
-    door: Door,
+    admission: Admission,
     run: Run,
-    course: Course,
-    keep: Callable[[Course], None],
+    run_state: RunState,
+    keep: Callable[[RunState], None],
     show: Callable[[Round, ServerState], None],
-) -> Course:
+) -> RunState:
     """Run the rounds that are left; return where they have led.
 
-    One exchange a round: a clinic judges the adapter that it is sent, then trains it. A round's validation thus comes
+    One exchange a round: a clinic evaluates the adapter that it is sent, then trains it. A round's validation comes
     with the next round's updates, and only the last needs an exchange of its own. Of the rounds of one epoch only the
     last is validated, and a run's last round. keep is called after each round, show with each round and its state as
     soon as its validation is known.
     """
-    while course.server.round < run.rounds and not stops_early(course, run):
-        course = one_round(exchange, door, run, course, show)
-        keep(course)
-    if course.open is None:
-        return course
+    while run_state.server.round < run.rounds and not stops_early(run_state, run):
+        run_state = one_round(exchange, admission, run, run_state, show)
+        keep(run_state)
+    if run_state.open is None:
+        return run_state
     started = time.perf_counter()
-    seats = door.federation.with_notes("validation")
-    validated, silent = validate(exchange, seats, course.server, replicates=True)
+    handles = admission.federation.with_notes("validation")
+    validated, silent = validate(exchange, handles, run_state.server, replicates=True)
     seconds = time.perf_counter() - started
-    last = replace(course.open, seconds=course.open.seconds + seconds, refused=[*course.open.refused, *silent])
+    last = replace(run_state.open, seconds=run_state.open.seconds + seconds, refused=[*run_state.open.refused, *silent])
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
-    return replace(course, open=None, best=closed(last, validated, course, show))
+    return replace(run_state, open=None, best=closed(last, validated, run_state, show))
 
 
 def one_round(
-    exchange: Exchange, door: Door, run: Run, course: Course, show: Callable[[Round, ServerState], None]
-) -> Course:
-    """Train the global adapter in the clinics of one round, which also judge it, and aggregate what comes back."""
-    number = course.server.round + 1
-    joined, refused = door.admit(), door.take_refused()
+    exchange: Exchange, admission: Admission, run: Run, run_state: RunState, show: Callable[[Round, ServerState], None]
+) -> RunState:
+    """Train the global adapter in the clinics of one round, which also evaluate it, and aggregate what comes back."""
+    round_index = run_state.server.round + 1
+    joined, refused = admission.admit(), admission.take_refused()
     started = time.perf_counter()
-    seats, validators = door.federation.with_notes("train"), door.federation.with_notes("validation")
-    online = door.online(seats)
-    asked = drawn(online, run, number, of=len(seats))
-    refused += [Refused(seat.clinic, GONE) for seat in seats if seat not in online]
-    judging = validators if is_judged(course, run) else ()
-    sent = run.strategy.broadcast(course.server)
+    handles, validators = admission.federation.with_notes("train"), admission.federation.with_notes("validation")
+    online = admission.online(handles)
+    asked = sample_clients(online, run, round_index, of=len(handles))
+    refused += [Refused(handle.clinic, GONE) for handle in handles if handle not in online]
+    evaluating = validators if is_evaluated(run_state, run) else ()
+    sent = run.strategy.broadcast(run_state.server)
     updates = Accepted(
-        exchange.train(asked, sent, number, judging=judging, run_key=course.run_key, accepted=course.accepted),
-        least=quorum(run, len(seats)),
-        what=f"round {number}",
-        total_examples=sum(seat.registered["train_notes"] for seat in seats),
+        exchange.train(
+            asked, sent, round_index, evaluating=evaluating, run_key=run_state.run_key, accepted=run_state.accepted
+        ),
+        least=quorum(run, len(handles)),
+        what=f"round {round_index}",
+        total_examples=sum(handle.registered["train_notes"] for handle in handles),
         refused=refused,
     )
-    server = step(run.strategy, course.server, updates)
+    server = step(run.strategy, run_state.server, updates)
     aggregate_s = time.perf_counter() - started - updates.waited_s
-    best = course.best
+    best = run_state.best
     validated = updates.validated
-    if course.open is not None:
-        others = [seat for seat in door.online(judging) if seat not in asked]
-        more, silent = validate(exchange, others, course.server, replicates=False)
+    if run_state.open is not None:
+        others = [handle for handle in admission.online(evaluating) if handle not in asked]
+        more, silent = validate(exchange, others, run_state.server, replicates=False)
         validated, refused = [*validated, *more], [*refused, *silent]
-        best = closed(course.open, validated, course, show)
+        best = closed(run_state.open, validated, run_state, show)
     seconds = time.perf_counter() - started
     overhead_s = seconds - busiest([*updates.trained, *validated])
-    passes = run.passes_of_round(number).count
-    done = Round(number, passes, updates.trained, [], aggregate_s, seconds, overhead_s, refused, joined)
-    accepted = {**course.accepted, **{answer.clinic: number for answer in updates.trained}}
-    return Course(server, done, best, course.run_key, accepted)
+    epochs = run.epochs_of_round(round_index).count
+    done = Round(round_index, epochs, updates.trained, [], aggregate_s, seconds, overhead_s, refused, joined)
+    accepted = {**run_state.accepted, **{answer.clinic: round_index for answer in updates.trained}}
+    return RunState(server, done, best, run_state.run_key, accepted)
 
 
-def closed(done: Round, validated: Sequence[Answer], course: Course, show: Callable[..., None]) -> Best | None:
+def closed(done: Round, validated: Sequence[Answer], run_state: RunState, show: Callable[..., None]) -> Best | None:
     """Show a round with its validation; return the best round with this one."""
     done = replace(done, validated=in_order(validated))
-    show(done, course.server)
+    show(done, run_state.server)
     score = validation_score(done.validated)
-    if score is None or (course.best and score <= course.best.score):
-        return course.best
-    return Best(done.number, score, course.server.adapter)
+    if score is None or (run_state.best and score <= run_state.best.score):
+        return run_state.best
+    return Best(done.round_index, score, run_state.server.adapter)
 
 
-def is_judged(course: Course, run: Run) -> bool:
+def is_evaluated(run_state: RunState, run: Run) -> bool:
     """Return whether what the next round starts from is validated: an adapter that was trained, for whole epochs."""
-    return course.open is not None and run.passes_of_round(course.open.number).ends_epoch
+    return run_state.open is not None and run.epochs_of_round(run_state.open.round_index).ends_epoch
 
 
-def stops_early(course: Course, run: Run) -> bool:
+def stops_early(run_state: RunState, run: Run) -> bool:
     """Return whether the last rounds whose validation is known, as many as patience says, were no better."""
-    if not run.stop.patience or course.best is None:
+    if not run.stop.patience or run_state.best is None:
         return False
-    validated = (course.server.round - 1) // run.rounds_per_epoch
-    return validated - course.best.round // run.rounds_per_epoch >= run.stop.patience
+    validated = (run_state.server.round - 1) // run.rounds_per_epoch
+    return validated - run_state.best.round // run.rounds_per_epoch >= run.stop.patience
 
 
 def validate(
-    exchange: Exchange, seats: Sequence[Seat], server: ServerState, *, replicates: bool
+    exchange: Exchange, handles: Sequence[ClinicHandle], server: ServerState, *, replicates: bool
 ) -> tuple[list[Answer], list[Refused]]:
-    """Let clinics judge a state on their validation notes, without training; return their answers and who is left out.
+    """Let clinics evaluate a state on their validation notes; return their answers and who is left out.
 
     replicates: of the last state only; from those of many rounds more could be told of a patient than from one's.
     """
-    if not seats:
+    if not handles:
         return [], []
-    asked = {"split": "validation", "closing": False, "replicates": replicates}
-    return parted(exchange.evaluate(seats, server.adapter, server.round, **asked))
+    asked = {"split": "validation", "test_evaluation": False, "replicates": replicates}
+    return parted(exchange.evaluate(handles, server.adapter, server.round, **asked))
 
 
 def validation_score(validated: Sequence[Answer]) -> float | None:
-    """Return the score of the merged counts of all clinics that have judged; None where none has.
+    """Return the score of the merged counts of all clinics that have evaluated; None where none has.
 
     None also where it is undefined, without gold and without prediction: such a round is no best one.
     """

@@ -175,7 +175,7 @@ class Strategy:
         return True
 
     def gradient(
-        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], kept: Mapping[str, Any]
+        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], client_state: Mapping[str, Any]
     ) -> Any:
         """Return the gradient to step along, before it is clipped. The loop calls this only where it is overridden.
 
@@ -186,10 +186,10 @@ class Strategy:
         return gradient
 
     def update(
-        self, received: Payload, trained: AdapterState, kept: ClientState, report: LocalReport
+        self, received: Payload, trained: AdapterState, client_state: ClientState, report: LocalReport
     ) -> tuple[Payload, ClientState]:
         """Return what goes up, and what the clinic keeps. trained: the whole adapter after local training."""
-        return Payload(self.trained(trained, report.round_index)), ClientState(kept.memory, report.round_index)
+        return Payload(self.trained(trained, report.round_index)), ClientState(client_state.memory, report.round_index)
 
     def trained(self, adapter: AdapterState, round_index: int) -> AdapterState:
         """Return the tensors that train in a round, and so travel up."""

@@ -20,7 +20,7 @@ class FedProx(FedAvg):
     )
 
     def gradient(
-        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], kept: Mapping[str, Any]
+        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], client_state: Mapping[str, Any]
     ) -> Any:
         """Return the gradient with that of the proximal term."""
         return gradient + self.proximal_mu * (weight - received["adapter"])

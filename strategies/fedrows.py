@@ -25,7 +25,7 @@ class FedRows(Strategy):
     averages = True
 
     def update(
-        self, received: Payload, trained: AdapterState, kept: ClientState, report: LocalReport
+        self, received: Payload, trained: AdapterState, client_state: ClientState, report: LocalReport
     ) -> tuple[Payload, ClientState]:
         """Return the adapter with the rows of codes that the clinic's notes do not hold as they came."""
         tensors = {}
@@ -35,7 +35,7 @@ class FedRows(Strategy):
             tensors[name] = (
                 array if held is None else np.where(held.reshape(-1, *[1] * (array.ndim - 1)), array, before)
             )
-        return Payload(AdapterState(tensors)), ClientState(kept.memory, report.round_index)
+        return Payload(AdapterState(tensors)), ClientState(client_state.memory, report.round_index)
 
     def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
         """Return the state whose adapter is the mean of the updates, in the head row by row."""

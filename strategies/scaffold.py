@@ -65,15 +65,15 @@ class Scaffold(Strategy):
 
     def aggregate(self, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
         """Return the state after the mean step, with c moved by the mean change of the control variates."""
-        drawn = [0, 0]  # training notes of those in the round, and of all clinics
+        sampled = [0, 0]  # training notes of those in the round, and of all clinics
 
         def counted() -> Iterator[AdapterUpdate]:
             for update in updates:
-                drawn[0], drawn[1] = drawn[0] + update.num_examples, update.total_examples
+                sampled[0], sampled[1] = sampled[0] + update.num_examples, update.total_examples
                 yield update
 
         mean = weighted_mean(self.broadcast(server).flat, counted())
-        share = drawn[0] / max(drawn)
+        share = sampled[0] / max(sampled)
         rate, control = self.server_learning_rate, server.memory[CONTROL]
         stepped = {name: (1 - rate) * array + rate * mean[name] for name, array in _wide(server.adapter)}
         moved = {name: array + share * mean[extra_name(CONTROL, name)] for name, array in _wide(control)}
@@ -85,13 +85,13 @@ class Scaffold(Strategy):
         return ClientState({CONTROL: _zeros(received.extra[CONTROL])})
 
     def gradient(
-        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], kept: Mapping[str, Any]
+        self, name: str, gradient: Any, weight: Any, received: Mapping[str, Any], client_state: Mapping[str, Any]
     ) -> Any:
         """Return g - c_k + c."""
-        return gradient - kept[CONTROL] + received[CONTROL]
+        return gradient - client_state[CONTROL] + received[CONTROL]
 
     def update(
-        self, received: Payload, trained: AdapterState, kept: ClientState, report: LocalReport
+        self, received: Payload, trained: AdapterState, client_state: ClientState, report: LocalReport
     ) -> tuple[Payload, ClientState]:
         """Return the adapter and the change of c_k, and the new c_k; both stay where no step moved anything."""
         change, control = {}, {}
@@ -103,7 +103,7 @@ class Scaffold(Strategy):
                 change[name] = np.asarray(np.clip(mean_step, -farthest, farthest) - shared, shared.dtype)
             else:  # no batch in this part of an epoch, or a schedule's last step
                 change[name] = np.zeros_like(shared)
-            control[name] = np.asarray(kept.memory[CONTROL][name] + change[name], shared.dtype)
+            control[name] = np.asarray(client_state.memory[CONTROL][name] + change[name], shared.dtype)
         return Payload(trained, {CONTROL: AdapterState(change)}), ClientState(
             {CONTROL: AdapterState(control)}, report.round_index
         )

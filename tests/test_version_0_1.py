@@ -11,7 +11,7 @@ from clinfed.cli import main
 from clinfed.clinic.site import read
 from clinfed.evaluation import merging
 from clinfed.evaluation.report.documents import read_finished
-from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.experiments.adapted import open_adapter
 from clinfed.runs import checkpoints, documents
 from clinfed.runs import record as records
@@ -24,7 +24,7 @@ RUN = OLD / "run"
 
 def test_a_record_gives_its_tables_and_its_run_again() -> None:
     record = records.read(RUN / "record.json")
-    assert "federated adapter, all gold" in closing_table(record)
+    assert "federated adapter, all gold" in table_on_test(record)
     assert "| F1 .833 | ca .750 | es 1.000 |" in round_line(record["rounds"][-1])
     run = configs.load(configs.to_overrides(completed(record["config"])))
     assert isinstance(run.task, JerlFactored)
@@ -34,7 +34,7 @@ def test_a_record_gives_its_tables_and_its_run_again() -> None:
 def test_counts_give_the_scores_of_the_record() -> None:
     record, counts = records.read(RUN / "record.json"), records.read_counts(RUN / records.COUNTS)
     for (system, gold), clinics in counts.items():
-        assert merging.judgement(clinics)["micro"] == record["test"][system][gold]["micro"]
+        assert merging.evaluation(clinics)["micro"] == record["test"][system][gold]["micro"]
 
 
 def test_the_json_of_a_run_has_the_keys_that_it_had() -> None:
@@ -71,8 +71,8 @@ def test_a_folder_of_an_adapter_alone_opens_by_its_own_settings(tmp_path: Path) 
 
 def test_a_checkpoint_loads_with_its_best_round() -> None:
     checkpoint = checkpoints.load(OLD / "state")
-    course = checkpoint.course
-    assert (course.server.round, course.best and (course.best.round, course.best.score)) == (2, (1, 1.0))
+    run_state = checkpoint.run_state
+    assert (run_state.server.round, run_state.best and (run_state.best.round, run_state.best.score)) == (2, (1, 1.0))
     assert configs.load(configs.to_overrides(completed(checkpoint.config))).rounds == 2
 
 

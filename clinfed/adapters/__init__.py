@@ -1,1 +1,1 @@
-"""Which parameters are learnt, and how they travel. Importing this package never imports torch."""
+"""Which parameters are trained, and how they travel. Importing this package never imports torch."""

@@ -1,4 +1,4 @@
-"""Adapter: the plug-in that decides which parameters of the encoder are learnt."""
+"""Adapter: the plug-in that decides which parameters of the encoder are trained."""
 
 import warnings
 from abc import abstractmethod
@@ -23,7 +23,7 @@ DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}
 
 @dataclass
 class Adapter:
-    """Which parameters of a frozen encoder are learnt. One module per method; the module's name is the option's name.
+    """Which parameters of a frozen encoder are trained. One module per method; the module's name is the option's name.
 
     The head is no part of it: it is ours, outside peft, always trainable and never quantised.
     """

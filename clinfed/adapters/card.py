@@ -1,4 +1,4 @@
-"""The model card of an adapter folder: what it is, how it is loaded without clinfed, and how it was judged."""
+"""The model card of an adapter folder: what it is, how it is loaded without clinfed, and how it was evaluated."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ class Card:
     method: str  # "lora", "qlora", "full"
     task: str  # "jerl", "jerl_factored"
     license: str = ""
-    results: str = ""  # markdown, for instance the closing table
+    results: str = ""  # markdown, for instance the test table
     languages: tuple[str, ...] = ("es", "ca")  # ISO 639-1
     base_sha256: str = ""  # fingerprint of the base's files, where it is known
     where: str = ""  # where those who get the folder find the base
@@ -53,7 +53,7 @@ language: [{", ".join(card.languages)}]
 - Parameters: {encoder:,} in the encoder, {head:,} in the head (`head.safetensors`)
 - SHA-256 of encoder part and head: {contents.sha256}
 - Trained by clinfed; no note is in this folder. A model trained on notes can still reveal traces of them: share it as
-  the clinics' agreement allows. It was judged on annotated text only and is not a medical device.
+  the clinics' agreement allows. It was evaluated on annotated text only and is not a medical device.
 
 ## Use
 

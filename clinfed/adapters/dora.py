@@ -1,4 +1,4 @@
-"""DoRA: LoRA turns the direction of each linear layer's rows, and a magnitude a row is learnt beside.
+"""DoRA: LoRA turns the direction of each linear layer's rows, and a magnitude a row is trained beside.
 
 Source: Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation, section 4; implemented by peft.
 """

@@ -1,4 +1,4 @@
-"""Full fine-tuning, for comparison: every parameter of the encoder is learnt and travels."""
+"""Full fine-tuning, for comparison: every parameter of the encoder is trained and travels."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

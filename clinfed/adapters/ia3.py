@@ -1,4 +1,4 @@
-"""IA3: each linear layer's outputs (or inputs) are stretched by one learnt factor each.
+"""IA3: each linear layer's outputs (or inputs) are stretched by one trained factor each.
 
 Source: Liu et al. 2022, Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning,
 section 3.3; implemented by peft.

@@ -28,7 +28,7 @@ def load(base: str, folder: str) -> tuple[Any, Tensors, Any, list[str], dict[str
 
     settings = json.loads(Path(folder, "clinfed.json").read_text(encoding="utf-8"))["settings"]
     codes = json.loads(Path(folder, "labels.json").read_text(encoding="utf-8"))["codes"]
-    # float32: the files may hold float16. Eager: what the adapter was trained and judged with on CPUs.
+    # float32: the files may hold float16. Eager: what the adapter was trained and evaluated with on CPUs.
     options = {"dtype": torch.float32, "attn_implementation": "eager"}
     if settings["options"]["adapter"] == "qlora":
         nf4 = {"bnb_4bit_quant_type": "nf4", "bnb_4bit_use_double_quant": True}
@@ -77,7 +77,7 @@ def logits_of(hidden: "Tensor", head: Tensors) -> "Tensor":
     if "tag.weight" in head:  # task=jerl
         return linear(hidden, head["tag.weight"], head["tag.bias"])
     mention = linear(hidden, head["mention.weight"], head["mention.bias"])
-    if "mention_hint.weight" in head:  # trained with lexicons: here none gives a hint
+    if "mention_hint.weight" in head:  # trained with lexicons: here none gives a feature
         mention = mention + head["mention_hint.weight"][0]
     return torch.cat([mention, linear(hidden, head["code.weight"], head["code.bias"])], dim=1)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class NoAdapter(Adapter):
-    """Nothing of the encoder is learnt. A task that needs one vector an example reads each note once."""
+    """Nothing of the encoder is trained. A task that needs one vector an example reads each note once."""
 
     def attach(self, encoder: "nn.Module") -> "nn.Module":
         """Return the encoder, frozen as it came."""

@@ -53,7 +53,7 @@ class AdapterUpdate:
     num_examples: int  # training notes, not windows or tokens
     steps: int = 0  # of the optimiser
     extra: Mapping[str, AdapterState] = field(default_factory=dict)
-    total_examples: int = 0  # training notes of all clinics, also of those not drawn; 0: of those in this round
+    total_examples: int = 0  # training notes of all clinics, also of those not sampled; 0: of those in this round
 
     @cached_property
     def payload(self) -> Payload:

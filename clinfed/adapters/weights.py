@@ -1,4 +1,4 @@
-"""Between a model and an AdapterState: reading the learnt parameters, and writing them in place."""
+"""Between a model and an AdapterState: reading the trained parameters, and writing them in place."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
@@ -22,25 +22,25 @@ class Tagger(Protocol):
 
 
 def read_state(tagger: Tagger) -> AdapterState:
-    """Return float32 copies of all parameters that are learnt, under their wire names."""
+    """Return float32 copies of all parameters that are trained, under their wire names."""
     return AdapterState(
-        {name: parameter.detach().float().cpu().numpy().copy() for name, parameter in learnt_parameters(tagger)}
+        {name: parameter.detach().float().cpu().numpy().copy() for name, parameter in trainable_parameters(tagger)}
     )
 
 
 def read_shapes(tagger: Tagger) -> Shapes:
     """Return the shapes that read_state would have, without a copy of any number."""
-    return {name: (tuple(each.shape), FLOAT32) for name, each in learnt_parameters(tagger)}
+    return {name: (tuple(each.shape), FLOAT32) for name, each in trainable_parameters(tagger)}
 
 
 def write_state(tagger: Tagger, state: AdapterState) -> None:
-    """Copy a state's numbers into the model's learnt parameters, in place; the model keeps its tensors and its devices.
+    """Copy a state's numbers into the model's trained parameters, in place; tensors and devices stay the model's own.
 
     Raises: ValueError when names or shapes differ; then nothing was written.
     """
     import torch
 
-    parameters = dict(learnt_parameters(tagger))
+    parameters = dict(trainable_parameters(tagger))
     if parameters.keys() != state.keys():
         absent, foreign = sorted(parameters.keys() - state.keys()), sorted(state.keys() - parameters.keys())
         raise ValueError(
@@ -54,8 +54,8 @@ def write_state(tagger: Tagger, state: AdapterState) -> None:
             parameter.copy_(torch.from_numpy(np.array(state[name])))  # a copy: torch warns about read-only arrays
 
 
-def learnt_parameters(tagger: Tagger) -> "Iterator[tuple[str, nn.Parameter]]":
-    """Yield wire name and parameter of all that is learnt, named "encoder." (as if peft were not there) or "head."."""
+def trainable_parameters(tagger: Tagger) -> "Iterator[tuple[str, nn.Parameter]]":
+    """Yield wire name and parameter of all that is trained, named "encoder." (as if peft were not there) or "head."."""
     for prefix, module in (("encoder", tagger.encoder), ("head", tagger.head)):
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:

@@ -1,11 +1,11 @@
-"""Join: a tagger's spans beside those of a clinic's private lexicon, as far as unseen notes justify each.
+"""Ensemble: a tagger's spans beside those of a clinic's private lexicon, as far as unseen notes justify each.
 
 A lexicon is sure of the forms that it knows, a tagger also finds others. Where both find the same span it is kept; else
 a span needs a score, and which score is enough is chosen by strict micro-F1 on the clinic's own validation notes, from
-which neither has learnt. Lexicon and thresholds stay at the clinic.
+which neither has trained. Lexicon and thresholds stay at the clinic.
 
-    join = Join.fit((note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation)
-    join.spans(tagger_scores[note.id], lexicon.scored(note.text))
+    ensemble = Join.fit((note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation)
+    ensemble.spans(tagger_scores[note.id], lexicon.scored(note.text))
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -25,7 +25,7 @@ KINDS = ("tagger", "against", "lexicon")
 
 
 @dataclass(frozen=True)
-class Join:
+class Ensemble:
     """The least scores with which a span is kept.
 
     tagger: the tagger's, where the lexicon finds nothing. against: the tagger's, instead of what the lexicon finds
@@ -44,7 +44,7 @@ class Join:
         return frozenset(kept)
 
     @classmethod
-    def fit(cls, notes: Iterable[tuple[Collection[Span], Scored, Scored]]) -> "Join":
+    def fit(cls, notes: Iterable[tuple[Collection[Span], Scored, Scored]]) -> "Ensemble":
         """Return the thresholds with the best strict micro-F1 on (gold, tagger's, lexicon's) of each note.
 
         All combinations of LEAST are tried; of equal ones the one that believes the lexicon most is kept.

@@ -1,11 +1,11 @@
 """Hints: what a clinic's private lexicon finds in a note, as an input of the tagger (`task.lexicon=true`).
 
 The lexicon is made from the clinic's own training notes and never leaves it; what travels is how far the tagger
-trusts it, a few numbers of the head. A training note's hints come from a lexicon that has not seen its patient, else
+trusts it, a few numbers of the head. A training note's features come from a lexicon that has not seen its patient, else
 the tagger would learn to trust it more than unseen notes justify.
 
-    hints = Hints(training_notes)
-    hints.of(note)  # spans, of a training note or any other
+    features = GazetteerFeatures(training_notes)
+    features.of(note)  # spans, of a training note or any other
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from clinfed.corpus.splits import hashed_share
 FOLDS = 5
 
 
-class Hints:
+class GazetteerFeatures:
     """The lexicon of the training notes, and one for each fold of patients that leaves that fold out."""
 
     def __init__(self, train: Sequence[Note]) -> None:
@@ -29,7 +29,7 @@ class Hints:
 
     @cached_property
     def key(self) -> str:
-        """Return a digest of the training notes, for caches of what the hints gave."""
+        """Return a digest of the training notes, for caches of what the features gave."""
         digest = hashlib.sha256(str(FOLDS).encode())
         for note in sorted(self._train, key=lambda note: note.id):
             digest.update(repr((note.id, note.unit, note.text, note.spans)).encode())

@@ -15,9 +15,9 @@ class Classifier:
     hidden: int = setting(
         256, help="of the one hidden layer; 0: a linear classifier", least=0, most=65_536, unit="units"
     )
-    passes: int = setting(
+    epochs: int = setting(
         20,
-        help="over a clinic's vectors in one round: they are cached, so that a pass costs next to nothing",
+        help="over a clinic's vectors in one round: they are cached, so that an epoch costs next to nothing",
         least=1,
         most=100_000,
     )

@@ -39,8 +39,8 @@ def base_sha256(encoder: "nn.Module") -> str:
     import torch
 
     attached = hasattr(encoder, "peft_config")
-    learnt = {name for name, parameter in encoder.named_parameters() if attached and parameter.requires_grad}
-    frozen = {_bare(name): tensor for name, tensor in encoder.state_dict().items() if name not in learnt}
+    trainable = {name for name, parameter in encoder.named_parameters() if attached and parameter.requires_grad}
+    frozen = {_bare(name): tensor for name, tensor in encoder.state_dict().items() if name not in trainable}
     digest = hashlib.sha256()
     for name, tensor in sorted(frozen.items()):
         digest.update(f"{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())

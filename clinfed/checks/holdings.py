@@ -62,7 +62,9 @@ def _amount(held: Sequence[Note], path: str) -> Finding:
     if not splits["train"]:
         return Finding("notes", "fail", f"{found}", "a site without training notes has no part in a run: add some")
     if not splits["validation"] or not splits["test"]:
-        return Finding("notes", "warn", found, "none to judge the model on: more patients, or an official split, help")
+        return Finding(
+            "notes", "warn", found, "none to evaluate the model on: more patients, or an official split, help"
+        )
     return Finding("notes", "ok", found)
 
 
@@ -105,20 +107,20 @@ def _languages(held: Sequence[Note]) -> Finding:
 
 def _mentions(held: Sequence[Note], codes: Sequence[str]) -> list[Finding]:
     total = sum(len(note.spans) for note in held)
-    _, lost = representable(held, codes)
-    outside = lost.pop(OUTSIDE, 0)
+    _, unrepresentable = representable(held, codes)
+    outside = unrepresentable.pop(OUTSIDE, 0)
     unknown = {span.code for note in held for span in note.spans} - set(codes)
     if not total:
         return []
     rows = [Finding("codes", "ok", f"all {total} mentions have codes of the shared list")]
     if outside:
         found = f"{outside} of {total} mentions have codes outside the shared list ({len(unknown)} different ones)"
-        remedy = "they are not learnt, and count as missed: correct the codes, or have the list extended for all sites"
+        remedy = "they are not trained, and count as missed: correct the codes, or have the list extended for all sites"
         rows = [Finding("codes", "warn", found, remedy)]
-    if not lost:
+    if not unrepresentable:
         return [*rows, Finding("spans", "ok", "tags can hold all other mentions")]
-    share = lost.total() / total
-    found = f"tags cannot hold {lost.total()} of {total} mentions ({share:.1%}): {_listed(lost)}"
+    share = unrepresentable.total() / total
+    found = f"tags cannot hold {unrepresentable.total()} of {total} mentions ({share:.1%}): {_listed(unrepresentable)}"
     many = share > MANY_LOST
     return [*rows, Finding("spans", "warn" if many else "ok", found, "look at the annotation rules" if many else "")]
 

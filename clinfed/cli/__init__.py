@@ -12,7 +12,7 @@ from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.errors import UserError
 
 COMMANDS = {
-    "simulate": "train adapters across simulated clinics, and judge them",
+    "simulate": "train adapters across simulated clinics, and evaluate them",
     "train": "the same training in one place, over all notes, without Flower",
     "compare": "centralised, federated and local-only training in one table",
     "classify": "codes of whole notes from frozen embeddings and a small classifier, federated and not",
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         args = _parsed(parser, argv)
         assert module is not None  # argparse has ended the program for anything that is no command
+        _tell_renamed(getattr(args, "overrides", ()))
         code = int(module.run(args))
         sys.stdout.flush()
         return code
@@ -82,6 +83,15 @@ def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Na
 
         args.overrides += rest_of_overrides(unknown, argv)
     return args
+
+
+def _tell_renamed(overrides: Sequence[str]) -> None:
+    """Say on standard error which keys have a new name."""
+    if any("." in override.partition("=")[0] for override in overrides):
+        from configs.migrations import notices
+
+        for line in notices([override.partition("=")[0] for override in overrides]):
+            print(line, file=sys.stderr)
 
 
 def _refused(command: str | None, text: str) -> int:

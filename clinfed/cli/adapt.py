@@ -2,8 +2,8 @@
 
     clinfed adapt --adapter diagnoses-es-ca --notes notes.jsonl -o ours training.local_epochs=3
 
-Training goes on from the global adapter over the site's training notes, in the one training loop; then both are judged
-on the site's test notes, which are split off by patient. Everything stays on this machine.
+Training goes on from the global adapter over the site's training notes, in the one training loop. Both are then
+evaluated on the site's test notes, which are split off by patient. Everything stays on this machine.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.options import add_adapter, add_notes
 from clinfed.errors import UserError
-from clinfed.experiments.adapt import adapt, read_clinic, warm_for, write
+from clinfed.experiments.adapt import adapt, cache_for, read_clinic, write
 from clinfed.experiments.adapted import open_adapter, refuse_without_mentions
 
 
@@ -30,17 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, judge both adapters, write the folder; progress goes to standard output, with --json to standard error."""
+    """Train, evaluate both adapters, write the folder; print progress, with --json on standard error."""
     if args.output.exists():
         raise UserError(f"{args.output}: exists already; expected a new folder; name another, or remove it")
     out = sys.stderr if args.json else sys.stdout
     adapted = open_adapter(args.adapter, base_path=args.base)
     refuse_without_mentions(adapted)
     clinic = read_clinic(args.notes, args.format, adapted, skip_bad=args.skip_bad)
-    warm = warm_for(adapted, args.base, args.device, args.overrides)
-    result = adapt(warm, clinic, adapted.state, lambda text: print(text, file=out, flush=True))
+    cache = cache_for(adapted, args.base, args.device, args.overrides)
+    result = adapt(cache, clinic, adapted.state, lambda text: print(text, file=out, flush=True))
     report = result.report(adapted.state, clinic)
-    write(args.output, warm, clinic, adapted, report)
+    write(args.output, cache, clinic, adapted, report)
     print(result.text(), file=out)
     print(f"written: {args.output}", file=out)
     if args.json:

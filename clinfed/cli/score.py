@@ -4,7 +4,7 @@
 
 The kind is seen from the path: *.jsonl; *.conll; *.tsv or a folder with text_files/ (CodiEsp; as prediction the table
 alone will do, also in the four columns of the task's own evaluation); *.ann, *.txt or a folder with *.ann (BRAT). Every
-gold note is judged; one that the prediction lacks counts as predicted empty, and is told; a predicted note that gold
+gold note is evaluated; one that the prediction lacks counts as predicted empty, and is told; a predicted note that gold
 lacks is a mistake, unless --skip-bad has left that one out of the gold. Where both bring texts, they must be the same.
 A score of neither gold nor prediction is undefined: "-", in JSON null. With --json: micro {tp, fp, fn, precision,
 recall, f1}, macro, by_language, by_clinic and bands as in a run record; 95% intervals of micro-F1 (interval), also in
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the scores; raises UserError for files that cannot be judged."""
+    """Print the scores; raises UserError for files that cannot be evaluated."""
     options = {"replicates": args.replicates, "seed": args.seed, "skip_bad": args.skip_bad}
     scored = score_files(args.gold, args.pred, **options, tell=lambda line: print(line, file=sys.stderr))
     if args.json:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train and judge; progress goes to standard output, with --json to standard error."""
+    """Train and evaluate; progress goes to standard output, with --json to standard error."""
     out = sys.stderr if args.json else sys.stdout
     path = train(absolute_paths(args.overrides, Path.cwd()), lambda text: print(text, file=out, flush=True))
     if args.json:

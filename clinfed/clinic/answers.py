@@ -16,13 +16,13 @@ from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.clinic import permissions
-from clinfed.clinic.cache import WORKER, drop, warm
+from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
-    from clinfed.clinic.cache import Warm
+    from clinfed.clinic.cache import WorkerCache
     from clinfed.clinic.data import Clinic
 
 NodeConfig = Mapping[str, Any]
@@ -36,7 +36,7 @@ def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Seq
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
-        cache = warm(overrides)
+        cache = worker_cache(overrides)
         return work(cache, cache.clinic(node_config), question)
     except Exception as error:
         return failed(failure, error)
@@ -61,37 +61,39 @@ def _keep_detail(failure: protocol.Failure) -> None:
         detail.write(traceback.format_exc())
 
 
-def _hello(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
+def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Load everything, and say who this is and what it runs, before anything is trained."""
     shapes = cache.shapes(len(clinic.codes))
     notes = {split: len(clinic.split(split)) for split in SPLITS}
-    # What the rounds will need is encoded now, and once; the test split waits for the closing.
-    lost = {split: dict(cache.encoded(clinic, split).lost) for split in ("train", "validation") if notes[split]}
+    # What the rounds will need is encoded now, and once; the test split waits for the test evaluation.
+    unrepresentable = {
+        split: dict(cache.encoded(clinic, split).unrepresentable) for split in ("train", "validation") if notes[split]
+    }
     held = {f"{split}_mentions": sum(len(note.spans) for note in clinic.split(split)) for split in SPLITS}
     held["train_windows"] = len(cache.encoded(clinic, "train").lengths) if notes["train"] else 0
     ours = fingerprints.of_run(cache.run, clinic.codes, shapes)
     roots = [str(fingerprints.root_of(package)) for package in fingerprints.PACKAGES] if clinic.simulated else []
     identity = _identity(clinic, question) | {f"fingerprint.{name}": value for name, value in ours.items()}
     identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
-    identity |= {"lost": _to_json(lost), "skipped": _to_json(dict(clinic.skipped))}
+    identity |= {"unrepresentable": _to_json(unrepresentable), "skipped": _to_json(dict(clinic.skipped))}
     report = {f"{split}_notes": count for split, count in notes.items()} | held
     report |= {"nodes": clinic.num_nodes} | _load_report(cache)
     return {protocol.IDENTITY: identity, protocol.REPORT: report}
 
 
-def _train(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
-    """Train what was received on the clinic's notes for one round; where it is asked for, judge it first."""
+def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
+    """Train what was received on the clinic's notes for one round; where it is asked for, evaluate it first."""
     from clinfed.clinic.work import train_round
 
     started = time.perf_counter()
     received = Payload.of(_take_adapter(question))
     decode_s = time.perf_counter() - started
     asked = question[protocol.QUESTION]
-    # Judged before it is trained: one exchange a round, and no worker waits while another clinic is judged.
+    # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
     if split and clinic.split(split):
-        content = _judged(cache, clinic, received.adapter, split, closing=False, replicates=False)
+        content = _evaluated(cache, clinic, received.adapter, split, test_evaluation=False, replicates=False)
     run_key, state_round = str(asked[protocol.RUN_KEY]), int(asked[protocol.STATE_ROUND])
     trained, payload = train_round(
         cache, clinic, received, int(asked["round"]), run_key=run_key, state_round=state_round
@@ -112,14 +114,14 @@ def _train(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
     return _signed(cache, clinic, question, content, report)
 
 
-def _evaluate(cache: "Warm", clinic: "Clinic", question: Content) -> Content:
-    """Judge what was received on one split of the clinic's notes."""
+def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
+    """Evaluate what was received on one split of the clinic's notes."""
     asked = question[protocol.QUESTION]
     started = time.perf_counter()
     state = _take_adapter(question)
     decode_s = time.perf_counter() - started
-    wanted = {name: bool(asked[name]) for name in ("closing", "replicates")}
-    content = _judged(cache, clinic, state, str(asked["split"]), **wanted)
+    wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
+    content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
     return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -130,19 +132,19 @@ WORK = {
 }
 
 
-def _judged(
-    cache: "Warm", clinic: "Clinic", state: AdapterState, split: str, *, closing: bool, replicates: bool
+def _evaluated(
+    cache: "WorkerCache", clinic: "Clinic", state: AdapterState, split: str, *, test_evaluation: bool, replicates: bool
 ) -> Content:
-    """Return counts and report of a judgement."""
-    from clinfed.clinic.work import judge
+    """Return counts and report of a evaluation."""
+    from clinfed.clinic.work import evaluate
 
-    judgement = judge(cache, clinic, state, split, closing=closing, replicates=replicates)
-    arrays, names = protocol.counts_to_wire(judgement.counts)
+    evaluation = evaluate(cache, clinic, state, split, test_evaluation=test_evaluation, replicates=replicates)
+    arrays, names = protocol.counts_to_wire(evaluation.counts)
     report = {
-        "notes": judgement.notes,
-        "evaluate_s": judgement.seconds,
-        "lexicon_s": judgement.lexicon_s,
-        "inference_peak_bytes": judgement.peak_bytes,
+        "notes": evaluation.notes,
+        "evaluate_s": evaluation.seconds,
+        "lexicon_s": evaluation.lexicon_s,
+        "inference_peak_bytes": evaluation.peak_bytes,
     }
     # Integers without a header of their own: the reader need parse nothing.
     counts = {
@@ -153,7 +155,7 @@ def _judged(
 
 
 def _signed(
-    cache: "Warm", clinic: "Clinic", question: Content, content: Content, report: Mapping[str, float]
+    cache: "WorkerCache", clinic: "Clinic", question: Content, content: Content, report: Mapping[str, float]
 ) -> Content:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, {})
@@ -173,7 +175,7 @@ def _identity(clinic: "Clinic", question: Content) -> dict[str, str | int]:
     }
 
 
-def _load_report(cache: "Warm") -> dict[str, float]:
+def _load_report(cache: "WorkerCache") -> dict[str, float]:
     return {"load_s": cache.take_load_s(), "base_loads": cache.base_loads}
 
 

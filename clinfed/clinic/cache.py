@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinfed import fingerprints
 from clinfed.adapters.state import Shapes
-from clinfed.baselines.gazetteer import Hints
+from clinfed.baselines.gazetteer import GazetteerFeatures
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.clinic.data import Clinic, Simulation, read_site
 from clinfed.clinic.permissions import admit_run
@@ -33,7 +33,7 @@ Predicted = dict[str, dict[Span, float]]  # note id -> span -> score
 WORKER = uuid.uuid4().hex  # names this process to the server and says nothing else of it
 
 
-class Warm:
+class WorkerCache:
     """One run's cache in this process. load_s: seconds spent on loading since the last take_load_s()."""
 
     def __init__(self, overrides: Sequence[str]) -> None:
@@ -42,13 +42,13 @@ class Warm:
         self.run: Run = load(overrides)
         self.base_loads = 0
         self.load_s = 0.0
-        # Clinic -> hash of the last adapter that it validated, and the spans found: the join at the closing needs them.
+        # Clinic -> hash of the last adapter that it validated, and the spans found: the ensemble is fitted on them.
         self.validated: dict[str, tuple[str, Predicted]] = {}
         self._simulations: dict[int, Simulation] = {}
         self._sites: dict[tuple[object, ...], Clinic] = {}  # Site.held -> the clinic, of one site
         self._encoded: dict[tuple[str, str], Encoded] = {}
         self._lexicons: dict[str, Lexicon] = {}
-        self._hints: dict[str, Hints] = {}
+        self._features: dict[str, GazetteerFeatures] = {}
         self._fingerprints: dict[tuple[str, ...], str] = {}
         self._tagger: Tagger | None = None
 
@@ -69,7 +69,7 @@ class Warm:
 
     def _forget_notes(self) -> None:
         """Drop what was read and made of a site's notes: under the clinic's name it would pass for that of others."""
-        for kept in (self._sites, self._encoded, self._lexicons, self._hints, self.validated):
+        for kept in (self._sites, self._encoded, self._lexicons, self._features, self.validated):
             kept.clear()
 
     def simulation(self, num_nodes: int) -> Simulation:
@@ -125,7 +125,7 @@ class Warm:
         from clinfed.training.encoded import encode_notes
 
         settings = self.run.training
-        hinted = self.hints(clinic) if self.run.task.lexicon else None
+        featured = self.features(clinic) if self.run.task.lexicon else None
         return encode_notes(
             self.run.task,
             clinic.split(split),
@@ -134,7 +134,7 @@ class Warm:
             window=settings.window,
             stride=settings.stride,
             cache=clinic_folder("encoded"),
-            **({"hint": hinted.of, "hint_key": hinted.key} if hinted else {}),
+            **({"feature": featured.of, "feature_key": featured.key} if featured else {}),
         )
 
     def _embed(self, clinic: Clinic, encoded: "Encoded") -> "Encoded":
@@ -149,12 +149,12 @@ class Warm:
         cache, pad_id = clinic_folder("embeddings"), self.tokenizer.pad_token_id
         return embedded(tagger, run.task, encoded, run.training, pad_id=pad_id, cache=cache, base=base)
 
-    def hints(self, clinic: Clinic) -> Hints:
-        """Return the hints of the clinic's private lexicon."""
-        if clinic.name not in self._hints:
+    def features(self, clinic: Clinic) -> GazetteerFeatures:
+        """Return the features of the clinic's private lexicon."""
+        if clinic.name not in self._features:
             own = clinic.lexicon_from is None
-            self._hints[clinic.name] = Hints(clinic.split("train") if own else clinic.lexicon_from)
-        return self._hints[clinic.name]
+            self._features[clinic.name] = GazetteerFeatures(clinic.split("train") if own else clinic.lexicon_from)
+        return self._features[clinic.name]
 
     def lexicon(self, name: str, notes: Sequence[Note]) -> Lexicon:
         """Return the lexicon of these training notes, fitted once."""
@@ -163,7 +163,7 @@ class Warm:
         return self._lexicons[name]
 
     def own_lexicon(self, clinic: Clinic) -> Lexicon:
-        """Return the lexicon that a clinic joins with the model: of its own training notes, or of lexicon_from."""
+        """Return the lexicon of a clinic's ensemble with the model: of its own training notes, or of lexicon_from."""
         if clinic.lexicon_from is None:
             return self.lexicon(clinic.name, clinic.split("train"))
         return self.lexicon("lexicon_from", clinic.lexicon_from)
@@ -181,18 +181,18 @@ class Warm:
         return taken
 
 
-_warm: Warm | None = None  # the cache of this process; replaced when a message of another run comes
+_worker_cache: WorkerCache | None = None  # the cache of this process; replaced when a message of another run comes
 
 
-def warm(overrides: Sequence[str]) -> Warm:
+def worker_cache(overrides: Sequence[str]) -> WorkerCache:
     """Return this process's cache for the run."""
-    global _warm
-    if _warm is None or _warm.overrides != tuple(overrides):
-        _warm = Warm(overrides)
-    return _warm
+    global _worker_cache
+    if _worker_cache is None or _worker_cache.overrides != tuple(overrides):
+        _worker_cache = WorkerCache(overrides)
+    return _worker_cache
 
 
 def drop() -> None:
     """Let go of this process's cache."""
-    global _warm
-    _warm = None
+    global _worker_cache
+    _worker_cache = None

@@ -1,4 +1,4 @@
-"""A clinic's work, without Flower: local training and strict judgement. The plain loop uses the same functions."""
+"""A clinic's work, without Flower: local training and strict evaluation. The plain loop uses the same functions."""
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.baselines.ensemble import Join
+from clinfed.baselines.ensemble import Ensemble
 from clinfed.clinic import states
-from clinfed.clinic.cache import Predicted, Warm
+from clinfed.clinic.cache import Predicted, WorkerCache
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.states import Place
 from clinfed.corpus.note import Note, Span
@@ -19,8 +19,8 @@ from clinfed.errors import DivergedError
 from clinfed.evaluation import artefacts, hits, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.small_cells import Rule
-from clinfed.evaluation.spans import judged
-from clinfed.home import kept_file
+from clinfed.evaluation.spans import evaluated
+from clinfed.home import artefact_file
 from clinfed.probes.memory import peak_memory
 from strategies.base import ClientState, LocalReport, Strategy
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from clinfed.tasks.base import Task
     from clinfed.training.encoded import Encoded
     from clinfed.training.loop import Gradient, TrainResult
-    from clinfed.training.schedules import Passes
+    from clinfed.training.schedules import Epochs
 
 
 @dataclass(frozen=True)
@@ -40,38 +40,38 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """Counts by (system, gold), and what judging took."""
+class Evaluation:
+    """Counts by (system, gold), and what evaluating took."""
 
-    counts: protocol.Judged
+    counts: protocol.Evaluated
     notes: int
     seconds: float  # prediction and counting of the adapter
     lexicon_s: float
     peak_bytes: int  # of the prediction
 
 
-def train_passes(
-    warm: Warm,
+def train_epochs(
+    cache: WorkerCache,
     clinic: Clinic,
     received: Payload,
-    passes: "Passes",
+    epochs: "Epochs",
     report: Callable[[int, float], None] = lambda epoch, loss: None,
     *,
-    kept: ClientState | None = None,
+    client_state: ClientState | None = None,
     round_index: int = 1,
 ) -> Training:
-    """Write the adapter into the model and train it in place over the given passes, as the run's strategy trains.
+    """Write the adapter into the model and train it in place over the given epochs, as the run's strategy trains.
 
     kept: the clinic's state; its first one, where there is none.
     """
     from clinfed.adapters.weights import write_state
     from clinfed.training.loop import frozen, train
 
-    tagger = warm.tagger(len(clinic.codes))
-    encoded = warm.encoded(clinic, "train")
+    tagger = cache.tagger(len(clinic.codes))
+    encoded = cache.encoded(clinic, "train")
     write_state(tagger, received.adapter)
-    run, strategy = warm.run, warm.run.strategy
-    gradient = gradient_of(strategy, received, kept or strategy.first(received), run.training.device)
+    run, strategy = cache.run, cache.run.strategy
+    gradient = gradient_of(strategy, received, client_state or strategy.first(received), run.training.device)
     trains = partial(strategy.trainable, round_index=round_index)
     with frozen(tagger, trains), peak_memory(run.training.device) as peak:
         result = train(
@@ -79,17 +79,17 @@ def train_passes(
             run.task,
             encoded,
             run.training,
-            passes=passes,
+            epochs=epochs,
             seed=run.seed,
             clinic=clinic.name,
-            pad_id=warm.tokenizer.pad_token_id,
+            pad_id=cache.tokenizer.pad_token_id,
             gradient=gradient,
             report=report,
         )
     return Training(result, peak.peak_bytes)
 
 
-def gradient_of(strategy: Strategy, received: Payload, kept: ClientState, device: str) -> "Gradient | None":
+def gradient_of(strategy: Strategy, received: Payload, client_state: ClientState, device: str) -> "Gradient | None":
     """Return the strategy's change of a gradient, with what it needs on the device; None where it changes none."""
     if not strategy.changes_gradients:
         return None
@@ -102,14 +102,14 @@ def gradient_of(strategy: Strategy, received: Payload, kept: ClientState, device
             for name in received.adapter
         }
 
-    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(kept.memory)
+    sent, own = on_device({"adapter": received.adapter, **received.extra}), on_device(client_state.memory)
     return lambda name, gradient, weight: strategy.gradient(name, gradient, weight, sent[name], own[name])
 
 
 def train_round(
-    warm: Warm, clinic: Clinic, received: Payload, round_index: int, *, run_key: str = "", state_round: int = 0
+    cache: WorkerCache, clinic: Clinic, received: Payload, round_index: int, *, run_key: str = "", state_round: int = 0
 ) -> tuple[Training, Payload]:
-    """Train a clinic's passes of one round (from 1) of a federation; return also what goes up.
+    """Train a clinic's epochs of one round (from 1) of a federation; return also what goes up.
 
     run_key, state_round: of which run and round the clinic's state is taken up; 0: it begins with its first one.
     Raises: ValueError where the coordinator has sent other tensors than the strategy's schema says; DivergedError.
@@ -118,86 +118,93 @@ def train_round(
     from clinfed.training.loop import held_rows
     from clinfed.training.max_update import largest_step
 
-    run, strategy = warm.run, warm.run.strategy
+    run, strategy = cache.run, cache.run.strategy
     if received.flat.shapes != strategy.schema(received.adapter.shapes, round_index).down:
         raise ValueError("the message's tensors are not those of the strategy's schema")
     first = strategy.first(received)
-    place = Place(run_key, clinic.name, warm.fingerprint(clinic)) if first.memory else None
-    kept = (states.load(place, state_round) if place and state_round else None) or first
-    passes = run.passes_of_round(round_index)
+    place = Place(run_key, clinic.name, cache.fingerprint(clinic)) if first.memory else None
+    client_state = (states.load(place, state_round) if place and state_round else None) or first
+    epochs = run.epochs_of_round(round_index)
     try:
-        training = train_passes(warm, clinic, received, passes, kept=kept, round_index=round_index)
+        training = train_epochs(cache, clinic, received, epochs, client_state=client_state, round_index=round_index)
     except DivergedError as error:
         raise DivergedError(f"round {round_index}, clinic {clinic.name}: {error}") from None
-    tagger = warm.tagger(len(clinic.codes))
+    tagger = cache.tagger(len(clinic.codes))
     report = LocalReport(
         round_index,
         training.result.notes,
         training.result.steps,
         training.result.learning_rates,
         largest_step(run.training),
-        partial(held_rows, tagger, run.task, warm.encoded(clinic, "train")),
+        partial(held_rows, tagger, run.task, cache.encoded(clinic, "train")),
     )
-    payload, after = strategy.update(received, read_state(tagger), kept, report)
+    payload, after = strategy.update(received, read_state(tagger), client_state, report)
     if place:
         states.save(place, after, before=state_round)
     return training, payload
 
 
-def judge(warm: Warm, clinic: Clinic, state: AdapterState, split: str, *, closing: bool, replicates: bool) -> Judgement:
-    """Return the counts of the adapter on one split; at the closing also of lexicons and join, if it finds mentions.
+def evaluate(
+    cache: WorkerCache, clinic: Clinic, state: AdapterState, split: str, *, test_evaluation: bool, replicates: bool
+) -> Evaluation:
+    """Return the counts of the adapter on one split.
 
-    A simulated clinic sees all training notes and so can judge the pooled lexicon on its share; a site cannot.
+    A test evaluation also counts lexicons and ensemble, if the task finds mentions.
+
+    A simulated clinic sees all training notes and so can evaluate the pooled lexicon on its share; a site cannot.
     """
     from clinfed.adapters.weights import write_state
 
-    tagger = warm.tagger(len(clinic.codes))
-    encoded = warm.encoded(clinic, split)
+    tagger = cache.tagger(len(clinic.codes))
+    encoded = cache.encoded(clinic, split)
     notes = clinic.split(split)
     started = time.perf_counter()
     write_state(tagger, state)
-    with peak_memory(warm.run.training.device) as peak:
-        predicted = _predicted(warm, clinic, encoded)
+    with peak_memory(cache.run.training.device) as peak:
+        predicted = _predicted(cache, clinic, encoded)
     if split == "validation" and replicates:
-        warm.validated[clinic.name] = (state.sha256(), predicted)
-    task, options = warm.run.task, {"closing": closing, "replicates": replicates}
+        cache.validated[clinic.name] = (state.sha256(), predicted)
+    task, options = cache.run.task, {"test_evaluation": test_evaluation, "replicates": replicates}
     counts = against_both(task, clinic, protocol.FEDERATED, notes, predicted, **options)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
-    if closing and task.has_spans:
-        unseen = _unseen(warm, clinic, state)
-        beside = {**_lexicons(warm, clinic, notes), protocol.JOINED: _joined(warm, clinic, unseen, notes, predicted)}
+    if test_evaluation and task.has_spans:
+        unseen = _unseen(cache, clinic, state)
+        beside = {
+            **_lexicons(cache, clinic, notes),
+            protocol.ENSEMBLE: _ensemble(cache, clinic, unseen, notes, predicted),
+        }
         for system, spans in beside.items():
             counts |= against_both(task, clinic, system, notes, spans, **options)
-        if clinic.simulated and warm.run.corpus.is_public(clinic.notes):
+        if clinic.simulated and cache.run.corpus.is_public(clinic.notes):
             _keep(clinic, state, {hits.ADAPTER: predicted, **beside}, unseen)
-    return Judgement(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
+    return Evaluation(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
-def _predicted(warm: Warm, clinic: Clinic, encoded: "Encoded") -> Predicted:
+def _predicted(cache: WorkerCache, clinic: Clinic, encoded: "Encoded") -> Predicted:
     """Return what the task predicts of each note, by note id: spans with scores, where it finds mentions."""
     from clinfed.training.predict import predict
 
-    tagger, pad_id = warm.tagger(len(clinic.codes)), warm.tokenizer.pad_token_id
-    return predict(tagger, warm.run.task, encoded, clinic.codes, warm.run.training, pad_id=pad_id)
+    tagger, pad_id = cache.tagger(len(clinic.codes)), cache.tokenizer.pad_token_id
+    return predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
 
 
-def _unseen(warm: Warm, clinic: Clinic, state: AdapterState) -> Predicted:
+def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicted:
     """Return the spans that the model, which holds the state, finds in the clinic's validation notes."""
-    of, found = warm.validated.get(clinic.name, ("", {}))
+    of, found = cache.validated.get(clinic.name, ("", {}))
     if of == state.sha256() or not clinic.split("validation"):
         return found
-    return _predicted(warm, clinic, warm.encoded(clinic, "validation"))
+    return _predicted(cache, clinic, cache.encoded(clinic, "validation"))
 
 
-def _joined(
-    warm: Warm, clinic: Clinic, unseen: Predicted, notes: Sequence[Note], predicted: Predicted
+def _ensemble(
+    cache: WorkerCache, clinic: Clinic, unseen: Predicted, notes: Sequence[Note], predicted: Predicted
 ) -> dict[str, frozenset[Span]]:
     """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
-    lexicon = warm.own_lexicon(clinic)
+    lexicon = cache.own_lexicon(clinic)
     known = clinic.split("validation")
-    join = Join.fit((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
-    return {note.id: join.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
+    ensemble = Ensemble.fit((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
+    return {note.id: ensemble.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
 def _keep(
@@ -209,23 +216,23 @@ def _keep(
     """
     notes, known = clinic.split("test"), clinic.split("validation")
     found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
-    units = {system: unit_counts.count_units(judged(notes, spans)) for system, spans in systems.items()}
-    validated = {hits.ADAPTER: unit_counts.count_units(judged(known, unseen))}
+    units = {system: unit_counts.count_units(evaluated(notes, spans)) for system, spans in systems.items()}
+    validated = {hits.ADAPTER: unit_counts.count_units(evaluated(known, unseen))}
     trees = {
         artefacts.HITS: hits.to_json(hits.mentions_of(notes), found),
         artefacts.UNITS: unit_counts.to_json(units),
         artefacts.VALIDATION_UNITS: unit_counts.to_json(validated),
     }
     for file, tree in trees.items():
-        artefacts.keep(kept_file(state.sha256(), clinic.name, file), tree)
+        artefacts.keep(artefact_file(state.sha256(), clinic.name, file), tree)
 
 
-def _lexicons(warm: Warm, clinic: Clinic, notes: Sequence[Note]) -> dict[str, dict[str, list[Span]]]:
+def _lexicons(cache: WorkerCache, clinic: Clinic, notes: Sequence[Note]) -> dict[str, dict[str, list[Span]]]:
     """Return the spans that lexicons find, by system and note id."""
-    lexicons = {protocol.CLINIC_LEXICONS: warm.lexicon(clinic.name, clinic.split("train"))}
+    lexicons = {protocol.CLINIC_LEXICONS: cache.lexicon(clinic.name, clinic.split("train"))}
     if clinic.pooled_train is not None:
         # No clinic has the empty name: it stands for all of them.
-        lexicons[protocol.POOLED_LEXICON] = warm.lexicon("", clinic.pooled_train)
+        lexicons[protocol.POOLED_LEXICON] = cache.lexicon("", clinic.pooled_train)
     return {system: {note.id: lexicon.predict(note.text) for note in notes} for system, lexicon in lexicons.items()}
 
 
@@ -236,13 +243,13 @@ def against_both(
     notes: Sequence[Note],
     predicted: Mapping[str, Any],
     *,
-    closing: bool,
+    test_evaluation: bool,
     replicates: bool,
-) -> protocol.Judged:
-    """Return the counts against all gold and, at the closing, also against what the task can represent."""
-    golds = task.golds(notes, clinic.codes) if closing else {protocol.ALL_GOLD: notes}
+) -> protocol.Evaluated:
+    """Return the counts against all gold and, at the test evaluation, also against what the task can represent."""
+    golds = task.golds(notes, clinic.codes) if test_evaluation else {protocol.ALL_GOLD: notes}
     # Simulated clinics share no patient, and their counts must add up to the pooled.
     rule = None if clinic.simulated else Rule(frozenset(clinic.codes), clinic.small_cell_threshold)
-    drawn = protocol.REPLICATES if replicates else 0
-    counts = task.count(golds, predicted, replicates=drawn, seed=SEED, clinic=clinic.bootstrap_key, rule=rule)
+    wanted = protocol.REPLICATES if replicates else 0
+    counts = task.count(golds, predicted, replicates=wanted, seed=SEED, clinic=clinic.bootstrap_key, rule=rule)
     return {(system, gold): each for gold, each in counts.items()}

@@ -28,12 +28,12 @@ def write_csv(notes: Iterable[PredictedNote], path: str | Path, *, with_text: bo
 
 
 def _rows(target: Path, note: PredictedNote, *, with_text: bool) -> Iterator[list[str | int]]:
-    for span, finding in zip(note.spans, note.findings, strict=True):
+    for span, prediction in zip(note.spans, note.predictions, strict=True):
         if len(span.fragments) > 1:
             raise UserError(f"{target}: a mention of several parts; expected one start and end; write JSONL instead")
         words = [inert(note.text[span.start : span.end])] if with_text else []
-        score = f"{finding.score:.{jsonlines.SCORE_DIGITS}f}"
-        yield [inert(note.id), span.start, span.end, *words, inert(span.code), inert(finding.title), score]
+        score = f"{prediction.score:.{jsonlines.SCORE_DIGITS}f}"
+        yield [inert(note.id), span.start, span.end, *words, inert(span.code), inert(prediction.title), score]
 
 
 def inert(text: str) -> str:

@@ -34,7 +34,7 @@ class BadInputError(UserError):
 Candidate = tuple[str, Callable[[], Note]]
 
 
-def sift(candidates: Iterable[Candidate], *, skip_bad: bool, skipped: Counter[str]) -> Iterator[Note]:
+def checked_notes(candidates: Iterable[Candidate], *, skip_bad: bool, skipped: Counter[str]) -> Iterator[Note]:
     """Yield the notes that obey the law, one at a time; the first fault ends it, or is counted in `skipped`.
 
     Raises: BadInputError, unless skip_bad.

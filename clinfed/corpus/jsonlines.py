@@ -8,7 +8,7 @@ from typing import Any
 from clinfed.corpus import counting, icd10, input_checks, jsonl_offsets, labels, strict_json
 from clinfed.corpus import fields as schema
 from clinfed.corpus.input_checks import BadInputError
-from clinfed.corpus.note import Finding, Fragment, Note, Span
+from clinfed.corpus.note import Fragment, Note, Prediction, Span
 from clinfed.corpus.splits import SPLITS
 
 METADATA = ("language", "patient", "clinic", "split")
@@ -22,7 +22,7 @@ def dump(note: Note) -> str:
     """Return the note as one line without line end; what is empty is left out."""
     fields: dict[str, Any] = {"id": note.id, "text": note.text}
     fields |= metadata(note)
-    fields["spans"] = [_dump_span(span, finding) for span, finding in note.said]
+    fields["spans"] = [_dump_span(span, prediction) for span, prediction in note.spans_with_predictions]
     return dump_object(fields)
 
 
@@ -36,15 +36,15 @@ def metadata(note: Note) -> dict[str, str]:
     return {name: value for name in METADATA if (value := getattr(note, name))}
 
 
-def _dump_span(span: Span, finding: Finding | None) -> dict[str, Any]:
+def _dump_span(span: Span, prediction: Prediction | None) -> dict[str, Any]:
     fields: dict[str, Any] = {"code" if icd10.is_code(span.code) else "label": span.code}
     if len(span.fragments) == 1:
         fields = {"start": span.start, "end": span.end} | fields
     else:
         fields = {"fragments": [list(fragment) for fragment in span.fragments]} | fields
-    if finding:
-        fields |= {"title": finding.title} if finding.title else {}
-        fields["score"] = round(finding.score, SCORE_DIGITS)
+    if prediction:
+        fields |= {"title": prediction.title} if prediction.title else {}
+        fields["score"] = round(prediction.score, SCORE_DIGITS)
     return fields
 
 
@@ -68,12 +68,12 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
     return note
 
 
-def findings(where: str, line: str) -> list[tuple[str, Span, Finding]]:
+def predictions(where: str, line: str) -> list[tuple[str, Span, Prediction]]:
     """Return note id, span and what is said of it, for each span of the line that has a score. Raises BadInputError."""
     fields = parse_object(where, line)
     id_, length = string(where, fields, "id"), len(string(where, fields, "text"))
     return [
-        (id_, _parse_span(where, mention, length), Finding(str(mention.get("title", "")), float(mention["score"])))
+        (id_, _parse_span(where, mention, length), Prediction(str(mention.get("title", "")), float(mention["score"])))
         for mention in _mentions(where, fields)
         if type(mention.get("score")) in (int, float)
     ]

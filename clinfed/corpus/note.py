@@ -28,7 +28,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Prediction:
     """What is said of a predicted span beside its code.
 
     title: the code's, "" where none is known. score: in [0, 1], how probable the tagger holds a mention of this code.
@@ -60,18 +60,18 @@ class Note:
         return self.patient or self.id
 
     @property
-    def said(self) -> "list[tuple[Span, Finding | None]]":
-        """Return the spans with what is said of them; None of annotated ones."""
+    def spans_with_predictions(self) -> "list[tuple[Span, Prediction | None]]":
+        """Return the spans with their predictions; None of annotated ones."""
         return [(span, None) for span in self.spans]
 
 
 @dataclass(frozen=True, slots=True)
 class PredictedNote(Note):
-    """A note whose spans were predicted; findings: one for each of them, in the same order."""
+    """A note whose spans were predicted; predictions: one for each of them, in the same order."""
 
-    findings: tuple[Finding, ...] = ()
+    predictions: tuple[Prediction, ...] = ()
 
     @property
-    def said(self) -> "list[tuple[Span, Finding | None]]":
-        """Return the spans with what is said of them."""
-        return list(zip(self.spans, self.findings, strict=True))
+    def spans_with_predictions(self) -> "list[tuple[Span, Prediction | None]]":
+        """Return the spans with their predictions."""
+        return list(zip(self.spans, self.predictions, strict=True))

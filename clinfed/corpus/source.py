@@ -17,7 +17,7 @@ class Corpus:
 
     path: str = setting("", help="file or folder of the notes")
     train_fraction: float = setting(
-        1.0, help="part of the training notes that is used, nested by hash; judgement uses all", **FRACTION
+        1.0, help="part of the training notes that is used, nested by hash; evaluation uses all", **FRACTION
     )
     lowercase: bool = setting(False, help="case normalisation, as in the reference paper")
     skip_bad: bool = setting(False, help="count and report bad notes instead of stopping at the first")

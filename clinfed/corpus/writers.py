@@ -43,11 +43,11 @@ def write_codiesp(notes: Iterable[PredictedNote], path: str | Path) -> None:
             if not note.id or len(note.id.split()) > 1:
                 expected = "ids without blanks; write JSONL instead"
                 raise UserError(f"{target}: an id is empty or holds blanks, which a table cannot; expected {expected}")
-            for span, finding in zip(note.spans, note.findings, strict=True):
+            for span, prediction in zip(note.spans, note.predictions, strict=True):
                 code = _coded(str(target), span).lower()  # as the published tables have it
                 row = "\t".join([note.id, "DIAGNOSTICO", code, _surface(note, span), _offsets(span)])
                 table.write(f"{row}\n")
-                scored.write(f"{row}\t{finding.title}\t{finding.score:.{jsonlines.SCORE_DIGITS}f}\n")
+                scored.write(f"{row}\t{prediction.title}\t{prediction.score:.{jsonlines.SCORE_DIGITS}f}\n")
 
 
 @contextmanager
@@ -125,13 +125,13 @@ def _unnameable(folder: Path) -> UserError:
 
 def _annotations(where: str, note: Note) -> str:
     lines = []
-    for number, (span, finding) in enumerate(note.said, 1):
+    for number, (span, prediction) in enumerate(note.spans_with_predictions, 1):
         code = _coded(where, span)
         lines.append(f"T{number}\tDIAGNOSTICO {_offsets(span)}\t{_surface(note, span)}\n")
-        title = finding.title if finding else ""
+        title = prediction.title if prediction else ""
         lines.append(f"N{number}\tReference T{number} ICD10:{code}\t{title or code}\n")
-        if finding:
-            score = f"score {finding.score:.{jsonlines.SCORE_DIGITS}f}"
+        if prediction:
+            score = f"score {prediction.score:.{jsonlines.SCORE_DIGITS}f}"
             lines.append(f"#{number}\tAnnotatorNotes T{number}\t{score}\n")
     return "".join(lines)
 

@@ -1,4 +1,4 @@
-"""What is kept of judging invented and public notes only, beside a run's record: more than a real clinic may let go.
+"""What is kept of evaluating invented and public notes only, beside a run's record: more than a real clinic may let go.
 
 It never travels. A simulated clinic writes it into its private folder, under the adapter's hash; the command that
 started the run moves it into the run's folder.

@@ -3,7 +3,7 @@
 Units (patients, else notes) are drawn with replacement. Every unit has a random stream of its own, derived from seed,
 clinic and unit, from which it takes one Poisson(1) weight a replicate. A sum of weighted counts then does not depend on
 where or in which order the units are counted: the replicates of clinics add up to those of the pooled notes, and two
-systems judged on the same units are paired. F1 does not change when all counts double, so that a replicate's random
+systems evaluated on the same units are paired. F1 does not change when all counts double, so that a replicate's random
 number of units (multinomial draws would fix it) does not matter.
 
 Whoever knows seed, clinic and the ids of the units can solve the sums for each unit's counts: a real site gives a
@@ -74,12 +74,12 @@ def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.9
     Shapes: both (B, 3). Raises: ValueError where the numbers of replicates differ.
     """
     if len(ours) != len(theirs):
-        raise ValueError(f"{len(ours)} and {len(theirs)} replicates cannot be paired: judge with the same number")
+        raise ValueError(f"{len(ours)} and {len(theirs)} replicates cannot be paired: evaluate with the same number")
     return percentiles(f1s(ours) - f1s(theirs), level)
 
 
 def mean_f1(runs: Sequence[Replicates]) -> NDArray[np.float64]:
-    """Return each replicate's F1, averaged over runs that were judged on the same units with the same seed.
+    """Return each replicate's F1, averaged over runs that were evaluated on the same units with the same seed.
 
     Shapes: R runs of (B, 3); returns (B,).
     """

@@ -22,7 +22,7 @@ UNDEFINED = Interval(float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class System:
-    """One system's merged counts on the same notes, a judgement for each seed; clinics: the same by clinic.
+    """One system's merged counts on the same notes, a evaluation for each seed; clinics: the same by clinic.
 
     units: each seed's counts by clinic and unit, or none at all: only of invented and public notes are any kept.
     """
@@ -36,7 +36,7 @@ class System:
     def of_clinics(
         cls, name: str, clinics: Sequence[Mapping[str, SpanCounts]], units: Sequence[Mapping[str, UnitCounts]] = ()
     ) -> "System":
-        """Return the system that each seed's clinics have judged; with units only where all of them have kept some."""
+        """Return the system that each seed's clinics have evaluated; with units where all of them have kept some."""
         whole = len(units) == len(clinics) and all(u.keys() >= c.keys() for u, c in zip(units, clinics, strict=True))
         return cls(name, [merged(each) for each in clinics], clinics, units if whole else ())
 
@@ -71,7 +71,7 @@ class System:
         return {name: GroupIntervals.of_mean(runs) for name, runs in found.items()}
 
     def minus(self, other: "System") -> tuple[float, Interval]:
-        """Return this F1 minus the other's with its paired interval; both judged on the same notes.
+        """Return this F1 minus the other's with its paired interval; both evaluated on the same notes.
 
         Not a number where one of them is undefined.
         """
@@ -119,7 +119,7 @@ class Surplus:
 
     code: str
     surplus: int  # true positives of ours minus theirs
-    support: int  # gold mentions in the judged split
+    support: int  # gold mentions in the evaluated split
 
 
 def surpluses(ours: SpanCounts, theirs: SpanCounts) -> list[Surplus]:

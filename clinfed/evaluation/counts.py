@@ -18,15 +18,15 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
-from clinfed.evaluation.scores import MENTIONS, Judgement, Score, score, span_judgement
+from clinfed.evaluation.scores import MENTIONS, Evaluation, Score, score, span_evaluation
 
 LARGEST_COUNT = 10**12  # of one row, or of one replicate: sums of a million clinics still fit 64 bits
 LANGUAGE = re.compile(r"([a-z]{2})?")
 OTHER = "other"  # stands for all codes that a site does not name
 MacroOver = Literal["gold_or_predicted", "gold"]
 
-# A code's band is its gold support in the judged split, merged over languages and over the clinics that name it; "0":
-# predicted codes only.
+# A code's band is its gold support in the evaluated split, merged over languages and over the clinics that name it.
+# "0": predicted codes only.
 BANDS = {"0": (0, 0), "1-4": (1, 4), "5-19": (5, 19), "20-99": (20, 99), "100+": (100, 10**18)}
 
 
@@ -45,7 +45,7 @@ class EvaluationCounts(ABC):
 
     @abstractmethod
     def __add__(self, other: Self) -> Self:
-        """Return the merged counts, as if the notes of both had been judged together."""
+        """Return the merged counts, as if the notes of both had been evaluated together."""
 
     @property
     @abstractmethod
@@ -67,8 +67,8 @@ class EvaluationCounts(ABC):
         """Return counts and the scores that follow from them, by name, for one clinic's line in the record."""
 
     @abstractmethod
-    def judgement(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what the record says of these counts, which are the clinics' merged: a Judgement, or Measures."""
+    def evaluation(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what the record says of these counts, which are the clinics' merged: a Evaluation, or Measures."""
 
     @abstractmethod
     def to_arrays(self) -> dict[str, Any]:
@@ -145,13 +145,13 @@ class SpanCounts(EvaluationCounts):
     replicates: Mapping[str, Replicates] = field(default_factory=dict)
 
     def __add__(self, other: Self) -> Self:
-        """Return the merged counts, as if the notes of both had been judged together.
+        """Return the merged counts, as if the notes of both had been evaluated together.
 
         Raises: ValueError where one side brings counts without as many replicates as the other.
         """
         sizes = {each.num_replicates for each in (self, other) if each.by_code or each.replicates}
         if len(sizes) > 1:
-            raise ValueError(f"counts with {sorted(sizes)} replicates cannot be merged: judge with the same number")
+            raise ValueError(f"counts with {sorted(sizes)} replicates cannot be merged: evaluate with the same number")
         by_code = dict(self.by_code)
         for key, counts in other.by_code.items():
             by_code[key] = by_code.get(key, Counts()) + counts
@@ -187,7 +187,7 @@ class SpanCounts(EvaluationCounts):
 
     @property
     def languages(self) -> list[str]:
-        """Return the languages of the judged notes, sorted; with replicates, also those without a single mention."""
+        """Return the languages of the evaluated notes, sorted; with replicates, also those without a single mention."""
         return sorted({language for language, _ in self.by_code} | self.replicates.keys())
 
     def micro(self, language: str | None = None) -> Counts:
@@ -236,7 +236,7 @@ class SpanCounts(EvaluationCounts):
         return f1_interval(self.summed(language), level)
 
     def paired_difference(self, other: "SpanCounts", level: float = 0.95, language: str | None = None) -> Interval:
-        """Return the interval of this micro-F1 minus the other's, both judged on the same notes with the same seed."""
+        """Return the interval of this micro-F1 minus the other's; both are of the same notes and seed."""
         return difference_interval(self.summed(language), other.summed(language), level)
 
     @property
@@ -255,9 +255,9 @@ class SpanCounts(EvaluationCounts):
         measures: Score = score(self.micro())
         return {**measures}
 
-    def judgement(self, clinics: Mapping[str, "SpanCounts"]) -> Judgement:
+    def evaluation(self, clinics: Mapping[str, "SpanCounts"]) -> Evaluation:
         """Return the scores, of all and by language, clinic and frequency of the code."""
-        return span_judgement(self, clinics)
+        return span_evaluation(self, clinics)
 
     def check(self, *, replicates: int, shared: Collection[str] | None) -> None:
         """Raise ValueError for names that must not be, or numbers that could not be added up."""
@@ -302,7 +302,7 @@ class SpanCounts(EvaluationCounts):
         """Return the (B, 3) replicates of one language, or of all added up."""
         rows = [rows for of, rows in self.replicates.items() if language in (None, of)]
         if not rows:
-            raise ValueError("an interval needs bootstrap replicates; judge with replicates > 0")
+            raise ValueError("an interval needs bootstrap replicates; evaluate with replicates > 0")
         summed: Replicates = np.sum(rows, axis=0, dtype=np.int64)
         return summed
 

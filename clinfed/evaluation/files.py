@@ -1,7 +1,7 @@
 """Strict span F1 of predicted notes against gold notes, in files of any kind.
 
-Every gold note is judged; one that the prediction lacks counts as predicted empty, and is told; a predicted note that
-gold lacks is a mistake, unless a skipped bad note of the gold was that one.
+Every gold note is evaluated. One that the prediction lacks counts as predicted empty, and is told. A predicted note
+that gold lacks is a mistake, unless a skipped bad note of the gold was that one.
 """
 
 from collections import Counter, defaultdict
@@ -14,9 +14,9 @@ from clinfed.corpus.language import with_language
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.merging import judgement, merged
-from clinfed.evaluation.scores import Judgement
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.merging import evaluation, merged
+from clinfed.evaluation.scores import Evaluation
+from clinfed.evaluation.spans import count_spans, evaluated
 from clinfed.evaluation.unit_counts import ALL, GroupIntervals, count_units, groups
 
 Tell = Callable[[str], None]  # takes a line on what was skipped
@@ -30,7 +30,7 @@ class Basis:
     without_prediction: int
     left_out: int
 
-    def lines(self, scores: Judgement) -> list[str]:
+    def lines(self, scores: Evaluation) -> list[str]:
         """Return a sentence on each thing that a reader of the scores must know."""
         lines = []
         if self.without_prediction:
@@ -47,14 +47,14 @@ class Basis:
 class Scored:
     """The scores of predictions, and what they rest on."""
 
-    scores: Judgement
+    scores: Evaluation
     basis: Basis
 
 
 def score_files(
     gold_path: Path, pred_path: Path, *, replicates: int = 1000, seed: int = 0, skip_bad: bool = False, tell: Tell
 ) -> Scored:
-    """Return the strict scores of predictions. Raises: UserError for files that cannot be judged.
+    """Return the strict scores of predictions. Raises: UserError for files that cannot be evaluated.
 
     replicates, seed: of the bootstrap behind the intervals; the same seed pairs two systems.
     """
@@ -63,7 +63,7 @@ def score_files(
     gold, faulty = _read(gold_path, numbered, skip_bad=skip_bad, tell=tell)
     if not gold:
         raise UserError(
-            f"{gold_path}: no note is left to judge; expected annotated notes; correct those that are counted"
+            f"{gold_path}: no note is left to evaluate; expected annotated notes; correct those that are counted"
         )
     gold = [with_language(note) for note in gold]
     predicted = _predicted(pred_path, gold, numbered, skip_bad=skip_bad, tell=tell)
@@ -92,16 +92,16 @@ def _predicted(
 
 def score_notes(
     gold: Sequence[Note], predicted: Mapping[str, Sequence[Span]], *, replicates: int, seed: int
-) -> Judgement:
+) -> Evaluation:
     """Return the scores, each clinic that the gold notes name counted apart and merged. predicted: spans by note.
 
     Raises: ValueError where spans are predicted for a note that gold lacks.
     """
     notes = defaultdict(list)
-    for note, each in zip(gold, judged(gold, predicted), strict=True):
+    for note, each in zip(gold, evaluated(gold, predicted), strict=True):
         notes[note.clinic].append(each)
     counts = {clinic: count_spans(each, replicates=replicates, seed=seed) for clinic, each in notes.items()}
-    scores = judgement(counts or {"": SpanCounts()})
+    scores = evaluation(counts or {"": SpanCounts()})
     found = groups(map(count_units, notes.values()), merged(counts), replicates=replicates, seed=seed)
     intervals = {name: GroupIntervals.of_mean([group]) for name, group in found.items()}
     scores["macro_interval"] = intervals.get(ALL, GroupIntervals()).macro

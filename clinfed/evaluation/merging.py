@@ -6,7 +6,7 @@ from operator import add
 from typing import TypedDict, TypeVar, cast
 
 from clinfed.evaluation.counts import EvaluationCounts, SpanCounts
-from clinfed.evaluation.scores import Judgement
+from clinfed.evaluation.scores import Evaluation
 
 C = TypeVar("C", bound=EvaluationCounts)
 
@@ -24,30 +24,30 @@ def merged(clinics: Mapping[str, C]) -> C:
     return reduce(add, parts) if parts else cast(C, SpanCounts())
 
 
-def judgement(clinics: Mapping[str, EvaluationCounts]) -> Judgement:
+def evaluation(clinics: Mapping[str, EvaluationCounts]) -> Evaluation:
     """Return the scores of all clinics' counts, merged: Measures where a task counts something else than hits.
 
     Give one entry where there are no clinics.
     """
-    return cast(Judgement, merged(clinics).judgement(clinics))
+    return cast(Evaluation, merged(clinics).evaluation(clinics))
 
 
 def difference(ours: SpanCounts, theirs: SpanCounts) -> Difference | None:
     """Return our micro-F1 minus theirs with its paired interval, None where one of them is undefined.
 
-    Both are judged on the same notes with the same seed.
+    Both are evaluated on the same notes with the same seed.
     """
     if not (ours.micro().defined and theirs.micro().defined):
         return None
     return {"f1": ours.micro().f1 - theirs.micro().f1, "interval": list(ours.paired_difference(theirs))}
 
 
-def paired_differences(judged: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
-    """Return the adapter's difference to each other system that the same clinics have judged, where it is defined.
+def paired_differences(evaluated: Mapping[str, Mapping[str, SpanCounts]], adapter: str) -> dict[str, Difference]:
+    """Return the adapter's difference to each other system that the same clinics have evaluated, where it is defined.
 
-    judged: system -> clinic -> counts against all gold.
+    evaluated: system -> clinic -> counts against all gold.
     """
-    clinics = judged.get(adapter, {})
-    others = {system: of for system, of in judged.items() if system != adapter and of.keys() == clinics.keys()}
+    clinics = evaluated.get(adapter, {})
+    others = {system: of for system, of in evaluated.items() if system != adapter and of.keys() == clinics.keys()}
     found = {system: difference(merged(clinics), merged(of)) for system, of in others.items()}
     return {system: each for system, each in found.items() if each is not None}

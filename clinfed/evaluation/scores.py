@@ -24,7 +24,7 @@ class Score(TypedDict):
     interval: NotRequired[Sequence[float] | None]
 
 
-class Judgement(TypedDict):
+class Evaluation(TypedDict):
     """Strict scores of one system on one split against one gold, from merged counts."""
 
     micro: Score
@@ -40,7 +40,7 @@ class Judgement(TypedDict):
 
 
 class Measures(TypedDict):
-    """What stands in the place of a Judgement where a task counts no hits and misses."""
+    """What stands in the place of a Evaluation where a task counts no hits and misses."""
 
     unit: str  # what is counted, such as "tokens"
     score: str  # which measure says how good the model is, such as "perplexity"
@@ -57,9 +57,9 @@ def score(counts: "Counts") -> Score:
     return {"tp": counts.tp, "fp": counts.fp, "fn": counts.fn, "precision": precision, "recall": recall, "f1": f1}
 
 
-def span_judgement(whole: "SpanCounts", clinics: "Mapping[str, SpanCounts]") -> Judgement:
+def span_evaluation(whole: "SpanCounts", clinics: "Mapping[str, SpanCounts]") -> Evaluation:
     """Return the scores of all clinics' counts, merged; with one entry for each clinic."""
-    judgement: Judgement = {
+    evaluation: Evaluation = {
         "micro": score(whole.micro()),
         "macro": {"gold_or_predicted": whole.macro("gold_or_predicted"), "gold": whole.macro("gold")},
         "by_language": {
@@ -70,7 +70,7 @@ def span_judgement(whole: "SpanCounts", clinics: "Mapping[str, SpanCounts]") -> 
         "bands": {band: score(counts) for band, counts in whole.bands().items()},
         "interval": _interval(whole),
     }
-    return {**judgement, "unit": whole.unit} if whole.unit != MENTIONS else judgement
+    return {**evaluation, "unit": whole.unit} if whole.unit != MENTIONS else evaluation
 
 
 def _interval(counts: "SpanCounts", language: str | None = None) -> list[float] | None:

@@ -10,9 +10,9 @@ import numpy as np
 from clinfed.corpus.note import Note
 from clinfed.evaluation.bootstrap import Replicates
 from clinfed.evaluation.counts import OTHER, SpanCounts
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 
-N = TypeVar("N", Note, JudgedNote)
+N = TypeVar("N", Note, EvaluatedNote)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Rule:
     threshold: int = 0
 
 
-def counted(tables: Mapping[str, Sequence[JudgedNote]], rule: Rule | None, **options: Any) -> dict[str, SpanCounts]:
+def counted(tables: Mapping[str, Sequence[EvaluatedNote]], rule: Rule | None, **options: Any) -> dict[str, SpanCounts]:
     """Return the counts of each table under the rule; None: of a simulated clinic, whose counts name everything.
 
     tables: the same notes against different gold, by its name. options: those of count_spans.
@@ -54,7 +54,9 @@ def frequent(having: Mapping[str, Collection[str]], threshold: int, allowed: Col
     return set(kept)
 
 
-def nameable(tables: Iterable[Sequence[JudgedNote]], shared: Collection[str], threshold: int) -> set[tuple[str, str]]:
+def nameable(
+    tables: Iterable[Sequence[EvaluatedNote]], shared: Collection[str], threshold: int
+) -> set[tuple[str, str]]:
     """Return each (language, code) of the shared list that may be named, by how many patients have it in the gold.
 
     tables: the same notes against different gold. What is left out of one is left out of all: it could be told by
@@ -84,7 +86,7 @@ def with_frequent_languages(notes: Iterable[N], threshold: int) -> list[N]:
     return [note if note.language in named else replace(note, language="") for note in notes]
 
 
-def with_firm_replicates(counts: SpanCounts, notes: Iterable[JudgedNote], threshold: int) -> SpanCounts:
+def with_firm_replicates(counts: SpanCounts, notes: Iterable[EvaluatedNote], threshold: int) -> SpanCounts:
     """Return counts whose replicates of a language of too few patients all repeat its totals.
 
     Drawn from a handful of patients, some replicates would be one patient's counts. The totals travel anyway; intervals

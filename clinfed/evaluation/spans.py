@@ -1,4 +1,4 @@
-"""Strict judgement, the project's "correct": the same fragments and the same code in the same note.
+"""Strict evaluation, the project's "correct": the same fragments and the same code in the same note.
 
 Gold and prediction are sets of (note, fragments, code), so that overlapping, discontinuous and multi-code spans count
 like any other. Which gold is meant (all, or what a tagger can represent) is the caller's choice, and to be named.
@@ -16,7 +16,7 @@ from clinfed.evaluation.counts import Counts, SpanCounts
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedNote:
+class EvaluatedNote:
     """One note's gold and predicted spans; unit: what the bootstrap keeps together (the patient, else the note)."""
 
     unit: str
@@ -25,7 +25,7 @@ class JudgedNote:
     predicted: frozenset[Span]
 
 
-def judged(gold: Iterable[Note], predicted: Mapping[str, Iterable[Span]]) -> list[JudgedNote]:
+def evaluated(gold: Iterable[Note], predicted: Mapping[str, Iterable[Span]]) -> list[EvaluatedNote]:
     """Return every gold note beside its predicted spans, by note id; a note without an entry has no predictions.
 
     Raises: ValueError where gold holds an id twice or predictions name notes that gold does not hold; it says how many,
@@ -38,13 +38,13 @@ def judged(gold: Iterable[Note], predicted: Mapping[str, Iterable[Span]]) -> lis
     if unknown := predicted.keys() - ids:
         raise ValueError(f"{len(unknown)} predicted note(s) are not among the {len(gold)} gold notes")
     return [
-        JudgedNote(note.unit, note.language, frozenset(note.spans), frozenset(predicted.get(note.id, ())))
+        EvaluatedNote(note.unit, note.language, frozenset(note.spans), frozenset(predicted.get(note.id, ())))
         for note in gold
     ]
 
 
 def count_spans(
-    notes: Iterable[JudgedNote],
+    notes: Iterable[EvaluatedNote],
     *,
     replicates: int = 1000,
     seed: int = 0,
@@ -54,7 +54,7 @@ def count_spans(
     """Return the strict counts of the notes, with bootstrap replicates.
 
     replicates: 0 where no interval is wanted. clinic: its name where two clinics may use the same ids; then give it for
-    every system judged on these notes, since only equal (seed, clinic, unit) are paired. kind: what the counts are of.
+    every system evaluated on these notes, since only equal (seed, clinic, unit) are paired. kind: of the counts.
     """
     by_code: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     units: defaultdict[str, defaultdict[str, Replicates]] = defaultdict(lambda: defaultdict(_zeros))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from clinfed.evaluation import artefacts
 from clinfed.evaluation.bootstrap import SEED, Interval, Replicates, f1s, percentiles, unit_weights
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.spans import JudgedNote
+from clinfed.evaluation.spans import EvaluatedNote
 
 Key: TypeAlias = tuple[str, str]  # language of the note, code
 UnitCounts: TypeAlias = Mapping[str, Mapping[Key, Counts]]  # one clinic's, by unit
@@ -48,7 +48,7 @@ class GroupIntervals:
 
     @classmethod
     def of_mean(cls, runs: Sequence[Group]) -> "GroupIntervals":
-        """Return those of the mean over runs that were judged on the same units."""
+        """Return those of the mean over runs that were evaluated on the same units."""
         return cls(percentiles(np.mean([run.micro for run in runs], axis=0)), _jackknife(runs))
 
 
@@ -66,7 +66,7 @@ def _jackknife(runs: Sequence[Group], level: float = 0.95) -> Interval | None:
     return Interval(max(0.0, float(macro - times * error)), min(1.0, float(macro + times * error)))
 
 
-def count_units(notes: Iterable[JudgedNote]) -> UnitCounts:
+def count_units(notes: Iterable[EvaluatedNote]) -> UnitCounts:
     """Return the strict counts of each unit; together they are those of count_spans."""
     units: defaultdict[str, defaultdict[Key, Counts]] = defaultdict(lambda: defaultdict(Counts))
     for note in notes:

@@ -1,4 +1,4 @@
-"""A global adapter made a site's own: trained further on the site's notes, and both judged on its test notes."""
+"""A global adapter made a site's own: trained further on the site's notes, and both evaluated on its test notes."""
 
 import json
 import time
@@ -14,9 +14,9 @@ from clinfed.adapters.card import Card
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
-from clinfed.clinic.cache import Warm
+from clinfed.clinic.cache import WorkerCache
 from clinfed.clinic.data import Clinic
-from clinfed.clinic.work import Judgement, judge, train_passes
+from clinfed.clinic.work import Evaluation, evaluate, train_epochs
 from clinfed.corpus import kinds
 from clinfed.corpus.casing import cased
 from clinfed.corpus.language import with_languages
@@ -71,10 +71,10 @@ def read_clinic(path: Path, kind: str | None, adapted: Adapted, *, skip_bad: boo
     return clinic
 
 
-def warm_for(adapted: Adapted, base_path: str, device: str, overrides: Sequence[str]) -> Warm:
+def cache_for(adapted: Adapted, base_path: str, device: str, overrides: Sequence[str]) -> WorkerCache:
     """Return what trains further: the adapter's settings, one round, and the overrides that it allows."""
     own = ["rounds=1", EPOCHS, f"training.device={checked_device(device)}", *allowed(overrides)]
-    return Warm([*unpack(adapted.settings, base_path=base_path), *own])
+    return WorkerCache([*unpack(adapted.settings, base_path=base_path), *own])
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class Adaptation:
     personal: AdapterState
     loss: float
     seconds: float
-    before: Judgement
-    after: Judgement
+    before: Evaluation
+    after: Evaluation
 
-    def counted(self) -> dict[str, protocol.Judged]:
+    def counted(self) -> dict[str, protocol.Evaluated]:
         """Return system -> its counts by gold."""
-        own = protocol.FEDERATED  # what `judge` calls the adapter
+        own = protocol.FEDERATED  # what `evaluate` calls the adapter
         return {
             "global": _of(self.before, own),
             "personal": _of(self.after, own),
@@ -101,10 +101,10 @@ class Adaptation:
         key = (protocol.FEDERATED, protocol.ALL_GOLD)
         return merging.difference(self.after.counts[key], self.before.counts[key])
 
-    def judgements(self) -> dict[str, dict[str, scores.Judgement]]:
+    def evaluations(self) -> dict[str, dict[str, scores.Evaluation]]:
         """Return system -> gold -> scores."""
         return {
-            system: {gold: merging.judgement({"": counts}) for (_, gold), counts in by_gold.items()}
+            system: {gold: merging.evaluation({"": counts}) for (_, gold), counts in by_gold.items()}
             for system, by_gold in self.counted().items()
         }
 
@@ -117,7 +117,7 @@ class Adaptation:
             "skipped": dict(clinic.skipped),
             "loss": self.loss,
             "train_s": self.seconds,
-            "test": self.judgements(),
+            "test": self.evaluations(),
             "difference": self.difference(),
         }
 
@@ -125,7 +125,7 @@ class Adaptation:
         """Return the table of both adapters, the difference, and what follows from it."""
         rows = {
             f"{SYSTEMS[system]}, {GOLD[gold]} gold": scores
-            for system, golds in self.judgements().items()
+            for system, golds in self.evaluations().items()
             for gold, scores in golds.items()
         }
         difference = self.difference()
@@ -145,27 +145,29 @@ def verdict(low: float, high: float) -> str:
     return "No difference can be told on so many test notes: the interval holds 0."
 
 
-def adapt(warm: Warm, clinic: Clinic, start: AdapterState, show: Callable[[str], None]) -> Adaptation:
-    """Return the adapter trained further from `start` on the clinic's training notes, both judged on its test notes."""
-    if warm.shapes(len(clinic.codes)) != start.shapes:
+def adapt(cache: WorkerCache, clinic: Clinic, start: AdapterState, show: Callable[[str], None]) -> Adaptation:
+    """Return the adapter trained further on the clinic's training notes, with both adapters' evaluations on test."""
+    if cache.shapes(len(clinic.codes)) != start.shapes:
         raise UserError("the adapter's tensors have other shapes than its settings say; copy its folder again")
-    show(f"{len(clinic.split('train')):,} training notes, {len(clinic.split('test')):,} test notes; judging the start")
-    before = judge(warm, clinic, start, "test", closing=True, replicates=True)
-    epochs = warm.run.training.local_epochs
+    show(
+        f"{len(clinic.split('train')):,} training notes, {len(clinic.split('test')):,} test notes; evaluating the start"
+    )
+    before = evaluate(cache, clinic, start, "test", test_evaluation=True, replicates=True)
+    epochs = cache.run.training.local_epochs
     began = time.perf_counter()
 
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{epochs} | loss {loss:.3f} | {time.perf_counter() - began:.1f} s")
 
-    training = train_passes(warm, clinic, Payload(start), warm.run.passes(), report)
-    personal = read_state(warm.tagger(len(clinic.codes)))
-    after = judge(warm, clinic, personal, "test", closing=True, replicates=True)
+    training = train_epochs(cache, clinic, Payload(start), cache.run.epochs(), report)
+    personal = read_state(cache.tagger(len(clinic.codes)))
+    after = evaluate(cache, clinic, personal, "test", test_evaluation=True, replicates=True)
     return Adaptation(personal, training.result.loss, training.result.seconds, before, after)
 
 
-def write(folder: Path, warm: Warm, clinic: Clinic, adapted: Adapted, report: dict[str, Any]) -> None:
+def write(folder: Path, cache: WorkerCache, clinic: Clinic, adapted: Adapted, report: dict[str, Any]) -> None:
     """Write the personal adapter as a folder, with the report beside it."""
-    run, options = warm.run, warm.run.options
+    run, options = cache.run, cache.run.options
     card = Card(
         base=run.base.public_name,
         base_revision=run.base.revision,
@@ -179,10 +181,10 @@ def write(folder: Path, warm: Warm, clinic: Clinic, adapted: Adapted, report: di
         base_sha256=adapted.fingerprints["base"],
     )
     with whole(folder):
-        folders.save(folder, warm.tagger(len(clinic.codes)), codes=clinic.codes, card=card)
+        folders.save(folder, cache.tagger(len(clinic.codes)), codes=clinic.codes, card=card)
         folders.save_settings(folder, portable(run), adapted.fingerprints)
         (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
-def _of(judgement: Judgement, system: str) -> protocol.Judged:
-    return {key: counts for key, counts in judgement.counts.items() if key[0] == system}
+def _of(evaluation: Evaluation, system: str) -> protocol.Evaluated:
+    return {key: counts for key, counts in evaluation.counts.items() if key[0] == system}

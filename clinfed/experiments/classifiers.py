@@ -15,7 +15,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate
 from clinfed.adapters.weights import read_state, write_state
 from clinfed.baselines.lexicon import Lexicon
-from clinfed.clinic.cache import Warm
+from clinfed.clinic.cache import WorkerCache
 from clinfed.clinic.data import Clinic, Simulation
 from clinfed.clinic.work import train_round
 from clinfed.corpus.note import Note
@@ -23,7 +23,7 @@ from clinfed.corpus.splits import SPLITS
 from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.merging import judgement
+from clinfed.evaluation.merging import evaluation
 from clinfed.evaluation.report.documents import SYSTEMS
 from clinfed.probes.memory import peak_memory
 from clinfed.protocol import REPLICATES
@@ -50,7 +50,7 @@ class Trained:
 
     state: AdapterState
     notes: int
-    passes: int
+    epochs: int
     seconds: float
     peak_bytes: int
     bytes_each_way: int = 0
@@ -59,13 +59,13 @@ class Trained:
 def as_documents(run: Run) -> Run:
     """Return the run as one of task=document, with the recipe of classifier.*: a constant rate, and whole epochs.
 
-    A round is `classifier.passes` local epochs: vectors are cached, so that an epoch costs next to nothing, and it is
+    A round is `classifier.epochs` local epochs: vectors are cached, so that an epoch costs next to nothing, and it is
     never spread over several rounds.
     """
     settings = run.classifier
     training = replace(
         run.training,
-        local_epochs=settings.passes,
+        local_epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         head_factor=1.0,
         schedule="constant",
@@ -85,28 +85,28 @@ def as_documents(run: Run) -> Run:
 
 
 class Classifiers:
-    """A simulation's clinics and the one warm model, which trains and judges for all of them, one after another."""
+    """A simulation's clinics and the one warm model, which trains and evaluates for all of them, one after another."""
 
     def __init__(self, overrides: Sequence[str], simulation: Simulation) -> None:
         """Deal the notes. Raises: UserError where no clinic holds a training note."""
-        self.warm = Warm(overrides)
-        self.warm.run = self.run = as_documents(self.warm.run)
+        self.cache = WorkerCache(overrides)
+        self.cache.run = self.run = as_documents(self.cache.run)
         self.codes = simulation.codes
         fraction = self.run.corpus.train_fraction
         self.clinics = [simulation.clinic(number, fraction) for number in range(len(simulation.dealt))]
         self.trainers = [clinic for clinic in self.clinics if clinic.split("train")]
         if not self.trainers:
             raise UserError("no clinic holds a training note; look at corpus.path, and at corpus.train_fraction")
-        self.first = read_state(self.warm.tagger(len(self.codes)))
+        self.first = read_state(self.cache.tagger(len(self.codes)))
 
     def read(self) -> int:
         """Let the encoder read all notes that no cache holds; return how many it has read."""
-        held = [self.warm.encoded(clinic, split) for clinic in self.clinics for split in SPLITS if clinic.split(split)]
+        held = [self.cache.encoded(clinic, split) for clinic in self.clinics for split in SPLITS if clinic.split(split)]
         return sum(each.read for each in held if isinstance(each, Embedded))
 
     def train_all(self, show: Callable[[str], None]) -> Iterator[tuple[str, Trained, Sequence[Clinic]]]:
         """Yield the name of each system, its classifier, and the clinics that have trained it."""
-        examples = [self.warm.encoded(clinic, "train") for clinic in self.trainers]
+        examples = [self.cache.encoded(clinic, "train") for clinic in self.trainers]
         for clinic, own in zip(self.trainers, examples, strict=True):
             show(f"training: {clinic.name} alone")
             yield f"local {clinic.name}", self.train_alone(clinic.name, own), [clinic]
@@ -123,12 +123,12 @@ class Classifiers:
         """
         run, tagger = self.run, self._holding(self.first)
         settings = replace(run.training, batch_notes=run.training.batch_notes * at_once)
-        pad_id = self.warm.tokenizer.pad_token_id
+        pad_id = self.cache.tokenizer.pad_token_id
         started = time.perf_counter()
         with peak_memory() as peak:
-            train(tagger, run.task, examples, settings, passes=run.passes(), seed=run.seed, clinic=name, pad_id=pad_id)
+            train(tagger, run.task, examples, settings, epochs=run.epochs(), seed=run.seed, clinic=name, pad_id=pad_id)
         seconds = time.perf_counter() - started
-        return Trained(read_state(tagger), len(examples), run.passes().total_epochs, seconds, peak.peak_bytes)
+        return Trained(read_state(tagger), len(examples), run.epochs().total_epochs, seconds, peak.peak_bytes)
 
     def train_federated(self) -> Trained:
         """Return the classifier after all rounds, aggregated by the run's strategy in the order of clinic names."""
@@ -139,7 +139,7 @@ class Classifiers:
         def updates(number: int) -> Iterator[AdapterUpdate]:
             sent = run.strategy.broadcast(server)
             for clinic in sorted(self.trainers, key=lambda each: each.name):
-                done, payload = train_round(self.warm, clinic, sent, number, run_key=run_key, state_round=number - 1)
+                done, payload = train_round(self.cache, clinic, sent, number, run_key=run_key, state_round=number - 1)
                 yield AdapterUpdate(
                     clinic.name, payload.adapter, done.result.notes, done.result.steps, payload.extra, total
                 )
@@ -150,9 +150,9 @@ class Classifiers:
                 server = step(run.strategy, server, updates(number))
         seconds = time.perf_counter() - started
         travelled = run.rounds * len(self.trainers) * self.first.num_bytes
-        return Trained(server.adapter, total, run.passes().total_epochs, seconds, peak.peak_bytes, travelled)
+        return Trained(server.adapter, total, run.epochs().total_epochs, seconds, peak.peak_bytes, travelled)
 
-    def judge(self, trained: Trained, trainers: Sequence[Clinic]) -> tuple[DocumentSystem, dict[str, SpanCounts]]:
+    def evaluate(self, trained: Trained, trainers: Sequence[Clinic]) -> tuple[DocumentSystem, dict[str, SpanCounts]]:
         """Return a system's entry and its test counts by clinic; validation notes of trainers choose a threshold."""
         added = sum(self._tallies(trained.state, clinic) for clinic in trainers if clinic.split("validation"))
         table = np.asarray(added)
@@ -165,10 +165,10 @@ class Classifiers:
             counts[clinic.name] = counted(task, clinic.split("test"), predicted)
         system: DocumentSystem = {
             "notes": trained.notes,
-            "passes": trained.passes,
+            "epochs": trained.epochs,
             "threshold": threshold,
             "validation": validation,
-            "test": judgement(counts),
+            "test": evaluation(counts),
             "trainable_parameters": trained.state.num_elements,
             "training_s": trained.seconds,
             "training_peak_bytes": trained.peak_bytes,
@@ -186,11 +186,11 @@ class Classifiers:
         """Return the probabilities of codes in the clinic's notes, by note id."""
         if not clinic.split(split):
             return {}
-        encoded, pad_id = self.warm.encoded(clinic, split), self.warm.tokenizer.pad_token_id
+        encoded, pad_id = self.cache.encoded(clinic, split), self.cache.tokenizer.pad_token_id
         return predict(self._holding(state), self.run.task, encoded, self.codes, self.run.training, pad_id=pad_id)
 
     def _holding(self, state: AdapterState) -> Tagger:
-        tagger = self.warm.tagger(len(self.codes))
+        tagger = self.cache.tagger(len(self.codes))
         write_state(tagger, state)
         return tagger
 
@@ -222,10 +222,10 @@ def unlearnt(counts: Mapping[str, SpanCounts]) -> DocumentSystem:
     """Return the entry of a system that has no parameter."""
     return {
         "notes": 0,
-        "passes": 1,
+        "epochs": 1,
         "threshold": None,
         "validation": None,
-        "test": judgement(counts),
+        "test": evaluation(counts),
         "trainable_parameters": 0,
         "training_s": 0.0,
         "training_peak_bytes": 0,

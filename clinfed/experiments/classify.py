@@ -32,7 +32,7 @@ from server.model import run_folder
 
 
 def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
-    """Train each clinic's classifier, the pooled and the federated one, and judge them; return the record's path."""
+    """Train each clinic's classifier, the pooled and the federated one, and evaluate them; return the record's path."""
     started, began = time.perf_counter(), datetime.now(UTC)
     run = configs.load(overrides)
     if run.only != Only():
@@ -51,7 +51,7 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
     counts: dict[tuple[str, str], dict[str, SpanCounts]] = {}
     systems: dict[str, DocumentSystem] = {}
     for name, trained, trainers in classifiers.train_all(show):
-        systems[name], counts[name, documents.LEVEL] = classifiers.judge(trained, trainers)
+        systems[name], counts[name, documents.LEVEL] = classifiers.evaluate(trained, trainers)
     for name, lexicons in lexicons_of(simulation, classifiers.clinics).items():
         counts[name, documents.LEVEL] = by_lexicon = count_lexicons(lexicons, classifiers.clinics)
         systems[name] = unlearnt(by_lexicon)

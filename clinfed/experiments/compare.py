@@ -1,6 +1,6 @@
 """Centralised, federated and local-only training on one budget, in one table.
 
-One budget: each row passes over its notes as often and, where notes of several clinics are in one place, takes as many
+One budget: each row has as many epochs and, where notes of several clinics are in one place, takes as many
 windows a step as those clinics at once. Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its
 own; a run whose record is there is not run again, and a federated one that was interrupted goes on where it was. So a
 comparison can be stopped and resumed, and the table says what is pending.
@@ -29,7 +29,7 @@ from clinfed.experiments.launch import signals_as_exceptions
 from clinfed.experiments.progress import Bar
 from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
-from clinfed.experiments.simulate import collect_kept
+from clinfed.experiments.simulate import collect_artefacts
 from clinfed.home import home
 from clinfed.runs import checkpoints
 from clinfed.runs.machine import cores
@@ -229,5 +229,5 @@ def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:
     """Return what is finished of a row."""
     paths = {seed: path for seed in seeds if (path := row.finished(folder, seed)) is not None}
     for path in paths.values():  # a comparison may have been stopped between a run's record and this
-        collect_kept(path.parent, read_record(path))
+        collect_artefacts(path.parent, read_record(path))
     return Result(row.name, {seed: Finished.of(path) for seed, path in paths.items()})

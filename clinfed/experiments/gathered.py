@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import configs
 from clinfed.errors import UserError
-from clinfed.evaluation.report.results import JOIN, LEXICONS, Finished, Result
+from clinfed.evaluation.report.results import LEXICONS, WITH_LEXICON, Finished, Result
 from clinfed.experiments.rows import NO_DIFFERENCE, record_of
 from clinfed.runs import documents
 from clinfed.runs.record import ADAPTERS
@@ -41,7 +41,7 @@ def given(argument: str) -> Given:
     name, folder = argument[:cut].strip(), Path(argument[cut + 1 :])
     if not name or "|" in name or not name.isprintable():
         raise UserError(f"{argument!r}: expected NAME=RUN with a name of one line and without |")
-    if name in LEXICONS or name.endswith(JOIN):
+    if name in LEXICONS or name.endswith(WITH_LEXICON):
         raise UserError(f"{argument}: a row that the report adds may have this name; choose another name")
     return Given(folder, name)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinfed.corpus import kinds, titles
 from clinfed.corpus.casing import cased
-from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.note import Note, PredictedNote, Prediction, Span
 from clinfed.errors import UserError
 from clinfed.experiments.adapted import Adapted, refuse_without_mentions
 from clinfed.settings import DEVICES, refuse_outside
@@ -33,7 +33,7 @@ class Predictor:
     tagger: "Tagger"
     tokenizer: Any
     named: titles.Titles
-    hint: Callable[[Note], Sequence[Span]]
+    feature: Callable[[Note], Sequence[Span]]
     min_score: float
     workers: int = 1  # batches that are tagged at a time
 
@@ -52,14 +52,14 @@ class Predictor:
         from clinfed.bases import load_tokenizer
 
         refuse_without_mentions(adapted)
-        hint = hints_of(adapted, lexicon)
+        feature = features_of(adapted, lexicon)
         # One thread a worker: threads that share each product wait for one another where other programs run.
         training = replace(adapted.run.training, device=checked_device(device), threads=1)
         adapted = replace(adapted, run=replace(adapted.run, training=training))
         tokenizer = load_tokenizer(adapted.run.base)
         named = named or titles.known(adapted.codes)
         workers = threads if device == "cpu" else 1
-        return cls(adapted, merged(adapted), tokenizer, named, hint, min_score, workers)
+        return cls(adapted, merged(adapted), tokenizer, named, feature, min_score, workers)
 
     def predict(self, notes: Iterable[Note]) -> Iterator[PredictedNote]:
         """Yield the notes in their order with what was found; only a chunk of them is held in memory."""
@@ -73,15 +73,15 @@ class Predictor:
         run, codes = self.adapted.run, self.adapted.codes
         window, stride = run.training.window, run.training.stride
         bare = cased((replace(note, spans=()) for note in notes), lowercase=run.corpus.lowercase)
-        examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, hint=self.hint)
+        examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, feature=self.feature)
         pad_id = self.tokenizer.pad_token_id
         parts = (self.tagger, run.task, examples.notes, examples.rows, codes, run.training)
         found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
         for note, scores in zip(notes, found, strict=True):
             kept = {span: score for span, score in scores.items() if score >= self.min_score}
-            findings = tuple(Finding(self.named(span.code, note.language), score) for span, score in kept.items())
+            predictions = tuple(Prediction(self.named(span.code, note.language), score) for span, score in kept.items())
             metadata = (note.language, note.patient, note.clinic, note.split)
-            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, findings)
+            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, predictions)
 
 
 def merged(adapted: Adapted) -> "Tagger":
@@ -97,7 +97,7 @@ def merged(adapted: Adapted) -> "Tagger":
     return tagger
 
 
-def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequence[Span]]:
+def features_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequence[Span]]:
     """Return what the site's lexicon finds in a note. Raises: UserError where one is needed and none is given."""
     if not adapted.run.task.lexicon:
         if lexicon:
@@ -108,10 +108,10 @@ def hints_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequenc
             f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), and scores are not what was "
             "measured without; give annotated notes of this site with --lexicon FILES"
         )
-    from clinfed.baselines.gazetteer import Hints
+    from clinfed.baselines.gazetteer import GazetteerFeatures
 
     notes = kinds.read(lexicon, kinds.kind_of(lexicon), skip_bad=False, skipped=Counter())
-    return Hints(list(notes)).of
+    return GazetteerFeatures(list(notes)).of
 
 
 def checked_device(device: str) -> str:
@@ -140,7 +140,7 @@ class Found:
             self.notes += 1
             self.empty += not note.spans
             self.mentions += len(note.spans)
-            self.untitled += sum(not finding.title for finding in note.findings)
+            self.untitled += sum(not prediction.title for prediction in note.predictions)
             self.codes |= {span.code for span in note.spans}
             yield note
 

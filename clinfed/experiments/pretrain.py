@@ -52,7 +52,7 @@ def _invented(seed: int, patients: int) -> list[str]:
     from clinfed.corpus.synthetic import generate
 
     if seed == 0:
-        raise UserError("--synthetic-seed 0 is the corpus that runs are judged on; give another seed")
+        raise UserError("--synthetic-seed 0 is the corpus that runs are evaluated on; give another seed")
     return [note.text for note in generate(seed=seed, patients=patients)]
 
 

@@ -86,7 +86,7 @@ def rounds_done(folder: Path) -> tuple[float, str] | None:
         return None
     done = now["round"] - 1 + now["answers"] / max(1, now["clinics"])
     if done == now["rounds"]:
-        return 1.0, "all rounds are done; judging"
+        return 1.0, "all rounds are done; evaluating"
     return done / now["rounds"], f"round {now['round']}/{now['rounds']}, {now['answers']} of {now['clinics']} clinics"
 
 

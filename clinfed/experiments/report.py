@@ -83,7 +83,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     """
     from clinfed.adapters.folder import load_state
     from clinfed.adapters.weights import write_state
-    from clinfed.clinic.cache import Warm
+    from clinfed.clinic.cache import WorkerCache
     from clinfed.clinic.data import Simulation
     from clinfed.experiments import train
     from clinfed.experiments.launch import DEFAULT_CLINICS
@@ -97,7 +97,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
         return []
     device = config["training"]["device"]
     here = device if has_gpu(device) else "cpu"  # the run may have had a machine of another kind
-    cache = Warm([*to_overrides(completed(config)), f"training.device={here}"])
+    cache = WorkerCache([*to_overrides(completed(config)), f"training.device={here}"])
     corpus = cache.run.corpus
     if "federated" not in finished.record["test"]:
         _, clinics = train.gather(cache)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from clinfed.corpus.note import PredictedNote
 from clinfed.evaluation.files import Basis
 from clinfed.evaluation.report.tables import SYSTEMS
-from clinfed.evaluation.scores import Judgement
+from clinfed.evaluation.scores import Evaluation
 from clinfed.runs import record as records
 
 if TYPE_CHECKING:
@@ -110,9 +110,9 @@ class RunResult(Tabled):
         """Return the test scores: a row for each system and gold."""
         return ResultTable(
             tuple(
-                {"system": system, "gold": gold, **_scored(judged)}
+                {"system": system, "gold": gold, **_scored(evaluated)}
                 for system, golds in sorted(self.record["test"].items(), key=lambda each: _place(each[0]))
-                for gold, judged in golds.items()
+                for gold, evaluated in golds.items()
             )
         )
 
@@ -175,10 +175,10 @@ class Predictions(Tabled):
                 {
                     **{"note": note.id, "start": span.start, "end": span.end},
                     **({"text": " ".join(note.text[begin:end] for begin, end in span.fragments)} if with_text else {}),
-                    **{"code": span.code, "title": finding.title, "score": finding.score},
+                    **{"code": span.code, "title": prediction.title, "score": prediction.score},
                 }
                 for note in self.notes
-                for span, finding in zip(note.spans, note.findings, strict=True)
+                for span, prediction in zip(note.spans, note.predictions, strict=True)
             )
         )
 
@@ -193,7 +193,7 @@ class Predictions(Tabled):
 class Scores(Tabled):
     """Strict scores of predictions. scores: as in a run record; basis: on how many notes they rest."""
 
-    scores: Judgement
+    scores: Evaluation
     basis: Basis
 
     @property
@@ -223,12 +223,12 @@ def _place(system: str) -> int:
     return [*SYSTEMS, system].index(system)
 
 
-def _scored(judged: Any) -> dict[str, Any]:
+def _scored(evaluated: Any) -> dict[str, Any]:
     """Return the columns of one system's scores, or of what its task measures instead."""
-    if "measures" in judged:
-        return dict(judged["measures"])
-    macro = {"macro_f1": judged["macro"]["gold_or_predicted"]}
-    return {**_counted(judged["micro"]), **_interval(judged["interval"]), **macro}
+    if "measures" in evaluated:
+        return dict(evaluated["measures"])
+    macro = {"macro_f1": evaluated["macro"]["gold_or_predicted"]}
+    return {**_counted(evaluated["micro"]), **_interval(evaluated["interval"]), **macro}
 
 
 def _counted(score: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,12 +242,12 @@ def _interval(interval: Sequence[float] | None) -> dict[str, float | None]:
 
 
 def _round(each: records.RoundRecord) -> dict[str, Any]:
-    judged: Any = each["validation"]
+    evaluated: Any = each["validation"]
     row: dict[str, Any] = {"round": each["round"], "clinics": len(each["clinics"]), "loss": each["loss"]}
-    if judged is not None and "measures" in judged:
-        row |= {f"validation_{name}": value for name, value in judged["measures"].items()}
+    if evaluated is not None and "measures" in evaluated:
+        row |= {f"validation_{name}": value for name, value in evaluated["measures"].items()}
     else:
-        row["validation_f1"] = judged and judged["micro"]["f1"]
+        row["validation_f1"] = evaluated and evaluated["micro"]["f1"]
     return row | {name: each[name] for name in ("seconds", "bytes_up", "bytes_down")}
 
 

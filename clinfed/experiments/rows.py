@@ -75,7 +75,7 @@ class Row:
 
     @property
     def spans(self) -> bool:
-        """Return whether it is judged by strict spans, and not by documents."""
+        """Return whether it is evaluated by strict spans, and not by documents."""
         return self.command != "classify"
 
     def folder(self, parent: Path, seed: int) -> Path:
@@ -89,7 +89,7 @@ class Row:
 
 
 def plan_rows(run: configs.Run, seeds: Iterable[int] = (0,)) -> Iterator[Row]:
-    """Yield all rows: those of the experiment, else who trains on which notes; judged are always all clinics' notes.
+    """Yield all rows: those of the experiment, else who trains on which notes; evaluated are always all clinics' notes.
 
     A clinic may be dealt training notes with some seeds only. One place takes as many windows a step as the clinics of
     the first seed.

@@ -13,7 +13,7 @@ from clinfed.experiments.launch import DEFAULT_CLINICS, FOLDER, Resources
 from clinfed.experiments.progress import Bar, rounds_done
 from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.resume import as_resumed
-from clinfed.home import clinic_folder, kept_file
+from clinfed.home import artefact_file, clinic_folder
 from clinfed.runs import checkpoints, tracking
 from clinfed.runs import record as records
 from configs import Run, load
@@ -53,7 +53,7 @@ def simulate(overrides: Sequence[str], out: IO[str]) -> Path:
     finally:
         if folder := interrupted(shown):
             print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
-    collect_kept(path.parent, records.read(path))
+    collect_artefacts(path.parent, records.read(path))
     return path
 
 
@@ -67,13 +67,13 @@ def run_clinics(overrides: Sequence[str], run: Run, resources: Resources, show: 
     return coordinate(LocalBackend(overrides, resources.clinics), run, show)
 
 
-def collect_kept(folder: Path, record: records.RunRecord) -> None:
-    """Put what this machine's simulated clinics have kept of judging a run's adapter beside its record.
+def collect_artefacts(folder: Path, record: records.RunRecord) -> None:
+    """Put what this machine's simulated clinics have kept of evaluating a run's adapter beside its record.
 
     Where that was done, nothing is left to do; where a command was stopped before it, it is done later.
     """
     for file in artefacts.FILES:
-        clinics = {clinic: kept_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
+        clinics = {clinic: artefact_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
         artefacts.collect(folder / file, clinics)
     if record["chosen_round"] != record["rounds"][-1]["round"]:  # of which the record has the validation scores
         (folder / artefacts.VALIDATION_UNITS).unlink(missing_ok=True)

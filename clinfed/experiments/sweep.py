@@ -164,25 +164,25 @@ def _default_run() -> dict[str, Any]:
 
 def validation_f1(overrides: Sequence[str]) -> float:
     """Return the strict micro-F1 on all clinics' validation notes after training in one place."""
-    from clinfed.clinic.cache import Warm
-    from clinfed.evaluation.merging import judgement
-    from clinfed.experiments.train import drawn, gather, train_all
+    from clinfed.clinic.cache import WorkerCache
+    from clinfed.evaluation.merging import evaluation
+    from clinfed.experiments.train import first_model, gather, train_all
     from clinfed.protocol import ALL_GOLD, FEDERATED
 
-    cache = Warm(overrides)
+    cache = WorkerCache(overrides)
     if not cache.run.task.has_spans:
         unit = cache.run.task.counts.unit
         raise UserError(f"task={cache.run.options['task']}: counts {unit}; a sweep compares tasks that find mentions")
     learner, clinics = gather(cache)
     if not any(clinic.split("validation") for clinic in clinics):
         raise UserError("no clinic holds a validation note, by which a sweep chooses; bring notes of more patients")
-    model, _ = drawn(cache, cache.tagger(len(learner.codes)))
+    model, _ = first_model(cache, cache.tagger(len(learner.codes)))
     received = cache.run.strategy.broadcast(model.start())
     try:
         done = train_all(cache, learner, clinics, received, lambda line: None)
     except DivergedError:  # of one trial; the next ones draw other settings
         return 0.0
-    scores = judgement({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
+    scores = evaluation({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
     micro = scores["micro"]
     if micro["f1"] is None or not micro["tp"] + micro["fn"]:
         found = "no clinic's validation notes hold a mention, by whose F1 a sweep chooses"

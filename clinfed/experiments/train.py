@@ -1,6 +1,6 @@
 """The same training in one place, over all notes and epochs, without Flower.
 
-One optimiser and one schedule run through the passes of all rounds. What it is compared with, the federation,
+One optimiser and one schedule run through the epochs of all rounds. What it is compared with, the federation,
 differs only in where the notes are and in what happens between rounds; everything else is the same code.
 """
 
@@ -14,14 +14,14 @@ from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
-from clinfed.clinic.cache import WORKER, Warm
+from clinfed.clinic.cache import WORKER, WorkerCache
 from clinfed.clinic.data import Clinic
-from clinfed.clinic.work import judge, train_passes
+from clinfed.clinic.work import evaluate, train_epochs
 from clinfed.errors import UserError
-from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.experiments.launch import DEFAULT_CLINICS
 from clinfed.experiments.ready import refuse_resume, refuse_unready
-from clinfed.experiments.simulate import collect_kept
+from clinfed.experiments.simulate import collect_artefacts
 from clinfed.home import home
 from clinfed.protocol import Answer
 from clinfed.runs import record as records
@@ -43,14 +43,14 @@ class Pooled:
     """Who held what before it was put in one place."""
 
     manifest: Mapping[str, Any]
-    lost: Mapping[str, Mapping[str, int]]
+    unrepresentable: Mapping[str, Mapping[str, int]]
     skipped: Mapping[str, Mapping[str, int]]
 
 
 def train(overrides: list[str], show: Callable[[str], None]) -> Path:
-    """Train on all notes, judge on validation and test; return the run record's path."""
+    """Train on all notes, evaluate on validation and test; return the run record's path."""
     started = time.perf_counter()
-    cache = Warm(overrides)
+    cache = WorkerCache(overrides)
     refuse_resume(cache.run)
     refuse_unready(cache.run)
     tracking.check(cache.run.tracking)
@@ -61,51 +61,51 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
         if not learnable.any_learnable(cache.run.task, clinic.split("train"), clinic.codes):
             show(f"warning: no mention to learn from: {_missing(clinic, clinic.skipped)}")
     tagger = cache.tagger(len(learner.codes))
-    model, prints = drawn(cache, tagger)
+    model, prints = first_model(cache, tagger)
     received = cache.run.strategy.broadcast(model.start())
     recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started - cache.load_s  # what loading took counts as such
     recorder.add_round(train_all(cache, learner, clinics, received, show))
     show(round_line(recorder.rounds[0]))
-    show("judging on test")
+    show("evaluating on test")
     state = read_state(tagger)
-    closing = judged(cache, clinics, state, "test")
+    test_evaluation = evaluated(cache, clinics, state, "test")
     held = Pooled(
         {each.name: each.manifest() for each in clinics},
-        {"train": cache.encoded(learner, "train").lost},
+        {"train": cache.encoded(learner, "train").unrepresentable},
         {each.name: each.skipped for each in clinics},
     )
     system = "local" if cache.run.only.clinic else "centralised"
-    record = recorder.finish(closing, state, held, system=system, seconds=time.perf_counter() - started)
+    record = recorder.finish(test_evaluation, state, held, system=system, seconds=time.perf_counter() - started)
     folder = run_folder(cache.run)
     tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
     tracker.add_round(recorder.rounds[0])
     tracker.finish(record)
-    table = closing_table(record)
+    table = table_on_test(record)
     model.save(folder / "adapter", state, f"```\n{table}\n```")
     records.write_counts(folder / records.COUNTS, recorder.counts)
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
-    collect_kept(folder, record)
+    collect_artefacts(folder, record)
     records.write(folder / "record.json", record)  # last: with it the run is complete
     show("\n".join(filter(None, [table, too_little_training(record), f"run record: {folder / 'record.json'}"])))
     return folder / "record.json"
 
 
-def drawn(cache: Warm, tagger: "Tagger") -> tuple[Model, dict[str, str]]:
+def first_model(cache: WorkerCache, tagger: "Tagger") -> tuple[Model, dict[str, str]]:
     """Return the model whose state is the first one, and its fingerprints.
 
-    It is drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
+    Its first weights are drawn on the CPU, as the server of a federation does; a GPU would draw other numbers.
     """
     model = Model(cache.run, tagger=tagger if cache.run.training.device == "cpu" else None)
     return model, model.build()
 
 
-def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
-    """Return all notes that are trained on as one clinic's, and the clinics, whose other notes are judged."""
+def gather(cache: WorkerCache) -> tuple[Clinic, list[Clinic]]:
+    """Return all notes that are trained on as one clinic's, and the clinics, whose other notes are evaluated."""
     run, only = cache.run, cache.run.only
     with cache.loading():
         simulation = cache.simulation(run.clinics or DEFAULT_CLINICS)
-        clinics = [simulation.clinic(number, run.corpus.train_fraction) for number in range(len(simulation.dealt))]
+        clinics = [simulation.clinic(place, run.corpus.train_fraction) for place in range(len(simulation.dealt))]
         names = [clinic.name for clinic in clinics]
         if only.clinic and only.clinic not in names:
             raise UserError(f"only.clinic={only.clinic}: no such clinic; the partition deals to {', '.join(names)}")
@@ -124,7 +124,9 @@ def gather(cache: Warm) -> tuple[Clinic, list[Clinic]]:
         if not learnable.any_learnable(run.task, learner.split("train"), learner.codes):
             raise UserError(f"no mention to learn from: {_missing(learner, simulation.skipped)}; {learnable.REMEDY}")
         if not any(clinic.split("test") for clinic in clinics):
-            raise UserError("no clinic holds a test note, on which the result is judged; bring notes of more patients")
+            raise UserError(
+                "no clinic holds a test note, on which the result is evaluated; bring notes of more patients"
+            )
         return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
 
 
@@ -134,7 +136,7 @@ def _missing(clinic: Clinic, skipped: Mapping[str, int]) -> str:
 
 
 def train_all(
-    cache: Warm, learner: Clinic, clinics: Sequence[Clinic], received: Payload, show: Callable[[str], None]
+    cache: WorkerCache, learner: Clinic, clinics: Sequence[Clinic], received: Payload, show: Callable[[str], None]
 ) -> Round:
     """Train in place from the first state through all epochs; return what happened as if it had been one round.
 
@@ -142,34 +144,36 @@ def train_all(
     kept or aggregated.
     """
     started = time.perf_counter()
-    passes = cache.run.passes()
+    epochs = cache.run.epochs()
 
     def report(epoch: int, loss: float) -> None:
-        show(f"epoch {epoch + 1}/{passes.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
+        show(f"epoch {epoch + 1}/{epochs.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
 
-    training = train_passes(cache, learner, received, passes, report)
+    training = train_epochs(cache, learner, received, epochs, report)
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
     trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
     state = read_state(cache.tagger(len(learner.codes)))
-    validated = judged(cache, clinics, state, "validation")
+    validated = evaluated(cache, clinics, state, "validation")
     seconds = time.perf_counter() - started
-    return Round(1, passes.count, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
+    return Round(1, epochs.count, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
 
 
-def judged(cache: Warm, clinics: Sequence[Clinic], state: AdapterState, split: str) -> list[Answer]:
-    """Return each clinic's judgement of the state on one split, none where it holds no notes of it."""
+def evaluated(cache: WorkerCache, clinics: Sequence[Clinic], state: AdapterState, split: str) -> list[Answer]:
+    """Return each clinic's evaluation of the state on one split, none where it holds no notes of it."""
     answers = []
     for clinic in clinics:
         if clinic.split(split):
-            judgement = judge(cache, clinic, state, split, closing=split == "test", replicates=True)
-            figures = {"notes": judgement.notes, "evaluate_s": judgement.seconds, "lexicon_s": judgement.lexicon_s}
-            figures["inference_peak_bytes"] = judgement.peak_bytes
-            answers.append(answer(cache, clinic.name, figures, judgement.counts))
+            evaluation = evaluate(cache, clinic, state, split, test_evaluation=split == "test", replicates=True)
+            figures = {"notes": evaluation.notes, "evaluate_s": evaluation.seconds, "lexicon_s": evaluation.lexicon_s}
+            figures["inference_peak_bytes"] = evaluation.peak_bytes
+            answers.append(answer(cache, clinic.name, figures, evaluation.counts))
     return answers
 
 
-def answer(cache: Warm, clinic: str, figures: dict[str, float], counts: protocol.Judged | None = None) -> Answer:
+def answer(
+    cache: WorkerCache, clinic: str, figures: dict[str, float], counts: protocol.Evaluated | None = None
+) -> Answer:
     """Return figures and counts in the form in which a clinic's come by message."""
     report = {**figures, "load_s": cache.take_load_s(), "base_loads": cache.base_loads}
     return Answer(clinic, {"worker": WORKER}, report, counts=counts or {})

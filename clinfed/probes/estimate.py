@@ -31,7 +31,7 @@ class MemoryEstimate:
     received: (
         int  # the state as it came, held through the training (FedProx: twice); 0 on CUDA: it stays in main memory
     )
-    moments: int  # AdamW keeps two float32 numbers for each that is learnt
+    moments: int  # AdamW keeps two float32 numbers for each that is trained
     step: int  # activations, logits and gradients at the worst moment of a step
     allocator: int  # holes in the C library's heap, and what the first steps load; 0 on CUDA
 
@@ -96,24 +96,24 @@ def estimate_memory(
 
     Two steps run on tensors without numbers, and every block that they allocate goes through a model of the heap. The
     encoder (adapter attached) and head are on the meta device and used up by this. Upper bounds by choice: every
-    sub-word is judged, every word is in a mention. A loop that keeps its last loss alive takes more than this.
+    sub-word is evaluated, every word is in a mention. A loop that keeps its last loss alive takes more than this.
     Baseline: what this process holds now, so ask before the base is loaded.
     """
     from clinfed.probes.four_bit import replace_four_bit
     from clinfed.probes.shapes import training_events
 
     baseline = resident_bytes() if baseline_bytes is None else baseline_bytes
-    learnt = sum(p.numel() for module in (encoder, head) for p in module.parameters() if p.requires_grad)
+    trainable = sum(p.numel() for module in (encoder, head) for p in module.parameters() if p.requires_grad)
     packed = replace_four_bit(encoder) if four_bit else 0
     weights = [t.nbytes for module in (encoder, head) for t in (*module.parameters(), *module.buffers())]
     events = training_events(encoder, head, windows=windows, tokens=tokens, bf16=bf16)
-    held, moments = sum(weights) + packed, 2 * FLOAT_BYTES * learnt
+    held, moments = sum(weights) + packed, 2 * FLOAT_BYTES * trainable
     step = max(0, _tensor_peak(events) - moments)
     if device != "cpu":
         return MemoryEstimate(0, held, 0, moments, step, 0)
     holes = max(0, _heap_peak([*weights, packed], events) - held - moments - step)
     extra = FIRST_USE_BYTES + (BF16_BYTES_PER_SHAPE if bf16 else 0)
-    return MemoryEstimate(baseline, held, FLOAT_BYTES * learnt, moments, step, holes + extra)
+    return MemoryEstimate(baseline, held, FLOAT_BYTES * trainable, moments, step, holes + extra)
 
 
 def _tensor_peak(events: "list[Event]") -> int:

@@ -1,4 +1,4 @@
-"""How many numbers are learnt, travel, and stay: adapter, head and frozen base apart."""
+"""How many numbers are trained, travel, and stay: adapter, head and frozen base apart."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -14,15 +14,15 @@ WIRE_BYTES_PER_NUMBER = 4  # float32, as clinfed.adapters.codec sends it
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """Numbers of parameters; what is learnt is what travels, one way, per clinic and round."""
+    """Numbers of parameters; what is trained is what travels, one way, per clinic and round."""
 
-    adapter: int  # learnt in the encoder
+    adapter: int  # trained in the encoder
     head: int
     frozen: int
 
     @property
     def trainable(self) -> int:
-        """Return how many numbers are learnt."""
+        """Return how many numbers are trained."""
         return self.adapter + self.head
 
     @property
@@ -39,9 +39,9 @@ def count(encoder: "nn.Module", head: "nn.Module") -> ParameterCount:
     """Return the counts of an encoder with its adapter attached, and a head; any device, the meta device included."""
     sizes = [(_numbers(parameter), parameter.requires_grad) for parameter in encoder.parameters()]
     return ParameterCount(
-        adapter=sum(size for size, learnt in sizes if learnt),
+        adapter=sum(size for size, trains in sizes if trains),
         head=sum(parameter.numel() for parameter in head.parameters()),
-        frozen=sum(size for size, learnt in sizes if not learnt),
+        frozen=sum(size for size, trains in sizes if not trains),
     )
 
 

@@ -28,20 +28,20 @@ def training_events(
 ) -> list[Event]:
     """Return the blocks of the first training steps, as clinfed.training.loop takes them, weights not among them.
 
-    Every sub-word is judged as a word; a head of several layers (jerl_factored) is taken as if every word were in a
+    Every sub-word is evaluated as a word; a head of several layers (jerl_factored) is taken as if every word were in a
     mention. The modules may be on the meta device; afterwards they hold tensors without numbers.
     """
     with FakeTensorMode():
         _materialise(encoder)
         _materialise(head)
         encoder.train()
-        learnt = [p for module in (encoder, head) for p in module.parameters() if p.requires_grad]
+        trainable = [p for module in (encoder, head) for p in module.parameters() if p.requires_grad]
         moments: list[tuple[Tensor, Tensor]] = []
         with _recorded((encoder, head)) as events:
             for _ in range(steps):
                 _loss(encoder, head, windows, tokens, bf16).backward()
-                moments = moments or [(torch.zeros_like(p), torch.zeros_like(p)) for p in learnt]
-                _adamw(learnt, moments)
+                moments = moments or [(torch.zeros_like(p), torch.zeros_like(p)) for p in trainable]
+                _adamw(trainable, moments)
                 events.append(Event(0, 0))
         return list(events)  # what dies with this function is no part of the training
 
@@ -52,15 +52,15 @@ def _loss(encoder: nn.Module, head: nn.Module, windows: int, tokens: int, bf16: 
     tags = torch.zeros(windows * tokens, dtype=torch.int64)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         hidden = encoder(input_ids=input_ids, attention_mask=torch.ones_like(input_ids)).last_hidden_state
-        words = functional.dropout(hidden.flatten(0, 1).clone(), 0.1)  # picking the judged words copies them
+        words = functional.dropout(hidden.flatten(0, 1).clone(), 0.1)  # picking the evaluated words copies them
         layers = [layer for layer in head.modules() if isinstance(layer, nn.Linear)]
         return sum((functional.cross_entropy(layer(words).float(), tags) for layer in layers), start=torch.zeros(()))
 
 
 @torch.no_grad()
-def _adamw(learnt: list[nn.Parameter], moments: "list[tuple[Tensor, Tensor]]") -> None:
+def _adamw(trainable: list[nn.Parameter], moments: "list[tuple[Tensor, Tensor]]") -> None:
     """Allocate what a step of AdamW allocates: a denominator for each tensor, then no gradients."""
-    for parameter, (mean, square) in zip(learnt, moments, strict=True):
+    for parameter, (mean, square) in zip(trainable, moments, strict=True):
         parameter.addcdiv_(mean, (square.sqrt() / 1.0).add_(1e-8))
         parameter.grad = None
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from clinfed.corpus import findings, kinds, predictions, titles
+from clinfed.corpus import kinds, prediction_details, predictions, titles
 from clinfed.corpus.language import with_languages
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
@@ -45,8 +45,8 @@ def load(
     for reason, number in sorted(skipped.items()):
         tell(f"{reason}: {number}")
     check(out, source, notes, predicted, tell)
-    said = findings.read(out, kind)
-    return Review.of(notes, predicted, titles=named or titles_of(notes, predicted, said), said=said)
+    details = prediction_details.read(out, kind)
+    return Review.of(notes, predicted, titles=named or titles_of(notes, predicted, details), details=details)
 
 
 def kind_of(out: Path) -> str:
@@ -68,9 +68,9 @@ def check(out: Path, source: Path, notes: Sequence[Note], predicted: Predicted, 
         tell(f"{out}: lacks {absent:,} of {len(notes):,} notes; shown as if nothing was found")
 
 
-def titles_of(notes: Sequence[Note], predicted: Predicted, said: findings.Said) -> titles.Titles:
+def titles_of(notes: Sequence[Note], predicted: Predicted, details: prediction_details.Details) -> titles.Titles:
     """Return the titles in OUT, by the note's language where it has one there, else what is known of the codes."""
-    written = findings.titles_in(said, {note.id: note.language for note in notes})
+    written = prediction_details.titles_in(details, {note.id: note.language for note in notes})
     gold = {span.code for note in notes for span in note.spans}
     known = titles.known(gold | {span.code for spans in predicted.values() for span in spans})
 

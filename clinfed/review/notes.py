@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clinfed.corpus.findings import Said
 from clinfed.corpus.note import Note, Span
+from clinfed.corpus.prediction_details import Details
 from clinfed.corpus.titles import Titles
 from clinfed.evaluation.mistakes import KINDS, Mention, compare
 from clinfed.evaluation.report.highlights import stretches
@@ -22,20 +22,20 @@ class Review:
     mentions: Sequence[Sequence[Mention]]
     kinds: tuple[str, ...]
     titles: Titles
-    said: Said
+    details: Details
 
     @classmethod
     def of(
-        cls, notes: Iterable[Note], predicted: Mapping[str, Iterable[Span]], *, titles: Titles, said: Said
+        cls, notes: Iterable[Note], predicted: Mapping[str, Iterable[Span]], *, titles: Titles, details: Details
     ) -> "Review":
         """Return the review; where no note has a span there is no gold, and nothing to compare with."""
         notes = list(notes)
         found = [predicted.get(note.id, ()) for note in notes]
         if any(note.spans for note in notes):
             mentions = [compare(note.spans, spans) for note, spans in zip(notes, found, strict=True)]
-            return cls(notes, mentions, KINDS, titles, said)
+            return cls(notes, mentions, KINDS, titles, details)
         alone = [[Mention(PREDICTED, None, span) for span in sorted(set(spans))] for spans in found]
-        return cls(notes, alone, (PREDICTED,), titles, said)
+        return cls(notes, alone, (PREDICTED,), titles, details)
 
     def index(self) -> dict[str, Any]:
         """Return ids, languages and mentions of all notes, for lists and filters.
@@ -68,22 +68,22 @@ class Review:
                 sides[row] = "both" if row in sides else side
             pieces.append([note.text[start:end], sides])
         rows = [
-            {"kind": self.kinds.index(mention.kind), "lane": lane} | self._said_of(note, mention)
+            {"kind": self.kinds.index(mention.kind), "lane": lane} | self._details_of(note, mention)
             for mention, lane in zip(mentions, lanes(mentions), strict=True)
         ]
         return {"id": note.id, "language": note.language, "pieces": pieces, "mentions": rows}
 
-    def _said_of(self, note: Note, mention: Mention) -> dict[str, Any]:
+    def _details_of(self, note: Note, mention: Mention) -> dict[str, Any]:
         """Return code, title, text, places and score of the gold and of the predicted span, as far as there are."""
         found = {}
         for side, span in _sides(mention):
-            said = self.said.get((note.id, span)) if side == "predicted" else None
+            details = self.details.get((note.id, span)) if side == "predicted" else None
             found[side] = {
                 "code": span.code,
-                "title": self.titles(span.code, note.language) or (said.title if said else ""),
+                "title": self.titles(span.code, note.language) or (details.title if details else ""),
                 "text": " … ".join(note.text[start:end] for start, end in span.fragments),
                 "places": ", ".join(f"{start}–{end}" for start, end in span.fragments),
-                "score": said.score if said else None,
+                "score": details.score if details else None,
             }
         return found
 

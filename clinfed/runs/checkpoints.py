@@ -20,22 +20,24 @@ from typing import Any
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Refused, Traffic
-from clinfed.runs.state import Best, Course, Round
+from clinfed.runs.state import Best, Round, RunState
 from configs import differing, value_of
+from configs.migrations import completed
 from strategies.base import ServerState
 
 FOLDER = "state"  # of a run's folder
 STATE = "state.json"
 # What may be another on resuming, for it changes no result: for how long and how many clinics the server waits.
-FREE = ("resume", "backend", "join.", "round.quorum", "round.deadline_s")
+FREE = ("resume", "backend", "wait_for_clients.", "round.quorum", "round.deadline_s")
 ADAPTER, BEST = "adapter", "best"  # files; a strategy's own tensors are in memory-NAME
+_ROUND_KEYS = {"number": "round_index", "passes": "epochs"}  # as version 0.1 called them
 
 
 @dataclass(frozen=True)
 class Checkpoint:
     """All that a run needs to go on. recorded: what its recorder has collected, as plain values."""
 
-    course: Course
+    run_state: RunState
     config: Mapping[str, Any]  # the resolved run
     fingerprints: Mapping[str, str]
     recorded: Mapping[str, Any]
@@ -50,11 +52,11 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     """Write folder/round-NNNN and remove the one before; a reader never sees half of one, whenever this is killed."""
     from safetensors.numpy import save_file
 
-    server = checkpoint.course.server
+    server = checkpoint.run_state.server
     target, partial = folder / f"round-{server.round:04d}", folder / ".partial"
     shutil.rmtree(partial, ignore_errors=True)  # of a process that was killed
     partial.mkdir(parents=True)
-    states = _states(checkpoint.course)
+    states = _states(checkpoint.run_state)
     for name, state in states.items():
         save_file(dict(state), partial / f"{name}.safetensors")
     described = _described(checkpoint) | {"sha256": {name: state.sha256() for name, state in states.items()}}
@@ -83,8 +85,8 @@ def load(folder: Path) -> Checkpoint:
         }
         if {name: state.sha256() for name, state in states.items()} != described["sha256"]:
             raise ValueError("other tensors")
-        course = _course(described, states)
-        return Checkpoint(course, described["config"], described["fingerprints"], described["recorded"])
+        run_state = _run_state(described, states)
+        return Checkpoint(run_state, completed(described["config"]), described["fingerprints"], described["recorded"])
     except Exception as error:  # json's, safetensors' and ours: whatever a damaged file brings about
         raise UserError(f"{found[-1]}: damaged checkpoint ({type(error).__name__}); start the run anew") from None
 
@@ -130,31 +132,31 @@ def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any]) -> N
             )
 
 
-def _states(course: Course) -> dict[str, AdapterState]:
+def _states(run_state: RunState) -> dict[str, AdapterState]:
     """Return file name -> tensors."""
-    memory = {f"memory-{name}": state for name, state in course.server.memory.items()}
-    best = {BEST: course.best.adapter} if course.best else {}
-    return {ADAPTER: course.server.adapter, **memory, **best}
+    memory = {f"memory-{name}": state for name, state in run_state.server.memory.items()}
+    best = {BEST: run_state.best.adapter} if run_state.best else {}
+    return {ADAPTER: run_state.server.adapter, **memory, **best}
 
 
 def _described(checkpoint: Checkpoint) -> dict[str, Any]:
-    course = checkpoint.course
+    run_state = checkpoint.run_state
     return {
-        "round": course.server.round,
-        "open": _plain(course.open) if course.open else None,
-        "best": {"round": course.best.round, "score": course.best.score} if course.best else None,
-        "run_key": course.run_key,
-        "accepted": dict(course.accepted),
+        "round": run_state.server.round,
+        "open": _plain(run_state.open) if run_state.open else None,
+        "best": {"round": run_state.best.round, "score": run_state.best.score} if run_state.best else None,
+        "run_key": run_state.run_key,
+        "accepted": dict(run_state.accepted),
         "config": checkpoint.config,
         "fingerprints": checkpoint.fingerprints,
         "recorded": checkpoint.recorded,
     }
 
 
-def _course(described: Mapping[str, Any], states: Mapping[str, AdapterState]) -> Course:
+def _run_state(described: Mapping[str, Any], states: Mapping[str, AdapterState]) -> RunState:
     memory = {name.removeprefix("memory-"): state for name, state in states.items() if name.startswith("memory-")}
     best, opened = described["best"], described["open"]
-    return Course(
+    return RunState(
         ServerState(states[ADAPTER], memory, int(described["round"])),
         _round(opened) if opened else None,
         Best(best["round"], best["score" if "score" in best else "f1"], states[BEST]) if best else None,  # f1: of 0.1
@@ -178,6 +180,7 @@ def _plain(opened: Round) -> dict[str, Any]:
 
 
 def _round(plain: Mapping[str, Any]) -> Round:
+    plain = {_ROUND_KEYS.get(key, key): value for key, value in plain.items()}
     trained = [Answer(**{**each, "traffic": Traffic(**each["traffic"])}) for each in plain["trained"]]
     refused = [Refused(**each) for each in plain["refused"]]
     return Round(**{**plain, "trained": trained, "refused": refused})

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.merging import judgement
-from clinfed.evaluation.scores import Judgement
+from clinfed.evaluation.merging import evaluation
+from clinfed.evaluation.scores import Evaluation
 from clinfed.runs.migrations import completed
 
 FILE, COUNTS_FILE = "documents.json", "document_counts.json"
@@ -24,13 +24,13 @@ THRESHOLDS = tuple(round(0.05 * step, 2) for step in range(1, 20))  # .05 to .95
 
 
 class DocumentSystem(TypedDict):
-    """One system, judged on the test notes of all clinics; scores count codes of notes."""
+    """One system, evaluated on the test notes of all clinics; scores count codes of notes."""
 
     notes: int  # training notes, all clinics of the system
-    passes: int  # over each training note's vector
+    epochs: int  # over each training note's vector
     threshold: float | None  # probability from which a code is predicted; null for a lexicon
     validation: float | None  # micro-F1 at that threshold, on the validation notes that chose it; null: undefined
-    test: Judgement
+    test: Evaluation
     trainable_parameters: int
     training_s: float
     training_peak_bytes: int
@@ -99,5 +99,5 @@ def read(path: Path) -> DocumentRecord:
 
 def verify(record: DocumentRecord, counts: Mapping[str, Mapping[str, SpanCounts]]) -> list[str]:
     """Return the systems whose test scores cannot be had again from the counts."""
-    again = {system: judgement(clinics) for system, clinics in counts.items()}
+    again = {system: evaluation(clinics) for system, clinics in counts.items()}
     return [name for name, system in record["systems"].items() if again.get(name) != system["test"]]

@@ -1,8 +1,9 @@
-"""Records of older versions, in which an undefined score is 0.0, read as the newer ones, in which it is null."""
+"""Records of older versions read as today's: an undefined score is null there, not 0.0, and some keys are renamed."""
 
 from typing import Any, TypeVar
 
 from clinfed.evaluation.counts import OTHER
+from configs import migrations as settings
 
 Record = TypeVar("Record")
 
@@ -10,7 +11,7 @@ _UNDEFINED = {"precision": None, "recall": None, "f1": None}
 
 
 def completed(record: Record) -> Record:
-    """Return a record of any kind with its undefined scores as null."""
+    """Return a record of any kind with its undefined scores as null, under today's keys."""
     found: Record = _completed(record)
     return found
 
@@ -21,17 +22,25 @@ def _completed(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     tree = {key: _completed(each) for key, each in tree.items()}
+    if tree.keys() >= {"schema", "config"}:  # a whole record
+        tree = _renamed(tree, "lost", "unrepresentable") | {"config": settings.completed(tree["config"])}
+    if tree.keys() >= {"passes", "state_sha256"}:  # a system of `clinfed classify`
+        tree = _renamed(tree, "passes", "epochs")
     if tree.keys() >= {"tp", "fp", "fn", *_UNDEFINED} and not _mentions(tree):
         tree |= _UNDEFINED | ({"interval": None} if "interval" in tree else {})
     if tree.keys() >= {"micro", "macro", "bands", "interval"}:
-        tree |= _judgement(tree)
+        tree |= _evaluation(tree)
     if tree.keys() >= {"test", "differences"}:
         undefined = {system for system, golds in tree["test"].items() if _is_undefined(golds.get("all"))}
         tree["differences"] = {name: each for name, each in tree["differences"].items() if name not in undefined}
     return tree
 
 
-def _judgement(scores: dict[str, Any]) -> dict[str, Any]:
+def _renamed(tree: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    return {new if key == old else key: value for key, value in tree.items()}
+
+
+def _evaluation(scores: dict[str, Any]) -> dict[str, Any]:
     named = [band for name, band in scores["bands"].items() if name != OTHER]
     macro = dict(scores["macro"])
     if not any(map(_mentions, named)):

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clinfed.evaluation.report.tables import SYSTEMS, fraction
-from clinfed.evaluation.scores import Judgement, Score
+from clinfed.evaluation.scores import Evaluation, Score
 from clinfed.runs.record import ADAPTERS, RoundRecord, RunRecord
 
 AUDIT_SCHEMA = 1
@@ -129,7 +129,7 @@ def _results(record: RunRecord) -> str:
     return "\n".join(lines)
 
 
-def _other(name: str, scores: Judgement) -> str:
+def _other(name: str, scores: Evaluation) -> str:
     return _row(name, "all", "all", {**scores["micro"], "interval": scores["interval"]})
 
 
@@ -159,22 +159,22 @@ def training(record: RunRecord) -> str:
     how = ", ".join(f"{name} {settings[name]}" for name in shown if name in settings)
     return "\n".join(
         [
-            f"- {_course(record)}",
+            f"- {_run_state(record)}",
             f"- {options['adapter']}, head {options['task']}: {how}",
             f"- Seeds: {', '.join(f'{name} {seed}' for name, seed in seeds.items())}",
         ]
     )
 
 
-def _course(record: RunRecord) -> str:
+def _run_state(record: RunRecord) -> str:
     """Return how often the notes were passed over, and where."""
     config = record["config"]
     rounds, parts = config["rounds"], config.get("rounds_per_epoch", 1)
     if "federated" not in record["test"]:
         only = ", ".join(f"{name} {each}" for name, each in config.get("only", {}).items() if each not in ("", 1.0))
-        passes = rounds * config["training"]["local_epochs"] // parts
-        return f"{passes:,} passes over the notes, in one place" + (f"; of these only: {only}" if only else "")
-    spread = f", {parts} to one pass over the notes" if parts > 1 else ""
+        epochs = rounds * config["training"]["local_epochs"] // parts
+        return f"{epochs:,} epochs, in one place" + (f"; of these only: {only}" if only else "")
+    spread = f", {parts} to one epoch" if parts > 1 else ""
     chosen = f"the adapter is that of round {record['chosen_round']} ({record['chosen_by']})"
     return f"{len(record['rounds']):,} rounds{spread}, strategy {config['options']['strategy']}; {chosen}"
 

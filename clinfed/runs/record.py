@@ -17,7 +17,7 @@ from clinfed.disk import writing
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire
 from clinfed.evaluation.merging import Difference
-from clinfed.evaluation.scores import Judgement, Score
+from clinfed.evaluation.scores import Evaluation, Score
 from clinfed.runs import migrations
 
 C = TypeVar("C", bound=EvaluationCounts)
@@ -40,7 +40,7 @@ class ClinicRound(TypedDict):
     validation: Score | None  # of the round's global adapter
     steps: NotRequired[int]
     tokens: NotRequired[int]
-    peak_bytes: NotRequired[dict[str, int]]  # "training" and, where it has judged, "inference"
+    peak_bytes: NotRequired[dict[str, int]]  # "training" and, where it has evaluated, "inference"
 
 
 class Refusal(TypedDict):
@@ -56,17 +56,19 @@ class RoundRecord(TypedDict):
     round: int  # from 1
     clinics: dict[str, ClinicRound]
     loss: float
-    validation: Judgement | None  # the new global adapter, all gold, all clinics' validation notes; null: not judged
+    validation: (
+        Evaluation | None
+    )  # the new global adapter, all gold, all clinics' validation notes; null: not evaluated
     refused: NotRequired[list[Refusal]]  # left out of the round's training, or of its validation alone
     joined: NotRequired[list[str]]  # clinics that have come, or come again, since the round before
     aggregate_s: float
     seconds: float  # wall clock of the round
-    overhead_s: NotRequired[float]  # of these, beyond the busiest worker's training and judging
+    overhead_s: NotRequired[float]  # of these, beyond the busiest worker's training and evaluating
     bytes_up: int  # tensors, all clinics
     bytes_down: int
     message_bytes_up: NotRequired[int]  # whole messages, with their envelope
     message_bytes_down: NotRequired[int]
-    public: NotRequired[Judgement]  # on the coordinator's own public notes (central.notes)
+    public: NotRequired[Evaluation]  # on the coordinator's own public notes (central.notes)
 
 
 class LabelSet(TypedDict):
@@ -91,18 +93,18 @@ class RunRecord(TypedDict):
     machine: dict[str, Any]  # "name", "processor", "cores", "threads", "memory_bytes", "device", "gpu"
     labels: LabelSet
     manifest: dict[str, Any]  # who holds what: partitions.base.manifest
-    lost: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold
+    unrepresentable: NotRequired[dict[str, dict[str, int]]]  # split -> reason -> mentions that flat tagging cannot hold
     # Clinic -> reason -> what reading left out; a simulation reads once.
     skipped: NotRequired[dict[str, dict[str, int]]]
     rounds: list[RoundRecord]
-    chosen_round: int  # whose adapter is judged on test
+    chosen_round: int  # whose adapter is evaluated on test
     chosen_by: str  # "last round" or "best validation micro-F1"
     resumed_after: NotRequired[list[int]]  # rounds after which the run was interrupted and went on from its checkpoint
     ended_early: NotRequired[bool]  # stop.patience ended it before its last round
     best_round: NotRequired[int | None]  # the highest validation micro-F1; its adapter is in `best`
     refused: NotRequired[list[Refusal]]  # left out at the start
     test_refused: NotRequired[list[Refusal]]  # left out of the test
-    test: dict[str, dict[str, Judgement]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
+    test: dict[str, dict[str, Evaluation]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
     # trainable_parameters, training_s, [inference_]documents_per_s a worker, {training,inference}_peak_bytes, ...
     probes: dict[str, float]
@@ -116,7 +118,7 @@ class RunRecord(TypedDict):
 
 
 def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
-    """Return the JSON object of `clinfed simulate --json`; scores are F1 on test, all gold; null: not judged.
+    """Return the JSON object of `clinfed simulate --json`; scores are F1 on test, all gold; null: not evaluated.
 
     They are of mentions, unless the run's task counts something else, which `unit` then names.
     """
@@ -135,12 +137,12 @@ def summary(record: RunRecord, path: str | Path) -> dict[str, Any]:
     }
 
 
-def _summed_up(adapter: Judgement, record: RunRecord) -> dict[str, Any]:
+def _summed_up(adapter: Evaluation, record: RunRecord) -> dict[str, Any]:
     """Return the scores of an adapter, by the names of the JSON object."""
     if "measures" in adapter:
-        judged: Any = adapter
-        parts = {part: {name: each[judged["score"]] for name, each in judged[part].items()} for part in PARTS}
-        return {**judged["measures"], **parts, "unit": judged["unit"]}
+        evaluated: Any = adapter
+        parts = {part: {name: each[evaluated["score"]] for name, each in evaluated[part].items()} for part in PARTS}
+        return {**evaluated["measures"], **parts, "unit": evaluated["unit"]}
     return {
         "micro_f1": adapter["micro"]["f1"],
         "macro_f1": adapter["macro"]["gold_or_predicted"],
@@ -223,9 +225,9 @@ def _wire(read: Mapping[str, Any], kind: type[EvaluationCounts]) -> Wire:
 
 
 def micro_f1(record: RunRecord, system: str) -> float | None:
-    """Return a system's F1; None where nobody could judge it (a pooled lexicon at real sites), or its task has none."""
-    judged: Mapping[str, Any] = record["test"].get(system, {}).get("all", {})
-    return judged["micro"]["f1"] if "micro" in judged else None
+    """Return a system's F1; None if nobody could evaluate it (a pooled lexicon at real sites) or its task has none."""
+    evaluated: Mapping[str, Any] = record["test"].get(system, {}).get("all", {})
+    return evaluated["micro"]["f1"] if "micro" in evaluated else None
 
 
 def _plain(value: object) -> object:

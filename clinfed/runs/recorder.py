@@ -20,7 +20,7 @@ from configs import Run, resolved
 PEAK = "_peak_bytes"  # how a report's peaks of memory end
 Counted = Mapping[tuple[str, str], Mapping[str, EvaluationCounts]]  # (system, gold) -> clinic -> counts
 
-LAST = "last round"  # why a round's adapter is the one that is judged on test
+LAST = "last round"  # why a round's adapter is the one that is evaluated on test
 
 LABELS = {
     "synthetic": "the synthetic corpus's own list (closed set)",
@@ -36,7 +36,7 @@ class Held(Protocol):
         """Return each clinic's counts."""
 
     @property
-    def lost(self) -> Mapping[str, Mapping[str, int]]:
+    def unrepresentable(self) -> Mapping[str, Mapping[str, int]]:
         """Return split -> reason -> mentions that flat tagging cannot hold."""
 
     @property
@@ -56,8 +56,8 @@ class Recorder:
     base_loads: dict[str, int] = field(default_factory=dict)  # by worker
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
-    notes_trained: float = 0.0  # a note once for each pass over it
-    notes_judged: int = 0  # a note once for each judgement of it
+    notes_trained: float = 0.0  # a note once an epoch
+    notes_evaluated: int = 0  # a note once for each evaluation of it
     resumed_after: list[int] = field(default_factory=list)  # rounds
     earlier_s: float = 0.0  # wall clock before the last of these
     counts: Counted = field(default_factory=dict)  # of the test, by the names in the record
@@ -66,19 +66,19 @@ class Recorder:
 
     def add_round(self, done: Round) -> records.RoundRecord:
         """Add a round; return its entry."""
-        judged_by = {answer.clinic: answer for answer in done.validated}
+        evaluated_by = {answer.clinic: answer for answer in done.validated}
         notes = sum(int(answer.report["num_examples"]) for answer in done.trained)
         stepped = [answer for answer in done.trained if answer.report["steps"]]  # a part of an epoch may hold no batch
         answers = [*done.trained, *done.validated]
         self._validated = _named(done.validated, *FEDERATED_ALL)
         entry: records.RoundRecord = {
-            "round": done.number,
-            "clinics": {answer.clinic: _clinic(answer, judged_by.get(answer.clinic)) for answer in done.trained},
+            "round": done.round_index,
+            "clinics": {answer.clinic: _clinic(answer, evaluated_by.get(answer.clinic)) for answer in done.trained},
             "refused": refusals(done.refused),
             "joined": list(done.joined),
             "loss": sum(a.report["loss"] * a.report["num_examples"] for a in stepped)
             / max(1, sum(a.report["num_examples"] for a in stepped)),
-            "validation": merging.judgement(self._validated) if done.validated else None,
+            "validation": merging.evaluation(self._validated) if done.validated else None,
             "aggregate_s": done.aggregate_s,
             "seconds": done.seconds,
             "overhead_s": done.overhead_s,
@@ -88,7 +88,7 @@ class Recorder:
             "message_bytes_down": sum(answer.traffic.message_down for answer in answers),
         }
         self.seconds["aggregate"] += done.aggregate_s
-        self.notes_trained += notes * done.passes
+        self.notes_trained += notes * done.epochs
         self.add_answers(answers)
         self.rounds.append(entry)
         return entry
@@ -102,12 +102,12 @@ class Recorder:
             "seconds": dict(self.seconds),
             "peaks": dict(self.peaks),
             "notes_trained": self.notes_trained,
-            "notes_judged": self.notes_judged,
+            "notes_evaluated": self.notes_evaluated,
             "resumed_after": self.resumed_after,
             "earlier_s": self.earlier_s + seconds,
         }
 
-    def restore(self, saved: Mapping[str, Any], number: int) -> None:
+    def restore(self, saved: Mapping[str, Any], round_index: int) -> None:
         """Go on from what was collected before the run was interrupted, after so many rounds."""
         self.started = datetime.fromisoformat(saved["started"])
         self.rounds = list(saved["rounds"])
@@ -115,14 +115,15 @@ class Recorder:
         for name, seconds in saved["seconds"].items():
             self.seconds[name] += seconds
         self.peaks.update(saved["peaks"])
-        self.notes_trained, self.notes_judged = saved["notes_trained"], saved["notes_judged"]
-        self.resumed_after = [*saved["resumed_after"], number]
+        self.notes_trained = saved["notes_trained"]
+        self.notes_evaluated = saved["notes_evaluated" if "notes_evaluated" in saved else "notes_judged"]  # of 0.1
+        self.resumed_after = [*saved["resumed_after"], round_index]
         self.earlier_s = saved["earlier_s"]
 
     def add_answers(self, answers: Iterable[Answer]) -> None:
-        """Add the seconds, judged notes, base loads and memory peaks that clinics report."""
+        """Add the seconds, evaluated notes, base loads and memory peaks that clinics report."""
         for answer in answers:
-            self.notes_judged += int(answer.report.get("notes", 0))
+            self.notes_evaluated += int(answer.report.get("notes", 0))
             for name, value in answer.report.items():
                 if name.endswith("_s"):
                     self.seconds[name.removesuffix("_s")] += value
@@ -137,7 +138,7 @@ class Recorder:
 
     def finish(
         self,
-        closing: Sequence[Answer],
+        test_evaluation: Sequence[Answer],
         state: AdapterState,
         held: "Held",
         *,
@@ -147,15 +148,18 @@ class Recorder:
     ) -> records.RunRecord:
         """Return the whole record.
 
-        closing: the answers on the test split; system: what the adapter is called; chosen: its round and why that one.
+        test_evaluation: the answers on the test split; system: what the adapter is called; chosen: its round and why.
         """
-        number, reason = chosen or (self.rounds[-1]["round"], LAST)
-        self.add_answers(closing)
-        counts = {key: _named(closing, *key) for key in sorted({key for answer in closing for key in answer.counts})}
+        round_index, reason = chosen or (self.rounds[-1]["round"], LAST)
+        self.add_answers(test_evaluation)
+        counts = {
+            key: _named(test_evaluation, *key)
+            for key in sorted({key for answer in test_evaluation for key in answer.counts})
+        }
         self.counts = {(system if of == protocol.FEDERATED else of, gold): each for (of, gold), each in counts.items()}
         self.validation_counts = {(system, protocol.ALL_GOLD): self._validated}
         against_all: Any = {of: each for (of, gold), each in counts.items() if gold == protocol.ALL_GOLD}
-        down = sum(answer.traffic.tensors_down for answer in closing)
+        down = sum(answer.traffic.tensors_down for answer in test_evaluation)
         return {
             "schema": records.SCHEMA,
             "started": self.started.isoformat(timespec="seconds"),
@@ -166,13 +170,13 @@ class Recorder:
             "machine": machine(self.run.training.threads, self.run.training.device),
             "labels": self._labels(counts),
             "manifest": dict(held.manifest),
-            "lost": {split: dict(reasons) for split, reasons in held.lost.items()},
+            "unrepresentable": {split: dict(reasons) for split, reasons in held.unrepresentable.items()},
             "skipped": {clinic: dict(reasons) for clinic, reasons in held.skipped.items()},
             "rounds": self.rounds,
             "resumed_after": self.resumed_after,
-            "chosen_round": number,
+            "chosen_round": round_index,
             "chosen_by": reason,
-            "test": _judgements(self.counts),
+            "test": _evaluations(self.counts),
             "differences": merging.paired_differences(against_all, protocol.FEDERATED),
             "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
@@ -185,11 +189,11 @@ class Recorder:
         }
 
     def _probes(self, state: AdapterState) -> dict[str, float]:
-        trained_s, judged_s = self.seconds["train"], self.seconds["evaluate"]
+        trained_s, evaluated_s = self.seconds["train"], self.seconds["evaluate"]
         speeds = {
             "training_s": trained_s,
             "documents_per_s": self.notes_trained / trained_s if trained_s else 0.0,
-            "inference_documents_per_s": self.notes_judged / judged_s if judged_s else 0.0,
+            "inference_documents_per_s": self.notes_evaluated / evaluated_s if evaluated_s else 0.0,
         }
         return {"trainable_parameters": state.num_elements, **speeds, **self.peaks}
 
@@ -221,11 +225,11 @@ def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, Evalu
     return {answer.clinic: answer.counts[system, gold] for answer in answers if (system, gold) in answer.counts}
 
 
-def _judgements(counts: Counted) -> dict[str, dict[str, scores.Judgement]]:
+def _evaluations(counts: Counted) -> dict[str, dict[str, scores.Evaluation]]:
     """Return system -> gold -> scores."""
-    test: dict[str, dict[str, scores.Judgement]] = {}
+    test: dict[str, dict[str, scores.Evaluation]] = {}
     for (system, gold), by_clinic in counts.items():
-        test.setdefault(system, {})[gold] = merging.judgement(by_clinic)
+        test.setdefault(system, {})[gold] = merging.evaluation(by_clinic)
     return test
 
 

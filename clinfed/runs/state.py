@@ -12,10 +12,10 @@ from strategies.base import ServerState
 class Round:
     """What happened in one round."""
 
-    number: int  # from 1
-    passes: float  # over each clinic's training notes
+    round_index: int  # from 1
+    epochs: float  # over each clinic's training notes
     trained: list[Answer]  # in the order of clinic names
-    validated: list[Answer]  # judgements of the adapter that came out
+    validated: list[Answer]  # evaluations of the adapter that came out
     aggregate_s: float = 0.0
     seconds: float = 0.0  # wall clock
     overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
@@ -33,7 +33,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Course:
+class RunState:
     """All that goes from one round to the next, and so all that an interrupted run needs to go on.
 
     server: after the last round. open: that round, until the next one's answers have brought its validation, if any.

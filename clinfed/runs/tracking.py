@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from clinfed.errors import UserError
-from clinfed.evaluation.scores import Judgement, Measures
+from clinfed.evaluation.scores import Evaluation, Measures
 from clinfed.runs.record import RoundRecord, RunRecord
 
 OFF = "off"
@@ -76,7 +76,7 @@ class TensorBoard:
 
     def finish(self, record: RunRecord) -> None:
         """Write the test scores at the chosen round, and close."""
-        for name, value in closing_scalars(record):
+        for name, value in scalars_on_test(record):
             self._writer.add_scalar(name, value, record["chosen_round"])
         self._writer.close()
 
@@ -104,7 +104,7 @@ class MLflow:
 
     def finish(self, record: RunRecord) -> None:
         """Write the test scores at the chosen round, and close."""
-        for name, value in closing_scalars(record):
+        for name, value in scalars_on_test(record):
             self._client.log_metric(self._run, name, value, step=record["chosen_round"])
         self._client.set_terminated(self._run)
 
@@ -114,14 +114,14 @@ def scalars(entry: RoundRecord) -> Iterator[tuple[str, float]]:
     yield "loss", entry["loss"]
     for clinic, each in entry["clinics"].items():
         yield f"loss/{clinic}", each["loss"]
-    for where, judgement in (("validation", entry["validation"]), ("public", entry.get("public"))):
-        if judgement is not None:
-            yield from _defined(_scores(where, judgement))
+    for where, evaluation in (("validation", entry["validation"]), ("public", entry.get("public"))):
+        if evaluation is not None:
+            yield from _defined(_scores(where, evaluation))
     for name in ("seconds", "aggregate_s", "bytes_up", "bytes_down"):
         yield f"cost/{name}", float(entry[name])
 
 
-def closing_scalars(record: RunRecord) -> Iterator[tuple[str, float]]:
+def scalars_on_test(record: RunRecord) -> Iterator[tuple[str, float]]:
     """Yield the test scores against all gold, by system."""
     for system, golds in record["test"].items():
         yield from _defined(_scores(f"test/{system}", golds["all"]))
@@ -132,14 +132,14 @@ def _defined(named: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, f
     return ((name, value) for name, value in named if value is not None)
 
 
-def _scores(where: str, judgement: Judgement) -> Iterator[tuple[str, float | None]]:
-    if "measures" in judgement:
-        measured = cast(Measures, judgement)
+def _scores(where: str, evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
+    if "measures" in evaluation:
+        measured = cast(Measures, evaluation)
         yield from ((f"{where}/{name}", float(value)) for name, value in measured["measures"].items())
         return
     for name in ("precision", "recall", "f1"):
-        yield f"{where}/{name}", judgement["micro"][name]
-    yield f"{where}/macro_f1", judgement["macro"]["gold_or_predicted"]
+        yield f"{where}/{name}", evaluation["micro"][name]
+    yield f"{where}/macro_f1", evaluation["macro"]["gold_or_predicted"]
     for kind in ("by_language", "by_clinic"):
-        for name, each in judgement[kind].items():
+        for name, each in evaluation[kind].items():
             yield f"{where}/{kind}/{name or 'none'}", each["f1"]

@@ -30,7 +30,7 @@ Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
 
-def no_hint(note: Note) -> Sequence[Span]:
+def no_feature(note: Note) -> Sequence[Span]:
     """Return nothing: there is no lexicon."""
     return ()
 
@@ -44,7 +44,7 @@ class Examples:
 
     notes: list[Row] = field(default_factory=list)
     rows: list[Row] = field(default_factory=list)
-    lost: Counter[str] = field(default_factory=Counter)
+    unrepresentable: Counter[str] = field(default_factory=Counter)
 
 
 def padded_length(longest: int) -> int:
@@ -77,7 +77,7 @@ class Batch:
 
 @dataclass
 class Task:
-    """What is learnt on top of a base. Tensors come and go only in functions: options are found without torch."""
+    """What is trained on top of a base. Tensors come and go only in functions: options are found without torch."""
 
     # Class attributes, not settings: a subclass that has such a setting declares it as a field.
     name = ""  # the option's name where the module's is another
@@ -109,7 +109,7 @@ class Task:
         *,
         window: int,
         stride: int,
-        hint: Hint = no_hint,
+        feature: Hint = no_feature,
     ) -> Examples:
         """Return the notes as examples, in the order given.
 

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
-from clinfed.evaluation.spans import JudgedNote
+from clinfed.evaluation.spans import EvaluatedNote
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_hint, padded_length
+from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,7 +81,7 @@ class Document(Task):
         *,
         window: int,
         stride: int,
-        hint: Hint = no_hint,
+        feature: Hint = no_feature,
     ) -> Examples:
         """Return one example a note; its windows do not overlap, so that each sub-word counts once in the mean.
 
@@ -97,7 +97,7 @@ class Document(Task):
             row |= {"windows": [len(each) for each in windows], "num_codes": len(codes)}
             examples.rows.append(row | {"codes": sorted(column[code] for code in found if code in column)})
             examples.notes.append({"id": note.id})
-        examples.lost.update(+missing)
+        examples.unrepresentable.update(+missing)
         return examples
 
     def _windows(self, notes: Sequence[Note], tokenizer: Any, window: int) -> list[list[list[int]]]:
@@ -205,7 +205,7 @@ class Document(Task):
         """Return the counts of codes of notes against each gold."""
         tables = {
             gold: [
-                _judged(note, (code for code, p in predicted.get(note.id, {}).items() if p >= self.threshold))
+                _evaluated(note, (code for code, p in predicted.get(note.id, {}).items() if p >= self.threshold))
                 for note in notes
             ]
             for gold, notes in golds.items()
@@ -227,7 +227,7 @@ def _cut(row: Row) -> Iterable[list[int]]:
         start += length
 
 
-def _judged(note: Note, codes: Iterable[str]) -> JudgedNote:
+def _evaluated(note: Note, codes: Iterable[str]) -> EvaluatedNote:
     """Return gold and predicted codes as spans that stand nowhere, which is what makes two of them equal."""
     gold, found = (frozenset(Span((), code) for code in each) for each in (codes_of(note.spans), codes))
-    return JudgedNote(note.unit, note.language, gold, found)
+    return EvaluatedNote(note.unit, note.language, gold, found)

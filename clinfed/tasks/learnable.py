@@ -28,7 +28,7 @@ def any_tagged(notes: Iterable[Note], codes: Sequence[str]) -> bool:
 
 
 def missing(clinic: str, notes: int, skipped: Mapping[str, int], mentions: int = 0) -> str:
-    """Return what to say of a clinic whose training notes hold no mention that can be learnt.
+    """Return what to say of a clinic whose training notes hold no mention that can be trained.
 
     mentions: how many there are all the same. skipped: what reading left out or ignored, by reason: they may be there.
     """

@@ -22,7 +22,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.counts import EvaluationCounts, Wire, check_array, check_languages
 from clinfed.evaluation.small_cells import Rule, with_frequent_languages
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_hint, padded_length
+from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -68,7 +68,7 @@ class LossSums(EvaluationCounts):
         tokens = sum(tokens for _, tokens in self.losses.values())
         return {"perplexity": math.exp(-self.score), "nats": -self.score, "tokens": tokens}
 
-    def judgement(self, clinics: Mapping[str, "LossSums"]) -> Mapping[str, Any]:
+    def evaluation(self, clinics: Mapping[str, "LossSums"]) -> Mapping[str, Any]:
         """Return the measures of all, by language and by clinic."""
         return {
             "unit": self.unit,
@@ -104,7 +104,7 @@ class MaskedBatch(Batch):
     """Windows of notes. Shapes: (B, T); ids int64; hideable, told bool.
 
     input_ids: as they stand. hideable: which are sub-words of the text. altered, told: the windows with some of them
-    hidden, the same each time, and which these are: what the model is judged by. facts: (2,), [MASK] and vocabulary.
+    hidden, the same each time, and which these are: what the model is evaluated by. facts: (2,), [MASK] and vocabulary.
     """
 
     input_ids: "Tensor"
@@ -132,7 +132,7 @@ class Mlm(Task):
         *,
         window: int,
         stride: int,
-        hint: Hint = no_hint,
+        feature: Hint = no_feature,
     ) -> Examples:
         """Return windows that do not overlap. notes: id. rows: note, input_ids, altered, told, mask_id, vocabulary."""
         notes, examples = list(notes), Examples()

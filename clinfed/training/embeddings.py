@@ -70,7 +70,7 @@ def embedded(
             np.save(unfinished, embed(tagger, task, encoded.rows, settings, pad_id=pad_id))
             unfinished.rename(file)  # atomic: a killed process leaves no half-written cache
             read = len(encoded)
-    return Embedded(encoded.notes, encoded.windows, encoded.lost, encoded.key, np.load(file), read)
+    return Embedded(encoded.notes, encoded.windows, encoded.unrepresentable, encoded.key, np.load(file), read)
 
 
 @torch.inference_mode()

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinfed.corpus.note import Note
-from clinfed.tasks.base import Examples, Hint, Row, Task, no_hint
+from clinfed.tasks.base import Examples, Hint, Row, Task, no_feature
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 UNUSED_S = 30 * 24 * 3600.0  # a cache can be turned back into text: it goes once no run has used it for so long
 UNFINISHED_S = 24 * 3600.0  # of a killed process; encoding takes minutes
-FORMAT = 4  # of the cache; another number makes old caches unreadable, never wrong
+FORMAT = 5  # of the cache; another number makes old caches unreadable, never wrong
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Encoded:
 
     notes: "Dataset"
     windows: "Dataset"
-    lost: Counter[str]
+    unrepresentable: Counter[str]
     key: str  # of the cache
 
     @cached_property
@@ -81,22 +81,22 @@ def encode_notes(
     window: int,
     stride: int,
     cache: Path,
-    hint: Hint = no_hint,
-    hint_key: str = "",
+    feature: Hint = no_feature,
+    feature_key: str = "",
 ) -> Encoded:
     """Return the notes as the task's examples, from the cache where some process has made them before.
 
     Notes are kept in the order of their ids. The cache's key covers the task's encoding, notes, tokenizer, codes,
-    window and hint_key.
+    window and feature_key.
     """
     from filelock import FileLock
 
     notes = sorted(notes, key=lambda note: note.id)
-    folder = cache / _key(task, notes, tokenizer, codes, window, stride, hint_key)
+    folder = cache / _key(task, notes, tokenizer, codes, window, stride, feature_key)
     cache.mkdir(parents=True, exist_ok=True, mode=0o700)
     with FileLock(f"{folder}.lock"):
         if new := not folder.is_dir():
-            _write(task.encode(notes, tokenizer, codes, window=window, stride=stride, hint=hint), folder)
+            _write(task.encode(notes, tokenizer, codes, window=window, stride=stride, feature=feature), folder)
         os.utime(folder)  # now it was used
     if new:  # with no lock held: two processes could wait for each other's
         _remove_old(cache)
@@ -127,10 +127,10 @@ def _key(
     codes: Sequence[str],
     window: int,
     stride: int,
-    hint_key: str,
+    feature_key: str,
 ) -> str:
     digest = hashlib.sha256()
-    parts = [FORMAT, task.encoding, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride, hint_key]
+    parts = [FORMAT, task.encoding, tokenizer.backend_tokenizer.to_str(), list(codes), window, stride, feature_key]
     digest.update(json.dumps(parts).encode())
     for note in notes:
         digest.update(repr((note.id, note.unit, note.language, note.text, note.spans)).encode())
@@ -144,7 +144,7 @@ def _write(examples: Examples, folder: Path) -> None:
     unfinished = folder.with_suffix(f".{os.getpid()}")
     Dataset.from_list(examples.notes).save_to_disk(unfinished / "notes")
     Dataset.from_list(examples.rows).save_to_disk(unfinished / "windows")
-    (unfinished / "lost.json").write_text(json.dumps(examples.lost))
+    (unfinished / "unrepresentable.json").write_text(json.dumps(examples.unrepresentable))
     unfinished.chmod(0o700)
     shutil.rmtree(folder, ignore_errors=True)
     unfinished.rename(folder)  # atomic: a killed process leaves no half-written cache
@@ -153,5 +153,7 @@ def _write(examples: Examples, folder: Path) -> None:
 def _read(folder: Path) -> Encoded:
     from datasets import load_from_disk
 
-    lost = Counter(json.loads((folder / "lost.json").read_text()))
-    return Encoded(load_from_disk(str(folder / "notes")), load_from_disk(str(folder / "windows")), lost, folder.name)
+    unrepresentable = Counter(json.loads((folder / "unrepresentable.json").read_text()))
+    return Encoded(
+        load_from_disk(str(folder / "notes")), load_from_disk(str(folder / "windows")), unrepresentable, folder.name
+    )

@@ -1,4 +1,4 @@
-"""The training loop, the only one: a clinic's passes over its notes in one round, or all of a run's in one place."""
+"""The training loop, the only one: a clinic's epochs of one round, or all of a run's in one place."""
 
 import math
 import time
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from clinfed.adapters.state import LARGEST_WEIGHT
-from clinfed.adapters.weights import learnt_parameters
+from clinfed.adapters.weights import trainable_parameters
 from clinfed.errors import DivergedError
 from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
 from clinfed.training.encoded import Encoded, Gathered
-from clinfed.training.model import Tagger, autocast, learnt
-from clinfed.training.schedules import Passes, learning_rate_at
+from clinfed.training.model import Tagger, autocast, trainable_weights
+from clinfed.training.schedules import Epochs, learning_rate_at
 from clinfed.training.settings import Training
 
 if TYPE_CHECKING:
@@ -48,14 +48,14 @@ def train(
     encoded: Encoded | Gathered,
     settings: Training,
     *,
-    passes: Passes,
+    epochs: Epochs,
     seed: int,
     clinic: str,
     pad_id: int,
     gradient: Gradient | None = None,
     report: Callable[[int, float], None] = lambda epoch, loss: None,
 ) -> TrainResult:
-    """Train what requires gradients of adapter and head in place over the given passes.
+    """Train what requires gradients of adapter and head in place over the given epochs.
 
     A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
     these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
@@ -63,23 +63,23 @@ def train(
     """
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()
-    parameters = learnt(tagger)
-    named = dict(learnt_parameters(tagger)) if gradient else {}
+    parameters = trainable_weights(tagger)
+    named = dict(trainable_parameters(tagger)) if gradient else {}
     optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
     rates = 0.0
     tokens = padded = 0
     tagger.train()
-    for epoch in passes.epochs:
+    for epoch in epochs.numbers:
         rng = seed_everything("epoch", seed, clinic, epoch)
         plan = plan_batches(
             encoded.lengths, batch_notes=settings.batch_notes, batch_tokens=settings.batch_tokens, rng=rng
         )
-        steps = passes.steps(len(plan))
-        if passes.part:
-            seed_everything("part", seed, clinic, epoch, passes.part)  # else each part had the first one's dropout
+        steps = epochs.steps(len(plan))
+        if epochs.part:
+            seed_everything("part", seed, clinic, epoch, epochs.part)  # else each part had the first one's dropout
         for step in steps:
-            rate = learning_rate_at(epoch + (step + 1) / len(plan), passes.total_epochs, settings)
+            rate = learning_rate_at(epoch + (step + 1) / len(plan), epochs.total_epochs, settings)
             set_learning_rate(optimiser, rate)
             batch = task.collate(encoded.rows, plan[step], pad_id).to(settings.device)
             with autocast(settings.device, settings.bf16):
@@ -94,10 +94,10 @@ def train(
             rates += rate
             del loss  # else its graph would live on beside the next batch's
             if not math.isfinite(losses[-1]):
-                raise diverged(epoch, passes, settings, f"the loss is {losses[-1]}")
+                raise diverged(epoch, epochs, settings, f"the loss is {losses[-1]}")
             tokens, padded = tokens + int(batch.attention_mask.sum()), padded + batch.attention_mask.numel()
         if not all(bool((each.detach().abs() <= LARGEST_WEIGHT).all()) for each in parameters):
-            raise diverged(epoch, passes, settings, f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}")
+            raise diverged(epoch, epochs, settings, f"a weight is not finite, or larger than {LARGEST_WEIGHT:,.0f}")
         report(epoch, sum(losses[-len(steps) :]) / max(1, len(steps)))
     mean = sum(losses) / max(1, len(losses))
     seconds = time.perf_counter() - started
@@ -105,10 +105,10 @@ def train(
     return TrainResult(mean, len(encoded), tokens, padded, len(losses), seconds, summed)
 
 
-def diverged(epoch: int, passes: Passes, settings: Training, found: str) -> DivergedError:
+def diverged(epoch: int, epochs: Epochs, settings: Training, found: str) -> DivergedError:
     """Return what is said of a training that cannot go on."""
     return DivergedError(
-        f"training diverged in epoch {epoch + 1} of {passes.total_epochs}: {found}; "
+        f"training diverged in epoch {epoch + 1} of {epochs.total_epochs}: {found}; "
         f"lower training.learning_rate={settings.learning_rate:g} (or training.head_factor={settings.head_factor:g})"
     )
 
@@ -116,7 +116,7 @@ def diverged(epoch: int, passes: Passes, settings: Training, found: str) -> Dive
 def optimiser_of(tagger: nn.Module, settings: Training) -> torch.optim.Optimizer:
     """Return a new optimiser in whose groups the head learns `head_factor` times as fast as the encoder's adapter."""
     parts = settings.factors.items()
-    groups = [{"params": learnt(tagger.get_submodule(part)), "factor": factor} for part, factor in parts]
+    groups = [{"params": trainable_weights(tagger.get_submodule(part)), "factor": factor} for part, factor in parts]
     if settings.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(groups, lr=settings.learning_rate, weight_decay=settings.weight_decay)
@@ -139,7 +139,7 @@ def change_gradients(parameters: Mapping[str, nn.Parameter], gradient: Gradient)
 @contextmanager
 def frozen(tagger: Tagger, trainable: Callable[[str], bool]) -> Iterator[None]:
     """Let only the parameters train inside whose tensor names are trainable; the others keep their numbers."""
-    masked = [parameter for name, parameter in learnt_parameters(tagger) if not trainable(name)]
+    masked = [parameter for name, parameter in trainable_parameters(tagger) if not trainable(name)]
     for parameter in masked:
         parameter.requires_grad_(False)
     try:

@@ -2,7 +2,7 @@
 
 import math
 
-from clinfed.training.schedules import Passes, learning_rate_at
+from clinfed.training.schedules import Epochs, learning_rate_at
 from clinfed.training.settings import Training
 
 # A step of Adam moves a number by at most lr * sqrt(sum of a^2/b) over the steps so far, with a and b the weights of
@@ -12,18 +12,18 @@ ADAM_STEP = 0.1 / math.sqrt(0.001) / math.sqrt(1 - 0.81 / 0.999)  # 7.27 learnin
 ROUNDING = 2.0**-23  # of float32, relative, in each step
 
 
-def reach(settings: Training, passes: Passes, windows: int) -> dict[str, tuple[float, float]]:
+def max_update(settings: Training, epochs: Epochs, windows: int) -> dict[str, tuple[float, float]]:
     """Return (a, b) of "encoder" and "head": no number w there is moved by more than a + b*|w|, whatever the notes are.
 
-    The part is the first word of a tensor's name. passes: those of the round. windows: of the clinic's training notes.
+    The part is the first word of a tensor's name. epochs: those of the round. windows: of the clinic's training notes.
     """
-    return {part: farthest(settings, passes, windows, factor) for part, factor in settings.factors.items()}
+    return {part: farthest(settings, epochs, windows, factor) for part, factor in settings.factors.items()}
 
 
-def farthest(settings: Training, passes: Passes, windows: int, factor: float) -> tuple[float, float]:
+def farthest(settings: Training, epochs: Epochs, windows: int, factor: float) -> tuple[float, float]:
     """Return (a, b) for numbers that learn so many times as fast as the learning rate."""
-    steps = most_steps(settings, passes, windows)
-    rate = highest_rate(settings, passes) * factor
+    steps = most_steps(settings, epochs, windows)
+    rate = highest_rate(settings, epochs) * factor
     longest, decay = largest_step(settings)
     moved = longest * rate * steps
     decayed = (rate * decay + ROUNDING) * steps
@@ -37,14 +37,14 @@ def largest_step(settings: Training) -> tuple[float, float]:
     return longest, settings.weight_decay
 
 
-def most_steps(settings: Training, passes: Passes, windows: int) -> int:
-    """Return how many steps the passes have at most over so many windows."""
+def most_steps(settings: Training, epochs: Epochs, windows: int) -> int:
+    """Return how many steps the epochs have at most over so many windows."""
     per_epoch = windows if settings.batch_tokens else -(-windows // settings.batch_notes)
-    return len(passes.epochs) * -(-per_epoch // passes.parts)
+    return len(epochs.numbers) * -(-per_epoch // epochs.parts)
 
 
-def highest_rate(settings: Training, passes: Passes) -> float:
-    """Return the largest learning rate in the passes: at one of their ends, or where the warm-up ends."""
-    first, last = passes.first, passes.last
-    turning = min(max(settings.warmup * passes.total_epochs, first), last)
-    return max(learning_rate_at(epoch, passes.total_epochs, settings) for epoch in (first, turning, last))
+def highest_rate(settings: Training, epochs: Epochs) -> float:
+    """Return the largest learning rate in the epochs: at one of their ends, or where the warm-up ends."""
+    first, last = epochs.first, epochs.last
+    turning = min(max(settings.warmup * epochs.total_epochs, first), last)
+    return max(learning_rate_at(epoch, epochs.total_epochs, settings) for epoch in (first, turning, last))

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 
 class Tagger(nn.Module):
-    """Encoder and head; `hidden` gives the vectors of the words that a batch judges, in order."""
+    """Encoder and head; `hidden` gives the vectors of the words that a batch evaluates, in order."""
 
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
 
-    def hidden(self, input_ids: Tensor, attention_mask: Tensor, judged: Tensor) -> Tensor:
-        """Return the encoder's output at the judged positions.
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor, evaluated: Tensor) -> Tensor:
+        """Return the encoder's output at the evaluated positions.
 
-        Shapes: input_ids, attention_mask (B, T) int64; judged (B, T) bool with N true; returns (N, H).
+        Shapes: input_ids, attention_mask (B, T) int64; evaluated (B, T) bool with N true; returns (N, H).
         """
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[judged]
+        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[evaluated]
 
 
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:
@@ -46,12 +46,12 @@ def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, see
     adapted = adapter.attach(encoder)
     head = load_language_head(base, device=device) if task.head_of_base else task.head(hidden_size, num_codes)
     tagger = Tagger(adapted, head)
-    if not learnt(tagger):
+    if not trainable_weights(tagger):
         raise UserError(f"task={task.option}: with this adapter nothing is trained; choose adapter=lora or another")
     return tagger.to(device)
 
 
-def learnt(tagger: nn.Module) -> list[nn.Parameter]:
+def trainable_weights(tagger: nn.Module) -> list[nn.Parameter]:
     """Return the parameters that training changes."""
     return [parameter for parameter in tagger.parameters() if parameter.requires_grad]
 

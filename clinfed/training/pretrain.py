@@ -255,7 +255,7 @@ def pretrain_base(
     seconds = time.perf_counter() - started
     if begin is not None:
         average(model, load(begin)[1], settings.begun_share)
-    model.half().float()  # judged as it is stored
+    model.half().float()  # evaluated as it is stored
     options = {"masked": settings.masked, "tokenizer": tokenizer, "device": device}
     facts: dict[str, object] = {
         "settings": asdict(settings),

@@ -1,4 +1,4 @@
-"""What of all passes over its notes a clinic trains in one round, and the learning rate there.
+"""Which of a run's epochs a clinic trains in one round, and the learning rate there.
 
 Both are functions of the global epoch, so that a round restarts neither.
 """
@@ -9,32 +9,32 @@ from clinfed.training.settings import Training
 
 
 @dataclass(frozen=True)
-class Passes:
-    """Some of a run's passes over a clinic's notes: whole epochs, or one part of an epoch's batches."""
+class Epochs:
+    """Some of a run's epochs over a clinic's notes: whole ones, or one part of an epoch's batches."""
 
-    epochs: range  # global, from 0
+    numbers: range  # of the epochs, global, from 0
     total_epochs: int  # of the run
     part: int = 0  # from 0; of each epoch the batches of this part
     parts: int = 1
 
     @property
     def count(self) -> float:
-        """Return how often these passes see a note, on average over the notes."""
-        return len(self.epochs) / self.parts
+        """Return how often these epochs see a note, on average over the notes."""
+        return len(self.numbers) / self.parts
 
     @property
     def first(self) -> float:
-        """Return the (fractional) global epoch where these passes begin."""
-        return self.epochs.start + self.part / self.parts
+        """Return the (fractional) global epoch where these epochs begin."""
+        return self.numbers.start + self.part / self.parts
 
     @property
     def last(self) -> float:
-        """Return the (fractional) global epoch where these passes end."""
-        return self.epochs.stop - 1 + (self.part + 1) / self.parts
+        """Return the (fractional) global epoch where these epochs end."""
+        return self.numbers.stop - 1 + (self.part + 1) / self.parts
 
     @property
     def ends_epoch(self) -> bool:
-        """Return whether all of an epoch's batches have been trained on after these passes."""
+        """Return whether all of an epoch's batches have been trained on after these epochs."""
         return self.part + 1 == self.parts
 
     def steps(self, batches: int) -> range:

@@ -11,7 +11,7 @@ class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 
     local_epochs: int = setting(
-        1, help="passes over a clinic's notes in one round, unless rounds_per_epoch spreads one", least=1, most=10_000
+        1, help="epochs over a clinic's notes in one round, unless rounds_per_epoch spreads one", least=1, most=10_000
     )
     optimiser: str = setting(
         "adamw", help="sgd takes plain steps along the gradient, which want a larger rate", choices=("adamw", "sgd")

@@ -132,27 +132,27 @@ def check_limits(flat: AdapterState, limits: Limits) -> None:
                 raise BadAnswerError(Reason.OUT_OF_LIMITS)
 
 
-def check_reach(state: AdapterState, before: AdapterState, reach: Mapping[str, tuple[float, float]]) -> None:
+def check_max_update(state: AdapterState, before: AdapterState, max_update: Mapping[str, tuple[float, float]]) -> None:
     """Refuse a state that is not finite, or where some number lies further from the one before than training can go.
 
-    reach: (a, b) of each part, where a number w can be moved by a + b*|w|: clinfed.training.max_update.
+    max_update: (a, b) of each part, where a number w can be moved by a + b*|w|: clinfed.training.max_update.
     """
     for name, array in state.items():
-        fixed, relative = reach[name.split(".")[0]]
+        fixed, relative = max_update[name.split(".")[0]]
         if not np.isfinite(array).all():
             raise BadAnswerError(Reason.NOT_FINITE)
         with np.errstate(over="ignore"):  # of two huge numbers; infinity is refused as well
             distance = np.abs(array - before[name])
         if not (distance <= fixed + relative * np.abs(before[name])).all():
-            raise BadAnswerError(Reason.OUT_OF_REACH)
+            raise BadAnswerError(Reason.BEYOND_MAX_UPDATE)
 
 
 def check_counts(
-    judged: protocol.Judged,
+    evaluated: protocol.Evaluated,
     task: Task,
     *,
     split: str,
-    closing: bool,
+    test_evaluation: bool,
     replicates: bool,
     registered: Mapping[str, int],
     shared: Collection[str],
@@ -161,12 +161,14 @@ def check_counts(
 
     registered: the clinic's hello. shared: the codes that a site may name; a simulated clinic may name others too.
     """
-    beside = [protocol.JOINED, protocol.CLINIC_LEXICONS, *([protocol.POOLED_LEXICON] if registered["nodes"] else [])]
-    systems = [protocol.FEDERATED, *(beside if task.has_spans and closing else [])]
-    asked = {(system, gold) for system in systems for gold in (task.gold_names if closing else [protocol.ALL_GOLD])}
-    if judged.keys() != asked:
+    beside = [protocol.ENSEMBLE, protocol.CLINIC_LEXICONS, *([protocol.POOLED_LEXICON] if registered["nodes"] else [])]
+    systems = [protocol.FEDERATED, *(beside if task.has_spans and test_evaluation else [])]
+    asked = {
+        (system, gold) for system in systems for gold in (task.gold_names if test_evaluation else [protocol.ALL_GOLD])
+    }
+    if evaluated.keys() != asked:
         raise BadAnswerError(Reason.COUNTS)
-    for counts in judged.values():
+    for counts in evaluated.values():
         try:
             counts.check(
                 replicates=protocol.REPLICATES if replicates else 0, shared=None if registered["nodes"] else shared

@@ -63,7 +63,7 @@ def to_state(content: Content, expected: Shapes) -> AdapterState:
     return state
 
 
-def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Judged:
+def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Evaluated:
     """Return the counts of an answer, of the task's kind. Raises: BadAnswerError where they are not built as agreed."""
     arrays = {name: _integers(array) for name, array in content[protocol.COUNTS].items()}
     try:
@@ -73,15 +73,15 @@ def to_counts(content: Content, kind: type[EvaluationCounts]) -> protocol.Judged
         raise BadAnswerError(Reason.COUNTS) from None
 
 
-def without_judgement(answer: Answer) -> Answer:
-    """Return an answer to training without what the judgement before it reports."""
-    report = {name: value for name, value in answer.report.items() if name not in protocol.JUDGEMENT_REPORT}
+def without_evaluation(answer: Answer) -> Answer:
+    """Return an answer to training without what the evaluation before it reports."""
+    report = {name: value for name, value in answer.report.items() if name not in protocol.EVALUATION_REPORT_PART}
     return Answer(answer.clinic, answer.identity, report, answer.traffic)
 
 
-def judgement_of(answer: Answer) -> Answer:
-    """Return what the judgement before training reports; what travelled stands in the answer to training."""
-    names = (*protocol.JUDGEMENT_REPORT, "base_loads")
+def evaluation_of(answer: Answer) -> Answer:
+    """Return what the evaluation before training reports; what travelled stands in the answer to training."""
+    names = (*protocol.EVALUATION_REPORT_PART, "base_loads")
     return Answer(answer.clinic, answer.identity, {name: answer.report.get(name, 0) for name in names})
 
 
@@ -106,7 +106,7 @@ def check_hello(answer: Answer) -> None:
     check_report(answer.report, protocol.HELLO_REPORT)
     check_windows(answer.report)
     check_fingerprints(answer.identity)
-    for key, valid in (("manifest", is_manifest), ("lost", is_tallies), ("skipped", is_tally)):
+    for key, valid in (("manifest", is_manifest), ("unrepresentable", is_tallies), ("skipped", is_tally)):
         text = answer.identity.get(key, "")
         try:
             good = isinstance(text, str) and len(text) <= HELLO_TEXT and valid(read_json(answer, key))

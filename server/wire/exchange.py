@@ -18,18 +18,18 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import AdapterUpdate, Payload
 from clinfed.protocol import Answer, BadAnswerError, Reason, Refused, Traffic
 from clinfed.runs.backend import Backend, Content, Failed, Reply
-from clinfed.training.max_update import largest_step, most_steps, reach
+from clinfed.training.max_update import largest_step, max_update, most_steps
 from configs import Run
 from server.wire import check
 from server.wire.decode import (
     check_hello,
+    evaluation_of,
     failure,
-    judgement_of,
     to_answer,
     to_counts,
     to_record,
     to_state,
-    without_judgement,
+    without_evaluation,
 )
 
 # A five-hundredth of the time already waited, inside these limits.
@@ -41,11 +41,11 @@ READING_S = 60.0  # to fetch one answer that is there
 # Of an answer beside its tensors: counts of 29,000 codes in two languages with replicates take 12 MB.
 ENVELOPE_BYTES = 32 * 2**20
 
-COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of a judgement
+COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of a evaluation
 
 
 @dataclass(frozen=True)
-class Seat:
+class ClinicHandle:
     """One clinic of the run: its name, the Flower node that answers for it, and the figures of its hello."""
 
     clinic: str
@@ -55,7 +55,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Trained:
-    """One clinic's answer to training. validated: its judgement of what it was sent, where it was asked for."""
+    """One clinic's answer to training. validated: its evaluation of what it was sent, where it was asked for."""
 
     update: AdapterUpdate
     answer: Answer
@@ -73,7 +73,7 @@ class Exchange:
         codes: Collection[str],
         code: str,
         deadline_s: float,
-        progress: Callable[[int, int, int], None] = lambda number, answers, clinics: None,
+        progress: Callable[[int, int, int], None] = lambda round_index, answers, clinics: None,
     ) -> None:
         """deadline_s: for all answers of one question; may be set anew between two questions.
 
@@ -88,164 +88,183 @@ class Exchange:
 
     def ask_hello(self, nodes: Sequence[int]) -> "Asked":
         """Send a hello to nodes whose clinics are not known yet; returns what to read the answers by."""
-        return self._send([Seat("", node) for node in nodes], protocol.HELLO, {}, 0)
+        return self._send([ClinicHandle("", node) for node in nodes], protocol.HELLO, {}, 0)
 
     def read_hello(self, asked: "Asked", *, wait: bool = True) -> Iterator[tuple[int, Answer | str]]:
         """Yield each node with its answer, or with why there is none; without wait, of those that have come.
 
         An answer is read once. A node that is silent until the deadline is yielded with that as its reason.
         """
-        for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
+        for handle, message_id in zip(asked.handles, asked.message_ids, strict=True):
             try:
                 if (reply := self._reply(message_id, asked, wait=wait)) is not None:
-                    answer = self._identified(seat, reply.content, asked)
+                    answer = self._identified(handle, reply.content, asked)
                     check_hello(answer)
-                    yield seat.node, answer
+                    yield handle.node, answer
             except BadAnswerError as bad:
-                yield seat.node, bad.reason
+                yield handle.node, bad.reason
 
     def train(
         self,
-        seats: Sequence[Seat],
+        handles: Sequence[ClinicHandle],
         sent: Payload,
-        number: int,
+        round_index: int,
         *,
-        judging: Sequence[Seat] = (),
+        evaluating: Sequence[ClinicHandle] = (),
         run_key: str = "",
         accepted: Mapping[str, int] = MappingProxyType({}),
     ) -> Iterator[Trained | Refused]:
         """Send the payload to all clinics; yield what each has sent, or why it is left out, in order.
 
-        judging: the clinics that first judge the adapter on their validation notes. run_key, accepted: whose and which
-        state a clinic takes up, as in server.rounds.Course.
+        evaluating: the clinics that first evaluate the adapter on their validation notes. run_key, accepted: whose and
+        which state a clinic takes up, as in clinfed.runs.state.RunState.
         """
         record = {protocol.ADAPTER: to_record(sent.flat)}
         own = {
-            seat.clinic: {protocol.RUN_KEY: run_key, protocol.STATE_ROUND: accepted.get(seat.clinic, 0)}
-            for seat in seats
+            handle.clinic: {protocol.RUN_KEY: run_key, protocol.STATE_ROUND: accepted.get(handle.clinic, 0)}
+            for handle in handles
         }
-        asked = self._send(seats, protocol.TRAIN, record, number, split="validation" if judging else "", own=own)
-        for answers, (seat, message_id) in enumerate(zip(asked.seats, asked.message_ids, strict=True)):
-            self._progress(number, answers, len(asked.seats))
+        asked = self._send(
+            handles, protocol.TRAIN, record, round_index, split="validation" if evaluating else "", own=own
+        )
+        for answers, (handle, message_id) in enumerate(zip(asked.handles, asked.message_ids, strict=True)):
+            self._progress(round_index, answers, len(asked.handles))
             try:
-                yield self._trained(seat, message_id, asked, sent, number, judges=seat in judging)
+                yield self._trained(handle, message_id, asked, sent, round_index, evaluates=handle in evaluating)
             except BadAnswerError as bad:
-                yield Refused(seat.clinic, bad.reason)
-        self._progress(number, len(asked.seats), len(asked.seats))
+                yield Refused(handle.clinic, bad.reason)
+        self._progress(round_index, len(asked.handles), len(asked.handles))
 
     def _trained(
-        self, seat: Seat, message_id: str, asked: "Asked", sent: Payload, number: int, *, judges: bool
+        self, handle: ClinicHandle, message_id: str, asked: "Asked", sent: Payload, round_index: int, *, evaluates: bool
     ) -> Trained:
         """Return a clinic's answer to training. Raises: BadAnswerError."""
         reply = self._answered(message_id, asked)
-        names = (protocol.ADAPTER, *(COUNTED if judges else ()))
-        answer = self._identified(seat, reply.content, asked, *names)
-        judged = self._judged(seat, reply.content, answer) if judges else None
-        update = self._update(seat, reply.content, answer, sent, number, judges=judges)
+        names = (protocol.ADAPTER, *(COUNTED if evaluates else ()))
+        answer = self._identified(handle, reply.content, asked, *names)
+        evaluated = self._evaluated(handle, reply.content, answer) if evaluates else None
+        update = self._update(handle, reply.content, answer, sent, round_index, evaluates=evaluates)
         up_bytes, down_bytes = update.payload.flat.num_bytes, sent.flat.num_bytes
         answer.traffic = Traffic(up_bytes, down_bytes, reply.size_bytes, asked.size_bytes)
-        return Trained(update, without_judgement(answer), judged)
+        return Trained(update, without_evaluation(answer), evaluated)
 
     def evaluate(
         self,
-        seats: Sequence[Seat],
+        handles: Sequence[ClinicHandle],
         state: AdapterState,
-        number: int,
+        round_index: int,
         *,
         split: str,
-        closing: bool,
+        test_evaluation: bool,
         replicates: bool,
     ) -> Iterator[Answer | Refused]:
-        """Let all clinics judge the state on one split; yield each one's counts, or why it is left out, in order.
+        """Let all clinics evaluate the state on one split; yield each one's counts, or why it is left out, in order.
 
-        replicates: with bootstrap replicates, which the closing cannot be without.
+        replicates: with bootstrap replicates, which the test evaluation cannot be without.
         """
         record = {protocol.ADAPTER: to_record(state)}
         asked = self._send(
-            seats, protocol.EVALUATE, record, number, split=split, closing=closing, replicates=replicates
+            handles,
+            protocol.EVALUATE,
+            record,
+            round_index,
+            split=split,
+            test_evaluation=test_evaluation,
+            replicates=replicates,
         )
-        for seat, message_id in zip(asked.seats, asked.message_ids, strict=True):
+        for handle, message_id in zip(asked.handles, asked.message_ids, strict=True):
             try:
                 reply = self._answered(message_id, asked)
-                answer = self._identified(seat, reply.content, asked, *COUNTED)
+                answer = self._identified(handle, reply.content, asked, *COUNTED)
                 check.check_report(answer.report, protocol.EVALUATE_REPORT)
-                answer.counts = self._counts(seat, reply.content, split, closing=closing, replicates=replicates)
+                answer.counts = self._counts(
+                    handle, reply.content, split, test_evaluation=test_evaluation, replicates=replicates
+                )
                 answer.traffic = Traffic(0, state.num_bytes, reply.size_bytes, asked.size_bytes)
                 yield answer
             except BadAnswerError as bad:
-                yield Refused(seat.clinic, bad.reason)
+                yield Refused(handle.clinic, bad.reason)
 
     def _update(
-        self, seat: Seat, content: Content, answer: Answer, sent: Payload, number: int, *, judges: bool
+        self,
+        handle: ClinicHandle,
+        content: Content,
+        answer: Answer,
+        sent: Payload,
+        round_index: int,
+        *,
+        evaluates: bool,
     ) -> AdapterUpdate:
         """Return the update of an answer to training. Raises: BadAnswerError."""
         num_examples = answer.report.get("num_examples")
-        check.check_examples(num_examples, seat.registered["train_notes"])
-        judgement = protocol.JUDGEMENT_REPORT if judges else ()
-        check.check_report(answer.report, (*protocol.TRAIN_REPORT, *judgement))
-        run, windows, steps = self._run, seat.registered["train_windows"], answer.report["steps"]
-        passes = run.passes_of_round(number)
-        check.check_steps(steps, most_steps(run.training, passes, windows))
-        flat = to_state(content, run.strategy.schema(sent.adapter.shapes, number).up)
+        check.check_examples(num_examples, handle.registered["train_notes"])
+        evaluation = protocol.EVALUATION_REPORT_PART if evaluates else ()
+        check.check_report(answer.report, (*protocol.TRAIN_REPORT, *evaluation))
+        run, windows, steps = self._run, handle.registered["train_windows"], answer.report["steps"]
+        epochs = run.epochs_of_round(round_index)
+        check.check_steps(steps, most_steps(run.training, epochs, windows))
+        flat = to_state(content, run.strategy.schema(sent.adapter.shapes, round_index).up)
         payload = Payload.of(flat)
-        check.check_reach(payload.adapter, sent.adapter, reach(run.training, passes, windows))
+        check.check_max_update(payload.adapter, sent.adapter, max_update(run.training, epochs, windows))
         check.check_limits(flat, run.strategy.limits(sent, largest_step(run.training)))
-        return AdapterUpdate(seat.clinic, payload.adapter, answer.report["num_examples"], steps, payload.extra)
+        return AdapterUpdate(handle.clinic, payload.adapter, answer.report["num_examples"], steps, payload.extra)
 
-    def _judged(self, seat: Seat, content: Content, answer: Answer) -> Answer:
-        """Return the judgement that comes with an answer to training. Raises: BadAnswerError."""
-        judged = judgement_of(answer)
-        judged.counts = self._counts(seat, content, "validation", closing=False, replicates=False)
-        return judged
+    def _evaluated(self, handle: ClinicHandle, content: Content, answer: Answer) -> Answer:
+        """Return the evaluation that comes with an answer to training. Raises: BadAnswerError."""
+        evaluated = evaluation_of(answer)
+        evaluated.counts = self._counts(handle, content, "validation", test_evaluation=False, replicates=False)
+        return evaluated
 
-    def _counts(self, seat: Seat, content: Content, split: str, *, closing: bool, replicates: bool) -> protocol.Judged:
+    def _counts(
+        self, handle: ClinicHandle, content: Content, split: str, *, test_evaluation: bool, replicates: bool
+    ) -> protocol.Evaluated:
         """Return the counts of an answer. Raises: BadAnswerError."""
         counts = to_counts(content, self._run.task.counts)
         check.check_counts(
             counts,
             self._run.task,
             split=split,
-            closing=closing,
+            test_evaluation=test_evaluation,
             replicates=replicates,
-            registered=seat.registered,
+            registered=handle.registered,
             shared=self._codes,
         )
         return counts
 
     def _send(
         self,
-        seats: Sequence[Seat],
+        handles: Sequence[ClinicHandle],
         kind: str,
         content: Mapping[str, Any],
-        number: int,
+        round_index: int,
         *,
         split: str = "",
-        closing: bool = False,
+        test_evaluation: bool = False,
         replicates: bool = False,
         own: Mapping[str, Mapping[str, str | int]] = MappingProxyType({}),
     ) -> "Asked":
         """Push one question to all clinics, in the order of their names. own: clinic -> what it alone is told."""
-        seats = sorted(seats, key=lambda seat: (seat.clinic, seat.node))
+        handles = sorted(handles, key=lambda handle: (handle.clinic, handle.node))
         nonce = secrets.token_hex(16)  # who answers with an older one repeats an older answer
-        asked = {"round": number, "split": split, "closing": closing, "replicates": replicates}
+        asked = {"round": round_index, "split": split, "test_evaluation": test_evaluation, "replicates": replicates}
         asked |= {"wire": WIRE_VERSION, "nonce": nonce}
         contents: list[Content] = [
-            {protocol.QUESTION: {**asked, **own.get(seat.clinic, {})}, **content} for seat in seats
+            {protocol.QUESTION: {**asked, **own.get(handle.clinic, {})}, **content} for handle in handles
         ]
-        sent = self.backend.send(kind, contents, [seat.node for seat in seats], group=str(number))
+        sent = self.backend.send(kind, contents, [handle.node for handle in handles], group=str(round_index))
         tensors = content.get(protocol.ADAPTER, {})
         limit_bytes = ENVELOPE_BYTES + sum(len(block.data) for block in tensors.values())
         until = time.monotonic() + self.deadline_s
-        return Asked(tuple(seats), sent.message_ids, nonce, until, limit_bytes, sent.size_bytes)
+        return Asked(tuple(handles), sent.message_ids, nonce, until, limit_bytes, sent.size_bytes)
 
-    def _identified(self, seat: Seat, content: Content, asked: "Asked", *names: str) -> Answer:
+    def _identified(self, handle: ClinicHandle, content: Content, asked: "Asked", *names: str) -> Answer:
         """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
 
         names: of the records beside identity and report.
         """
         answer = to_answer(content, names)
-        # A hello's seat has no name yet.
-        check.check_identity(answer.identity, clinic=seat.clinic or None, code=self._code, nonce=asked.nonce)
+        # A hello's handle has no name yet.
+        check.check_identity(answer.identity, clinic=handle.clinic or None, code=self._code, nonce=asked.nonce)
         return answer
 
     def _answered(self, message_id: str, asked: "Asked") -> Reply:
@@ -280,7 +299,7 @@ class Exchange:
 class Asked:
     """A question that is on its way: to whom, and what an answer must obey."""
 
-    seats: tuple[Seat, ...]
+    handles: tuple[ClinicHandle, ...]
     message_ids: tuple[str, ...]  # "": of a node that is not known any more
     nonce: str
     until: float  # monotonic time

@@ -20,7 +20,7 @@ from clinfed.adapters.ia3 import Ia3
 from clinfed.adapters.loha import Loha
 from clinfed.adapters.lokr import Lokr
 from clinfed.adapters.lora import Lora
-from clinfed.adapters.weights import Tagger, learnt_parameters, read_state
+from clinfed.adapters.weights import Tagger, read_state, trainable_parameters
 from clinfed.bases import Base, load_encoder
 from clinfed.errors import UserError
 
@@ -43,7 +43,7 @@ def trained(base: Base, adapter: Adapter) -> Tagger:
     torch.manual_seed(0)
     tagger = SimpleNamespace(encoder=adapter.attach(load_encoder(base)).eval(), head=nn.Linear(64, 5))
     with torch.no_grad():
-        for _, parameter in learnt_parameters(tagger):
+        for _, parameter in trainable_parameters(tagger):
             parameter.add_(torch.randn_like(parameter) * 0.05)
     return tagger
 
@@ -133,6 +133,6 @@ def test_a_folder_whose_tensors_are_of_a_foreign_type_is_refused(base: Base, tmp
 def test_the_card_counts_encoder_and_head_apart(base: Base, tmp_path: Path) -> None:
     tagger = trained(base, Lora(r=4))
     save(tmp_path / "adapter", tagger, codes=CODES, card=CARD)
-    head = sum(int(np.prod(p.shape)) for n, p in learnt_parameters(tagger) if n.startswith("head."))
+    head = sum(int(np.prod(p.shape)) for n, p in trainable_parameters(tagger) if n.startswith("head."))
     assert head == 325  # 64 * 5 + 5
     assert "7,168 in the encoder, 325 in the head" in (tmp_path / "adapter" / "README.md").read_text()

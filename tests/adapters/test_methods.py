@@ -45,8 +45,8 @@ def logits(tagger: Tagger, *, training: bool = False) -> torch.Tensor:
 
 
 def take_steps(tagger: Tagger, steps: int = 3) -> list[float]:
-    learnt = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
-    optimiser = torch.optim.AdamW(learnt, lr=1e-2)
+    trainable = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(trainable, lr=1e-2)
     losses = []
     for _ in range(steps):
         loss = nn.functional.cross_entropy(logits(tagger, training=True).flatten(0, 1), torch.arange(14) % 5)
@@ -94,20 +94,20 @@ def test_round_zero_equals_the_base(adapter: Adapter, family: str, small_base: M
 @pytest.mark.parametrize("adapter", [Lora(r=4), Lora(r=4, dropout=0.1), Dora(r=4), Qlora(r=4)], ids=str)
 def test_inputs_as_they_come_are_bit_for_bit_those_that_peft_widens(adapter: Adapter, small_base: MakeBase) -> None:
     tagger = tagger_of(small_base("bert"), adapter)
-    learnt = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
+    trainable = [p for module in (tagger.encoder, tagger.head) for p in module.parameters() if p.requires_grad]
     layers = [layer for layer in tagger.encoder.modules() if isinstance(layer, BaseTunerLayer)]
     assert layers
     with torch.no_grad():
-        for parameter in learnt:
+        for parameter in trainable:
             parameter.add_(0.01)  # else B is 0
 
     def gradients() -> list[torch.Tensor | None]:
-        for parameter in learnt:
+        for parameter in trainable:
             parameter.grad = None
         torch.manual_seed(0)  # of dropout
         with torch.autocast("cpu", torch.bfloat16):
             logits(tagger, training=True).square().mean().backward()
-        return [parameter.grad for parameter in learnt]
+        return [parameter.grad for parameter in trainable]
 
     ours = gradients()
     for layer in layers:

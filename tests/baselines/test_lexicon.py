@@ -68,11 +68,11 @@ def test_lower_case_keeps_every_character_in_its_place():
     assert lower("ÀSMA") == "àsma"
 
 
-@pytest.mark.parametrize("learnt", ["NFC", "NFD"])
+@pytest.mark.parametrize("trained", ["NFC", "NFD"])
 @pytest.mark.parametrize("met", ["NFC", "NFD"])
-def test_composed_and_decomposed_letters_are_the_same(learnt: str, met: str):
-    mention = unicodedata.normalize(learnt, "Infecció")
-    lexicon = Lexicon.fit([annotated("a", unicodedata.normalize(learnt, "Té ") + mention, (mention, "B99"))])
+def test_composed_and_decomposed_letters_are_the_same(trained: str, met: str):
+    mention = unicodedata.normalize(trained, "Infecció")
+    lexicon = Lexicon.fit([annotated("a", unicodedata.normalize(trained, "Té ") + mention, (mention, "B99"))])
     assert lexicon.codes == {"infecció": "B99"}
     text = unicodedata.normalize(met, "també INFECCIÓ à.")
     start = text.index("I")

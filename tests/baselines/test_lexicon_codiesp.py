@@ -9,7 +9,7 @@ from clinfed.baselines.lexicon import Lexicon
 from clinfed.corpus.note import Note
 from clinfed.corpus.readers import codiesp
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.spans import count_spans, evaluated
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def dev(codiesp_path: Path) -> list[Note]:
 
 
 def score(lexicon: Lexicon, notes: list[Note]) -> SpanCounts:
-    return count_spans(judged(notes, {note.id: lexicon.predict(note.text) for note in notes}))
+    return count_spans(evaluated(notes, {note.id: lexicon.predict(note.text) for note in notes}))
 
 
 def test_the_pooled_lexicon_has_its_known_score(train: list[Note], dev: list[Note]):

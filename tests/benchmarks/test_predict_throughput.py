@@ -1,4 +1,4 @@
-"""The benchmark of prediction runs to its end; what it measures on a busy machine is not judged."""
+"""The benchmark of prediction runs to its end; what it measures on a busy machine is not evaluated."""
 
 import json
 import subprocess

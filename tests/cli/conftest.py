@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clinfed.cli import main
-from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.note import Note, PredictedNote, Prediction, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 from clinfed.experiments.rows import record_of
 from tests.browsing import browser
@@ -22,7 +22,7 @@ HEADS = ("jerl", "jerl_factored")
 
 @pytest.fixture(scope="session")
 def run_of(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return a function that gives the folder of a run with a head: 160 notes, learnt nearly by heart."""
+    """Return a function that gives the folder of a run with a head: 160 notes, trained nearly by heart."""
     home = tmp_path_factory.mktemp("home")
 
     @cache
@@ -96,7 +96,7 @@ GOLD = [
 # Note 1: exact, wrong boundary, spurious; note 2: exact and wrong code on the same words; note 3: missed.
 FOUND = [(ASTHMA, NARROW, TODAY), (OTHER, PAIN), (), ()]
 PREDICTED = [
-    PredictedNote(note.id, note.text, spans, note.language, findings=tuple(Finding("T", 0.5) for _ in spans))
+    PredictedNote(note.id, note.text, spans, note.language, predictions=tuple(Prediction("T", 0.5) for _ in spans))
     for note, spans in zip(GOLD, FOUND, strict=True)
 ]
 

@@ -1,4 +1,4 @@
-"""`clinfed adapt`: from the global adapter to a site's own, judged beside it on the site's test notes."""
+"""`clinfed adapt`: from the global adapter to a site's own, evaluated beside it on the site's test notes."""
 
 import json
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], run: Path, notes: Path, out: Pat
     return capsys.readouterr().err
 
 
-def test_both_adapters_are_judged_on_the_sites_test_notes_and_the_folder_is_used_like_any(
+def test_both_adapters_are_evaluated_on_the_sites_test_notes_and_the_folder_is_used_like_any(
     finished_run: Path, site: Path, world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = adapted(capsys, finished_run, site, tmp_path / "ours", "training.local_epochs=2")
@@ -65,7 +65,7 @@ def test_training_starts_from_the_global_adapter_in_the_one_loop_on_training_not
     def recorded(tagger: Any, task: Any, encoded: Any, settings: Any, **options: Any) -> Any:
         from clinfed.adapters.weights import read_state
 
-        calls.append((read_state(tagger).sha256(), set(encoded.notes["id"]), options["passes"].epochs))
+        calls.append((read_state(tagger).sha256(), set(encoded.notes["id"]), options["epochs"].numbers))
         return train(tagger, task, encoded, settings, **options)
 
     train = loop.train
@@ -98,7 +98,7 @@ def test_what_the_adapter_has_settled_is_refused(
     assert "exists already" in refused(capsys, run, site, site)
 
 
-def test_notes_that_cannot_teach_or_judge_are_refused(
+def test_notes_that_cannot_teach_or_evaluate_are_refused(
     run_of: RunOf, site: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "texts").mkdir()

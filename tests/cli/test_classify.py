@@ -11,7 +11,7 @@ from clinfed.cli import main
 from clinfed.clinic.data import Simulation
 from clinfed.experiments.classifiers import Classifiers
 
-FAST = ["classifier.hidden=16", "classifier.passes=2", "training.bf16=false"]
+FAST = ["classifier.hidden=16", "classifier.epochs=2", "training.bf16=false"]
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_all_systems_stand_in_a_table_of_their_own_level(classified: Any, world:
     assert "document micro-F1" in printed
     assert "Not comparable with strict spans" in printed
     federated, pooled = record["systems"]["federated"], record["systems"]["centralised"]
-    assert (federated["notes"], federated["passes"]) == (pooled["notes"], pooled["passes"])  # one budget
+    assert (federated["notes"], federated["epochs"]) == (pooled["notes"], pooled["epochs"])  # one budget
     # 2 rounds x 2 clinics x 4 bytes a parameter
     assert federated["bytes_up"] == 16 * federated["trainable_parameters"]
     assert pooled["bytes_up"] == 0
@@ -69,10 +69,10 @@ def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(
     taken: list[tuple[int, str]] = []
 
     def train(
-        tagger: Any, task: Any, examples: Any, settings: Any, *, passes: Any, clinic: str, **options: Any
+        tagger: Any, task: Any, examples: Any, settings: Any, *, epochs: Any, clinic: str, **options: Any
     ) -> None:
         taken.append((settings.batch_notes, clinic))
-        assert passes.epochs == range(4)  # 2 rounds of 2 passes
+        assert epochs.numbers == range(4)  # 2 rounds of 2 passes
 
     monkeypatch.setattr("clinfed.experiments.classifiers.train", train)
     monkeypatch.setattr(Classifiers, "train_federated", lambda self: None)

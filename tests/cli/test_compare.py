@@ -22,7 +22,7 @@ from clinfed.experiments.compare import Children, side_by_side
 from clinfed.experiments.gathered import gather_documents
 from clinfed.experiments.report import report_of
 from clinfed.experiments.rows import learners, plan_rows, record_of, seeds_begun, unfinished
-from clinfed.home import kept_file
+from clinfed.home import artefact_file
 from clinfed.training.settings import Training
 from configs import load
 
@@ -132,7 +132,7 @@ def test_a_run_of_other_settings_is_not_taken_for_the_rows(compared: Any) -> Non
 
 
 def test_documents_have_a_table_of_their_own(compared: Any) -> None:
-    small = ["compare.rows=document classifier", "classifier.passes=1", "classifier.hidden=8"]
+    small = ["compare.rows=document classifier", "classifier.epochs=1", "classifier.hidden=8"]
     _, lines, _ = compared(*small, "--table")
     assert "pending: document classifier (seed 0)" in lines
     code, lines, found = compared(*small)
@@ -186,7 +186,7 @@ def test_memory_and_speed_are_measured_on_random_weights(
     held = artefacts.read(bits)
     bits.unlink()
     for clinic, each in held.items():
-        artefacts.keep(kept_file(sha256, clinic, artefacts.HITS), each)
+        artefacts.keep(artefact_file(sha256, clinic, artefacts.HITS), each)
     assert main([*footprint, "--table"]) == 0
     assert artefacts.read(bits) == held
 
@@ -206,7 +206,7 @@ def test_once_a_comparison_is_stopped_it_starts_no_other_run(tmp_path: Path) -> 
 
 def test_a_run_without_a_test_note_is_no_row(footprint: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*footprint, "compare.rows=full", "corpus.patients=1"]) == 1
-    assert "no clinic holds a test note, on which the result is judged" in capsys.readouterr().err
+    assert "no clinic holds a test note, on which the result is evaluated" in capsys.readouterr().err
 
 
 def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:

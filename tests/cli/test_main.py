@@ -141,3 +141,10 @@ def test_a_simulated_clinics_own_line_replaces_what_the_server_may_know(tmp_path
     kept.write_text("Traceback ...\nValueError: Pacient amb asma\n", "utf-8")
     assert str(with_detail(UserError("node 1: hello failed"), [kept])) == f"node 1: hello failed: {kept}"
     assert str(with_detail(UserError("two SuperNodes"), [])) == "two SuperNodes"
+
+
+def test_a_key_with_a_new_name_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "join.wait_s=7"]) == 0
+    found = capsys.readouterr()
+    assert found.err == "join.wait_s is now called wait_for_clients.wait_s; the old name works until version 0.3\n"
+    assert "wait_s: 7.0" in found.out

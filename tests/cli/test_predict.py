@@ -1,4 +1,4 @@
-"""`clinfed predict`: every format in and out, the same spans as in judgement, bounded memory, clear refusals."""
+"""`clinfed predict`: every format in and out, the same spans as in evaluation, bounded memory, clear refusals."""
 
 import json
 import shutil

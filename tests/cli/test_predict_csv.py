@@ -11,13 +11,13 @@ import pytest
 from clinfed.cli import main
 from clinfed.corpus.csv_table import write_csv
 from clinfed.corpus.forms import format_of
-from clinfed.corpus.note import Finding, PredictedNote, Span
+from clinfed.corpus.note import PredictedNote, Prediction, Span
 from clinfed.corpus.readers import jsonl
 from clinfed.errors import UserError
 
 ASTHMA, PAIN = Span(((0, 4),), "J45.9"), Span(((7, 12),), "R52")
-TITLED = (Finding("Asma, no especificada", 0.5), Finding("", 1.0))
-NOTE = PredictedNote("n-1", "asma y dolor", (ASTHMA, PAIN), findings=TITLED)
+TITLED = (Prediction("Asma, no especificada", 0.5), Prediction("", 1.0))
+NOTE = PredictedNote("n-1", "asma y dolor", (ASTHMA, PAIN), predictions=TITLED)
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -46,12 +46,12 @@ def test_words_stand_after_the_offsets_where_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", " =", "\t=", "\r@"])
 def test_no_cell_begins_a_formula(first: str, tmp_path: Path) -> None:
     title = f"{first}HYPERLINK(1)"
-    write_csv([PredictedNote("-n", "asma", (ASTHMA,), findings=(Finding(title, 0.5),))], tmp_path / "found.csv")
+    write_csv([PredictedNote("-n", "asma", (ASTHMA,), predictions=(Prediction(title, 0.5),))], tmp_path / "found.csv")
     assert rows(tmp_path / "found.csv")[1] == ["'-n", "0", "4", "J45.9", "'" + re.sub(r"[\t\r]", " ", title), "0.5000"]
 
 
 def test_a_mention_of_several_parts_is_refused(tmp_path: Path) -> None:
-    apart = PredictedNote("n", "asma y dolor", (Span(((0, 4), (7, 12)), "R52"),), findings=(Finding("", 0.5),))
+    apart = PredictedNote("n", "asma y dolor", (Span(((0, 4), (7, 12)), "R52"),), predictions=(Prediction("", 0.5),))
     with pytest.raises(UserError, match="a mention of several parts"):
         write_csv([apart], tmp_path / "found.csv")
     assert list(tmp_path.iterdir()) == []

@@ -48,11 +48,11 @@ def test_rounds_of_parts_of_an_epoch_are_told(finished_run: Path) -> None:
     record["config"].pop("rounds_per_epoch")  # as in a record of an older version
     assert audit(record)["settings"]["rounds_per_epoch"] == 1
     record["config"]["rounds"], record["config"]["training"]["local_epochs"] = 8, 2
-    assert "- 16 passes over the notes, in one place\n" in training(record)
+    assert "- 16 epochs, in one place\n" in training(record)
     record["config"]["rounds_per_epoch"], record["config"]["training"]["local_epochs"] = 4, 1
     assert audit(record)["settings"]["rounds_per_epoch"] == 4
     assert audit(record)["settings"]["rounds"] == 8
-    assert "- 2 passes over the notes, in one place\n" in training(record)
+    assert "- 2 epochs, in one place\n" in training(record)
 
 
 def test_what_was_trained_on_part_of_the_notes_says_so(finished_run: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_was_trained_on_part_of_the_notes_says_so(finished_run: Path) -> No
     assert audit(record)["settings"]["only"]["clinic"] == "north"
     record["test"]["federated"] = record["test"].pop("centralised")
     record["config"]["rounds_per_epoch"] = 4
-    assert "- 1 rounds, 4 to one pass over the notes, strategy fedavg; the adapter is that of" in training(record)
+    assert "- 1 rounds, 4 to one epoch, strategy fedavg; the adapter is that of" in training(record)
 
 
 def run_alone(script: Path, tmp_path: Path, *arguments: str) -> tuple[dict[str, torch.Tensor], str]:
@@ -94,11 +94,11 @@ def our_logits(run: Path) -> list[torch.Tensor]:
     ids = {"cls_id": tokenizer.cls_token_id, "sep_id": tokenizer.sep_token_id}
     [window] = windows_of(pieces, **ids, size=256, stride=64)
     row = torch.tensor([window.input_ids])
-    judged = torch.zeros_like(row, dtype=torch.bool)
-    judged[0, window.positions] = True
+    evaluated = torch.zeros_like(row, dtype=torch.bool)
+    evaluated[0, window.positions] = True
     torch.set_num_threads(1)
     with torch.inference_mode():
-        hidden = tagger.hidden(row, torch.ones_like(row), judged)
+        hidden = tagger.hidden(row, torch.ones_like(row), evaluated)
         layers = ["tag"] if "tag" in tagger.head else ["mention", "code"]
         return [tagger.head[name](hidden) for name in layers]
 

@@ -73,7 +73,7 @@ def test_mentions_outcomes_are_kept_of_a_public_corpus_and_never_of_a_private_on
     assert int(public.of(hits.ADAPTER).sum()) == record["test"]["centralised"]["all"]["micro"]["tp"]
     assert site is None
     # Nor does anything stay behind in the clinics' own folder.
-    assert not list((runs["site"].parents[1] / "clinic" / "kept").glob("*"))
+    assert not list((runs["site"].parents[1] / "clinic" / "artefacts").glob("*"))
 
 
 def test_all_scores_of_a_public_corpus_have_intervals_and_of_a_sites_some(runs: dict[str, Path]) -> None:
@@ -212,18 +212,18 @@ def test_every_score_stands_in_one_table(page: Path, runs: dict[str, Path]) -> N
     of = {(row["split"], row["of"]): row for row in rows}
     record = json.loads((runs["public"] / "record.json").read_text("utf-8"))
     test, validation = record["test"]["centralised"]["all"], record["rounds"][-1]["validation"]
-    for split, judged in (("test", test), ("validation", validation)):
+    for split, evaluated in (("test", test), ("validation", validation)):
         assert [float(of[split, "all"][bound]) for bound in ("low", "high")] == pytest.approx(
-            judged["interval"], abs=6e-4
+            evaluated["interval"], abs=6e-4
         )
-        assert float(of[split, "all"]["micro-F1"]) == pytest.approx(judged["micro"]["f1"], abs=6e-4)
-        assert float(of[split, "all"]["macro-F1"]) == pytest.approx(judged["macro"]["gold_or_predicted"], abs=6e-4)
+        assert float(of[split, "all"]["micro-F1"]) == pytest.approx(evaluated["micro"]["f1"], abs=6e-4)
+        assert float(of[split, "all"]["macro-F1"]) == pytest.approx(evaluated["macro"]["gold_or_predicted"], abs=6e-4)
         for language in ("ca", "es"):
-            expected = judged["by_language"][language]["f1"]
+            expected = evaluated["by_language"][language]["f1"]
             assert float(of[split, language]["micro-F1"]) == pytest.approx(expected, abs=6e-4)
-        lowest = min(each["f1"] for each in judged["by_clinic"].values())
+        lowest = min(each["f1"] for each in evaluated["by_clinic"].values())
         assert float(of[split, "worst clinic"]["micro-F1"]) == pytest.approx(lowest, abs=6e-4)
-        frequent = {f"codes {band}": each for band, each in judged["bands"].items() if band != "0"}
+        frequent = {f"codes {band}": each for band, each in evaluated["bands"].items() if band != "0"}
         held = {name: each["f1"] for name, each in frequent.items() if each["tp"] + each["fn"]}
         assert {name for of_split, name in of if of_split == split and name.startswith("codes")} == held.keys()
         for name, f1 in held.items():
@@ -235,8 +235,8 @@ def test_the_worst_clinic_is_the_one_with_the_lowest_f1(runs: dict[str, Path]) -
     finished = Finished.of(runs["public"] / "record.json")
     drawn = finished.by_clinic("validation")["ca"].replicates
     found = {"a": Counts(2, 3, 3), "b": Counts(1, 4, 4), "c": Counts(3, 2, 2), "only false positives": Counts(fp=1)}
-    judged = {name: SpanCounts({("ca", "I10"): counts}, drawn) for name, counts in found.items()}
-    validated = {("centralised", "all"): judged}
+    evaluated = {name: SpanCounts({("ca", "I10"): counts}, drawn) for name, counts in found.items()}
+    validated = {("centralised", "all"): evaluated}
     found = scores(Result("centralised", {0: replace(finished, validated=validated)}))
     lowest = [each.micro_f1 for each in found if (each.split, each.of) == ("validation", "worst clinic")]
     assert lowest == [0.0]

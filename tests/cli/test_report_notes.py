@@ -37,7 +37,7 @@ def test_notes_of_an_own_corpus_in_a_public_ones_layout_are_not_shown(
     assert "canary" in (tmp_path / "page.html").read_text("utf-8")
 
 
-def test_the_notes_of_a_run_in_one_place_are_shown_as_they_were_judged(
+def test_the_notes_of_a_run_in_one_place_are_shown_as_they_were_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
@@ -47,5 +47,5 @@ def test_the_notes_of_a_run_in_one_place_are_shown_as_they_were_judged(
     assert path is not None
     shown = shown_notes(path.parent, Finished.of(path), 10_000, private=False)
     found = Counter(piece.kind for note in shown for piece in note.pieces)
-    judged = json.loads(path.read_text("utf-8"))["test"]["centralised"]["all"]["micro"]
-    assert found[RIGHT] == judged["tp"] > 0
+    evaluated = json.loads(path.read_text("utf-8"))["test"]["centralised"]["all"]["micro"]
+    assert found[RIGHT] == evaluated["tp"] > 0

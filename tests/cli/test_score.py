@@ -1,4 +1,4 @@
-"""`clinfed score` judges files of every kind and refuses what cannot be judged."""
+"""`clinfed score` evaluates files of every kind and refuses what cannot be evaluated."""
 
 import json
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from clinfed.cli import main
-from clinfed.corpus.note import Finding, Note, PredictedNote, Span
+from clinfed.corpus.note import Note, PredictedNote, Prediction, Span
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 
 SPAN = Span(((0, 3),), "R05")
@@ -66,7 +66,7 @@ def test_any_two_kinds_give_the_same_scores(files: Path, capsys: pytest.CaptureF
     assert band["interval"] == scored(capsys, files / gold, files / "without_j46.jsonl")["interval"]
 
 
-def test_codiesp_is_judged_from_its_table_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_codiesp_is_evaluated_from_its_table_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     folder = tmp_path / "dev"
     (folder / "text_files").mkdir(parents=True)
     (folder / "text_files" / "d1.txt").write_text("tos y asma")
@@ -100,7 +100,7 @@ def test_predictions_in_another_format_keep_the_ids_of_conll(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
 ):
     (tmp_path / "gold.conll").write_text("tos\tB-R05\n\nasma\tB-J45\n")
-    predicted = [PredictedNote("gold#1", "tos", (SPAN,), findings=(Finding("", 1.0),))]
+    predicted = [PredictedNote("gold#1", "tos", (SPAN,), predictions=(Prediction("", 1.0),))]
     {"jsonl": write_jsonl, "tsv": write_codiesp}[suffix](predicted, tmp_path / f"pred.{suffix}")
     found = scored(capsys, tmp_path / "gold.conll", tmp_path / f"pred.{suffix}")
     assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (1, 0, 1)

@@ -164,7 +164,7 @@ def test_gold_of_which_no_note_is_left_is_refused(tmp_path: Path, capsys: pytest
     (tmp_path / "gold.jsonl").write_text('{"id": "n0", "text": ""}\n')
     code, out, err = score(capsys, tmp_path / "gold.jsonl", written(tmp_path, "pred.jsonl", GOLD), "--skip-bad")
     assert (code, out) == (2, "")
-    assert "gold.jsonl: no note is left to judge" in err
+    assert "gold.jsonl: no note is left to evaluate" in err
 
 
 ROW = "n0\tDIAGNOSTICO\tj45.9\tAsma\t0 4"

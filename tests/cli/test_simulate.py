@@ -10,11 +10,11 @@ from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.evaluation import artefacts
 from clinfed.experiments.resume import as_resumed
-from clinfed.experiments.simulate import collect_kept, interrupted
-from clinfed.home import kept_file
+from clinfed.experiments.simulate import collect_artefacts, interrupted
+from clinfed.home import artefact_file
 from clinfed.runs import checkpoints
 from clinfed.runs.checkpoints import Checkpoint
-from clinfed.runs.state import Course
+from clinfed.runs.state import RunState
 from configs import load, resolved
 from strategies.base import ServerState
 
@@ -27,8 +27,8 @@ def run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     folder = tmp_path / "runs" / "20260101T000000-abcdef01"
     state = AdapterState({"head.weight": np.zeros((2, 2), np.float32)})
-    course = Course(ServerState(state, {}, 3))
-    checkpoints.save(folder / "state", Checkpoint(course, resolved(load(SETTINGS)), {}, {}))
+    run_state = RunState(ServerState(state, {}, 3))
+    checkpoints.save(folder / "state", Checkpoint(run_state, resolved(load(SETTINGS)), {}, {}))
     return folder
 
 
@@ -71,10 +71,10 @@ def test_what_clinics_kept_comes_to_the_run_but_no_validation_of_another_round(
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
     run: Any = {"adapter_sha256": "a" * 64, "manifest": {"ca": {}, "es": {}}, "rounds": [{"round": 1}, {"round": 2}]}
     for file in artefacts.FILES:
-        artefacts.keep(kept_file("a" * 64, "ca", file), {"of": file})
-    collect_kept(tmp_path, run | {"chosen_round": chosen})
+        artefacts.keep(artefact_file("a" * 64, "ca", file), {"of": file})
+    collect_artefacts(tmp_path, run | {"chosen_round": chosen})
     validation = {} if chosen == 1 else {"ca": {"of": artefacts.VALIDATION_UNITS}}
     assert artefacts.read(tmp_path / artefacts.VALIDATION_UNITS) == validation
     for file in (artefacts.HITS, artefacts.UNITS):
         assert artefacts.read(tmp_path / file) == {"ca": {"of": file}}
-    assert not [*(tmp_path / "home" / "clinic" / "kept").iterdir()]
+    assert not [*(tmp_path / "home" / "clinic" / "artefacts").iterdir()]

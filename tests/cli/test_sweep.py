@@ -117,11 +117,11 @@ def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
 ) -> None:
     tried: list[set[str]] = []
 
-    def judged(overrides: list[str]) -> float:
+    def evaluated(overrides: list[str]) -> float:
         tried.append({each.split("=")[0] for each in overrides} & {"adapter.r", "training.gamma"} | set(overrides))
         return 0.0
 
-    monkeypatch.setattr("clinfed.experiments.sweep.validation_f1", judged)
+    monkeypatch.setattr("clinfed.experiments.sweep.validation_f1", evaluated)
     space = "adapter.r: {choices: [2]}\nadapter: {choices: [lora, ia3]}\ntraining.gamma: {low: 0.5, high: 1.0}\n"
     space += "training.schedule: {choices: [linear, exponential]}\n"  # drawn before, wherever it stands
     (tmp_path / "space.yaml").write_text(space, "utf-8")

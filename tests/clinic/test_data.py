@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from clinfed.clinic.cache import Warm
+from clinfed.clinic.cache import WorkerCache
 from clinfed.clinic.data import Simulation
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
@@ -36,12 +36,12 @@ def test_one_place_refuses_a_clinic_without_a_mention_and_takes_the_others(tmp_p
     notes = [*notes[:20], *({**note, "ents": note["spans"], "spans": None} for note in notes[20:])]
     notes += [{**span("J45.9"), "clinic": name, "split": "test"} for name in ("north", "south")]
     options = [*options_of(tmp_path, notes), "partition=clinic"]
-    assert gather(Warm([*options, "only.clinic=north"]))[0].name == "north"
+    assert gather(WorkerCache([*options, "only.clinic=north"]))[0].name == "north"
     with pytest.raises(UserError, match=r"no mention to learn from: south \(\d+ training notes: 20 unknown field ents"):
-        gather(Warm([*options, "only.clinic=south"]))
+        gather(WorkerCache([*options, "only.clinic=south"]))
 
 
-def test_a_public_set_without_a_mention_judges_nothing_and_is_refused(tmp_path: Path) -> None:
+def test_a_public_set_without_a_mention_evaluates_nothing_and_is_refused(tmp_path: Path) -> None:
     (tmp_path / "public.jsonl").write_text('{"id": "n", "text": "Asma.", "entities": []}\n')
     with pytest.raises(UserError, match=r"central\.notes=.*public\.jsonl: none of its 1 notes holds a mention"):
         PublicSet(load([f"central.notes={tmp_path}/public.jsonl"]), ["J45.9"])

@@ -40,7 +40,9 @@ def ask(node_config: dict[str, Any], overrides: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
     monkeypatch.setenv("CLINFED_HOME", str(home))
     monkeypatch.setenv(relay.INSIDE, "1")  # as in the site's worker: the message is worked on, not passed on
-    question = ConfigRecord({"round": 0, "split": "", "closing": False, "replicates": False, "wire": 1, "nonce": ""})
+    question = ConfigRecord(
+        {"round": 0, "split": "", "test_evaluation": False, "replicates": False, "wire": 1, "nonce": ""}
+    )
     message = Message(RecordDict({protocol.QUESTION: question}), 1, protocol.HELLO)
     message.metadata.__dict__["_message_id"] = "1"
     return client.app.app(message, Context(1, 1, node_config, RecordDict(), {"overrides": overrides}))
@@ -114,9 +116,9 @@ def test_a_run_within_the_limits_is_let_in_and_computes_on_the_sites_device(
 
 def test_the_device_is_the_sites_choice_where_the_run_asks_for_none(tmp_path: Path, world: Any) -> None:
     path = written(tmp_path, notes=str(world.site_notes("ca")), labels=str(world.labels), device="cuda:1")
-    warm = clinfed.clinic.cache.Warm(["rounds=1", "adapter.r=4", "corpus=jsonl"])
-    warm.clinic({"settings": str(path)})
-    assert warm.run.training.device == "cuda:1"  # the default of the run is cpu
+    cache = clinfed.clinic.cache.WorkerCache(["rounds=1", "adapter.r=4", "corpus=jsonl"])
+    cache.clinic({"settings": str(path)})
+    assert cache.run.training.device == "cuda:1"  # the default of the run is cpu
 
 
 def refused(site: dict[str, Any], overrides: list[str]) -> str:
@@ -208,48 +210,48 @@ def test_settings_stand_in_the_file_or_in_the_node_config_but_not_in_both(tmp_pa
 
 def test_a_shorter_code_list_stops_a_site_that_is_already_warm(tmp_path: Path, world: Any) -> None:
     paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
-    warm = clinfed.clinic.cache.Warm(["rounds=1", "corpus=jsonl"])
-    assert warm.clinic({"settings": str(written(tmp_path, **paths))}).name == "north"
+    cache = clinfed.clinic.cache.WorkerCache(["rounds=1", "corpus=jsonl"])
+    assert cache.clinic({"settings": str(written(tmp_path, **paths))}).name == "north"
     path = written(tmp_path, **paths, allowed_code=[])
     with pytest.raises(RefusedError, match="none of the 0 in allowed_code"):
-        warm.clinic({"settings": str(path)})
+        cache.clinic({"settings": str(path)})
 
 
 def test_a_site_that_changes_its_notes_trains_the_new_ones_from_the_next_message_on(
     tmp_path: Path, world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
-    warm = clinfed.clinic.cache.Warm(world.site_overrides)
+    cache = clinfed.clinic.cache.WorkerCache(world.site_overrides)
 
     def ids(language: str) -> set[str]:
         """Return the notes that are trained once the file names those of a language."""
         paths = {"notes": str(world.site_notes(language)), "labels": str(world.labels)}
-        clinic = warm.clinic({"settings": str(written(tmp_path, **paths))})
-        warm.own_lexicon(clinic)
-        warm.hints(clinic)
-        return set(warm.encoded(clinic, "train").notes["id"])
+        clinic = cache.clinic({"settings": str(written(tmp_path, **paths))})
+        cache.own_lexicon(clinic)
+        cache.features(clinic)
+        return set(cache.encoded(clinic, "train").notes["id"])
 
     first, second = ids("ca"), ids("es")
     assert first
     assert second
     assert not first & second
-    kept = (warm._sites, warm._encoded, warm._lexicons, warm._hints)
+    kept = (cache._sites, cache._encoded, cache._lexicons, cache._features)
     assert [len(each) for each in kept] == [1] * 4, "the old notes are not kept beside the new ones"
 
 
 def test_a_change_of_what_a_site_allows_reads_no_note_again(tmp_path: Path, world: Any) -> None:
     paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
-    warm = clinfed.clinic.cache.Warm(world.site_overrides)
-    before = warm.clinic({"settings": str(written(tmp_path, **paths))})
-    assert warm.clinic({"settings": str(written(tmp_path, **paths, rank_cap=64, batch_notes=99))}) is before
+    cache = clinfed.clinic.cache.WorkerCache(world.site_overrides)
+    before = cache.clinic({"settings": str(written(tmp_path, **paths))})
+    assert cache.clinic({"settings": str(written(tmp_path, **paths, rank_cap=64, batch_notes=99))}) is before
 
 
 @pytest.mark.parametrize("change", [{"name": "south"}, {"skip_bad": True}, {"small_cell_threshold": 3}])
 def test_each_setting_that_shapes_a_clinic_makes_it_anew(tmp_path: Path, world: Any, change: dict[str, Any]) -> None:
     paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
-    warm = clinfed.clinic.cache.Warm(world.site_overrides)
-    before = warm.clinic({"settings": str(written(tmp_path, **paths))})
-    assert warm.clinic({"settings": str(written(tmp_path, **{**paths, **change}))}) is not before
+    cache = clinfed.clinic.cache.WorkerCache(world.site_overrides)
+    before = cache.clinic({"settings": str(written(tmp_path, **paths))})
+    assert cache.clinic({"settings": str(written(tmp_path, **{**paths, **change}))}) is not before
 
 
 @pytest.mark.parametrize(("form", "run_corpus"), [("jsonl", Brat), ("brat", Jsonl)])

@@ -10,10 +10,10 @@ import pytest
 from clinfed import protocol
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
-from clinfed.clinic.cache import Warm
+from clinfed.clinic.cache import WorkerCache
 from clinfed.clinic.data import Clinic, read_site
 from clinfed.clinic.site import Site
-from clinfed.clinic.work import against_both, judge, train_round
+from clinfed.clinic.work import against_both, evaluate, train_round
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.bootstrap import SEED, unit_weights
 from clinfed.evaluation.counts import Counts
@@ -38,9 +38,11 @@ def at_site(threshold: int, *, language: str = "") -> Clinic:
     return Clinic("north", notes, (RARE, SOME, MANY), 1.0, small_cell_threshold=threshold, bootstrap_key="secret")
 
 
-def counted(clinic: Clinic) -> protocol.Judged:
+def counted(clinic: Clinic) -> protocol.Evaluated:
     nothing: dict[str, tuple[Span, ...]] = {note.id: () for note in clinic.notes}
-    return against_both(JerlFactored(), clinic, "federated", clinic.notes, nothing, closing=True, replicates=True)
+    return against_both(
+        JerlFactored(), clinic, "federated", clinic.notes, nothing, test_evaluation=True, replicates=True
+    )
 
 
 def test_without_a_threshold_a_site_names_all_codes_of_the_shared_list() -> None:
@@ -67,8 +69,8 @@ def test_a_language_of_too_few_patients_is_not_named() -> None:
 
 def test_replicates_of_too_few_patients_repeat_their_totals() -> None:
     def drawn(threshold: int) -> set[tuple[int, ...]]:
-        judged = counted(at_site(threshold, language="es"))["federated", protocol.ALL_GOLD]  # of six patients
-        [rows] = judged.replicates.values()
+        evaluated = counted(at_site(threshold, language="es"))["federated", protocol.ALL_GOLD]  # of six patients
+        [rows] = evaluated.replicates.values()
         assert rows.shape == (protocol.REPLICATES, 3)
         return {tuple(row) for row in rows.tolist()}
 
@@ -91,7 +93,7 @@ def test_a_site_takes_threshold_and_secret_from_its_own_machine(
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     site = Site(notes=str(world.site_notes("ca")), labels=str(world.labels), small_cell_threshold=7)
-    clinic = read_site(Warm(world.site_overrides).run, site)
+    clinic = read_site(WorkerCache(world.site_overrides).run, site)
     assert clinic.small_cell_threshold == 7
     assert clinic.bootstrap_key == clinic_secret()
 
@@ -112,16 +114,16 @@ def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_se
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
-    warm = Warm(["corpus.patients=22", "adapter.r=4"])
-    simulated = warm.simulation(2).clinic(0, 1.0)
+    cache = WorkerCache(["corpus.patients=22", "adapter.r=4"])
+    simulated = cache.simulation(2).clinic(0, 1.0)
     site = replace(simulated, pooled_train=None, bootstrap_key="secret", _splits={})
-    state = read_state(warm.tagger(len(site.codes)))
+    state = read_state(cache.tagger(len(site.codes)))
     for clinic, files in ((site, 0), (simulated, 3)):  # hits; counts by patient on test and on validation
         for split in ("validation", "test"):
-            judged = judge(warm, clinic, state, split, closing=split == "test", replicates=True)
-        assert (protocol.JOINED, protocol.ALL_GOLD) in judged.counts
+            evaluated = evaluate(cache, clinic, state, split, test_evaluation=split == "test", replicates=True)
+        assert (protocol.ENSEMBLE, protocol.ALL_GOLD) in evaluated.counts
         assert len([*(tmp_path / "clinic").glob("kept/*")]) == files
-    assert (tmp_path / "clinic" / "kept").stat().st_mode & 0o077 == 0
+    assert (tmp_path / "clinic" / "artefacts").stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize("strategy", ["fedavg", "fedrows"])
@@ -129,19 +131,19 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
     strategy: str, world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
-    warm = Warm([*world.overrides, f"strategy={strategy}"])
-    whole = warm.simulation(2).clinic(0, 1.0)
+    cache = WorkerCache([*world.overrides, f"strategy={strategy}"])
+    whole = cache.simulation(2).clinic(0, 1.0)
     own = [note for note in whole.notes if {span.code for span in note.spans} == {"E11.9"}]
     clinic = replace(whole, notes=own, _splits={})
-    tagger = warm.tagger(len(clinic.codes))
+    tagger = cache.tagger(len(clinic.codes))
     before = read_state(tagger)
-    _, payload = train_round(warm, clinic, Payload(before), 1)
+    _, payload = train_round(cache, clinic, Payload(before), 1)
     after = payload.adapter
     row = clinic.codes.index("E11.9")
     changed = {
-        number
+        round_index
         for name in ("head.code.weight", "head.code.bias")
-        for number in range(len(clinic.codes))
-        if not np.array_equal(after[name][number], before[name][number])
+        for round_index in range(len(clinic.codes))
+        if not np.array_equal(after[name][round_index], before[name][round_index])
     }
     assert changed == ({row} if strategy == "fedrows" else set(range(len(clinic.codes))))

@@ -3,7 +3,7 @@
 import configs
 from clinfed.experiments.gathered import distinguishing
 from clinfed.experiments.rows import Row
-from configs.migrations import completed
+from configs.migrations import completed, notices
 from configs.portable import portable, unpacked
 
 
@@ -40,3 +40,19 @@ def test_a_comparison_runs_what_an_older_version_trained_otherwise() -> None:
         )
         == []
     )
+
+
+def test_a_key_of_an_older_version_works_under_its_new_name() -> None:
+    run = configs.load(["join.wait_s=7", "classifier.passes=3"])
+    assert (run.wait_for_clients.wait_s, run.classifier.epochs) == (7, 3)
+    assert notices(["join.wait_s", "rounds"]) == [
+        "join.wait_s is now called wait_for_clients.wait_s; the old name works until version 0.3"
+    ]
+
+
+def test_the_settings_of_an_older_run_stand_under_todays_names() -> None:
+    now = configs.resolved(configs.load(["wait_for_clients.minimum=2", "classifier.epochs=3"]))
+    old = {group: dict(of) if isinstance(of, dict) else of for group, of in now.items()}
+    old["join"] = old.pop("wait_for_clients")
+    old["classifier"]["passes"] = old["classifier"].pop("epochs")
+    assert completed(old) == now

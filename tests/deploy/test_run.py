@@ -12,7 +12,7 @@ from clinfed.experiments.deployed import Following, checked
 from clinfed.home import runs_folder
 from clinfed.runs import checkpoints
 from clinfed.runs.checkpoints import Checkpoint
-from clinfed.runs.state import Course
+from clinfed.runs.state import RunState
 from configs import refuse_at_site, resolved
 from server.app import compose
 from strategies.base import ServerState
@@ -78,7 +78,7 @@ def begun(coordinator: Path) -> list[str]:
     labels = str(coordinator / "codes.json")
     overrides = checked(coordinator, ["rounds=3", "experiment=", "adapter=loha", "strategy=fedprox"], Path("/"), labels)
     state = ServerState(AdapterState({}), round=1)
-    saved = Checkpoint(Course(state), resolved(compose(overrides, labels)), {}, {})
+    saved = Checkpoint(RunState(state), resolved(compose(overrides, labels)), {}, {})
     checkpoints.save(runs_folder() / RUN / checkpoints.FOLDER, saved)
     return overrides
 
@@ -110,14 +110,14 @@ def test_only_a_completed_run_with_a_record_ends_well(
 ) -> None:
     head = ["Successfully started run 77", f"clinfed | run folder: {coordinator}/state/runs/{RUN}"]
     record = "clinfed | run record: /r/record.json"
-    assert followed(coordinator, *head, record).judge("finished:completed") == 0
+    assert followed(coordinator, *head, record).evaluate("finished:completed") == 0
     capsys.readouterr()
-    assert followed(coordinator, *head).judge("finished:failed") == 1
+    assert followed(coordinator, *head).evaluate("finished:failed") == 1
     printed = capsys.readouterr().err.splitlines()
     assert printed[0] == f"go on with it: ./run.sh resume={RUN}"
     assert printed[-1] == "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77"
-    assert followed(coordinator, *head).judge("finished:completed") == 1
-    assert followed(coordinator, *head, record).judge("finished:stopped") == 1
+    assert followed(coordinator, *head).evaluate("finished:completed") == 1
+    assert followed(coordinator, *head, record).evaluate("finished:stopped") == 1
 
 
 def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
@@ -125,4 +125,4 @@ def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
         coordinator, "Successfully started run 7", "clinfed | error: two sites are missing", "Traceback"
     )
     with pytest.raises(UserError, match=r"^two sites are missing$"):
-        following.judge("finished:failed")
+        following.evaluate("finished:failed")

@@ -1,6 +1,6 @@
 """A clinic that answers at once, in the place of client/app.py: what Flower and the coordinator cost by themselves.
 
-It echoes the adapter and claims one note; hello and the closing judgement are the real ones (client/whole.py).
+It echoes the adapter and claims one note; hello and the test evaluation are the real ones (client/whole.py).
 """
 
 import hashlib
@@ -26,24 +26,24 @@ def hello(message: Message, context: Context) -> Message:
 
 @app.train()
 def train(message: Message, context: Context) -> Message:
-    """Give the adapter back, with an empty judgement of it where one is asked for."""
-    content = judged() if message.content[protocol.QUESTION]["split"] else RecordDict()
-    figures = (*protocol.TRAIN_REPORT, *(protocol.JUDGEMENT_REPORT if protocol.COUNTS in content else ()))
+    """Give the adapter back, with an empty evaluation of it where one is asked for."""
+    content = evaluated() if message.content[protocol.QUESTION]["split"] else RecordDict()
+    figures = (*protocol.TRAIN_REPORT, *(protocol.EVALUATION_REPORT_PART if protocol.COUNTS in content else ()))
     content[protocol.ADAPTER] = message.content[protocol.ADAPTER]
     return signed(message, context, content, figures)
 
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """Count nothing, but at the closing."""
-    if message.content[protocol.QUESTION]["closing"]:
+    """Count nothing, but at the test evaluation."""
+    if message.content[protocol.QUESTION]["test_evaluation"]:
         from client.whole import app as whole
 
         return whole(message, context)
-    return signed(message, context, judged(), protocol.EVALUATE_REPORT)
+    return signed(message, context, evaluated(), protocol.EVALUATE_REPORT)
 
 
-def judged() -> RecordDict:
+def evaluated() -> RecordDict:
     """Return counts of no mention at all."""
     arrays, names = protocol.counts_to_wire({(protocol.FEDERATED, protocol.ALL_GOLD): SpanCounts()})
     counts = ArrayRecord({name: plain(array) for name, array in arrays.items()})

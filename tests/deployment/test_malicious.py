@@ -17,10 +17,10 @@ pytestmark = pytest.mark.deployment
 
 HOSTILE = Path(__file__).parent / "hostile"
 LIAR = "mallory"
-# 99 rounds, with the last validation and the closing question, are a hundred lies and one.
+# 99 rounds, with the last validation and the test evaluation question, are a hundred lies and one.
 ROUNDS = int(os.environ.get("CLINFED_TEST_HOSTILE_ROUNDS", "4"))
 # As ATTACKS in hostile/sitecustomize.py.
-LIES = [*[Reason.NOT_FINITE, Reason.OVERSIZED, Reason.REPLAYED, Reason.OUT_OF_REACH] * 4, Reason.LATE]
+LIES = [*[Reason.NOT_FINITE, Reason.OVERSIZED, Reason.REPLAYED, Reason.BEYOND_MAX_UPDATE] * 4, Reason.LATE]
 OVERRIDES = (f"rounds={ROUNDS}", "training.schedule=constant")
 DEADLINE_S = 90  # for what takes 10 s, and three times that on a slow machine; once the hostile site lets it pass
 MB = 2**20

@@ -244,7 +244,7 @@ def test_three_sites_end_with_the_adapter_of_one_process(federation: Federation,
 def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_last(
     federation: Federation, world: Any
 ) -> None:
-    waiting = [*world.site_overrides, f"clinics={len(SITES) + 1}", "join.wait_s=1"]
+    waiting = [*world.site_overrides, f"clinics={len(SITES) + 1}", "wait_for_clients.wait_s=1"]
     code, printed = federation.end_of("run.sh", *waiting)
     assert code == 2
     assert printed.splitlines()[-1].startswith(f"clinfed deploy: {len(SITES)} SuperNode(s) connected after 1 s")
@@ -265,7 +265,7 @@ def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it
     lines = federation.log("stopped").splitlines()
     assert f"go on with it: ./run.sh resume={run.name}" in lines
     assert lines[-1] == f"clinfed deploy: the run has no record (finished:stopped); its log: ./flwr.sh log {number}"
-    code, printed = federation.end_of("run.sh", f"resume={run.name}", "join.wait_s=1", "clinics=3")
+    code, printed = federation.end_of("run.sh", f"resume={run.name}", "wait_for_clients.wait_s=1", "clinics=3")
     assert "resumed after round" in printed, printed
     assert code == 0, printed
     assert (run / "record.json").is_file()

@@ -33,7 +33,7 @@ def instant(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def overheads(record: Any) -> list[float]:
-    """Return what rounds took beyond training and judging; the last has an exchange more than the others."""
+    """Return what rounds took beyond training and evaluating; the last has an exchange more than the others."""
     return [entry["overhead_s"] for entry in record["rounds"][:-1]]
 
 

@@ -29,8 +29,8 @@ def test_a_clinic_and_a_language_of_one_name_are_two_lines_of_the_rounds() -> No
     record: Any = {"rounds": rounds}
     said = "Validation F1 after the rounds 1, 2: all .400 .800; ca .200 .400; clinic ca .100 -."
     assert alternatives.rounds(record) == said
-    unjudged: Any = {"rounds": rounds[2:]}
-    assert alternatives.rounds(unjudged) == "No round was judged on validation notes."
+    unevaluated: Any = {"rounds": rounds[2:]}
+    assert alternatives.rounds(unevaluated) == "No round was evaluated on validation notes."
 
 
 def test_costs_codes_chapters_and_holdings_stand_with_their_units() -> None:

@@ -5,15 +5,15 @@ import pytest
 
 from clinfed.corpus.note import Span
 from clinfed.evaluation.bootstrap import difference_interval, f1_interval, resample, unit_weights
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 
 
-def notes(right: list[int], *, units: list[str] | None = None, each: int = 10) -> list[JudgedNote]:
+def notes(right: list[int], *, units: list[str] | None = None, each: int = 10) -> list[EvaluatedNote]:
     """Return notes with some gold mentions each, of which the first `right[i]` are predicted, and nothing else."""
     spans = [Span(((i, i + 1),), "R05") for i in range(each)]
     names = units or [str(i) for i in range(len(right))]
     return [
-        JudgedNote(unit, "es", frozenset(spans), frozenset(spans[:number]))
+        EvaluatedNote(unit, "es", frozenset(spans), frozenset(spans[:number]))
         for unit, number in zip(names, right, strict=True)
     ]
 
@@ -73,7 +73,7 @@ def test_pairing_needs_equal_numbers_of_replicates():
 
 def test_intervals_of_languages_and_of_all():
     spanish = count_spans(notes([9, 10, 8, 9]))
-    catalan = [JudgedNote(each.unit, "ca", each.gold, frozenset()) for each in notes([0, 0, 0, 0])]
+    catalan = [EvaluatedNote(each.unit, "ca", each.gold, frozenset()) for each in notes([0, 0, 0, 0])]
     both = spanish + count_spans(catalan)
     assert both.interval(language="es") == spanish.interval()
     assert both.interval(language="ca") == (0.0, 0.0)

@@ -10,23 +10,23 @@ from clinfed.evaluation.comparison import System, gap_closed, surplus_statistics
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.pairs import surplus_lines, surplus_rows
 from clinfed.evaluation.report.results import Finished, Result
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 
 NOTES = 200
 
 
-def judged(share: float, seed: int) -> SpanCounts:
+def evaluated(share: float, seed: int) -> SpanCounts:
     """Return counts of a system that finds this share of one mention a note, other notes for each seed."""
     found = np.random.default_rng(seed).random(NOTES) < share
     notes = []
     for number, hit in enumerate(found):
         gold = frozenset({Span(((0, 3),), "I10")})
-        notes.append(JudgedNote(f"p{number}", "es", gold, gold if hit else frozenset()))
+        notes.append(EvaluatedNote(f"p{number}", "es", gold, gold if hit else frozenset()))
     return count_spans(notes, replicates=500, seed=0)
 
 
 def system(name: str, share: float, seeds: int = 3) -> System:
-    return System(name, [judged(share, 100 * int(100 * share) + seed) for seed in range(seeds)])
+    return System(name, [evaluated(share, 100 * int(100 * share) + seed) for seed in range(seeds)])
 
 
 def test_the_mean_over_seeds_is_the_mean_of_their_scores() -> None:
@@ -37,7 +37,7 @@ def test_the_mean_over_seeds_is_the_mean_of_their_scores() -> None:
 
 
 def test_a_run_that_lacks_a_language_has_no_part_in_that_languages_mean() -> None:
-    ours = [judged(0.6, 1), judged(0.8, 2)]
+    ours = [evaluated(0.6, 1), evaluated(0.8, 2)]
     catalan = SpanCounts({("ca", "I10"): Counts(1, 1, 1)}, {"ca": ours[0].replicates["es"]})
     mixed = System("mixed", [ours[0] + catalan, ours[1]])
     assert mixed.f1("ca") == pytest.approx(0.5)
@@ -142,8 +142,8 @@ def test_a_rows_join_with_lexicons_is_a_system_of_its_own() -> None:
     alone, joined = SpanCounts({("es", "I10"): Counts(1, 0, 1)}), SpanCounts({("es", "I10"): Counts(2, 0, 0)})
     counts = {("federated", "all"): {"a": alone}, ("joined", "all"): {"a": joined}}
     result = Result("federated", {0: Finished(record, counts)})
-    assert result.joined is not None
-    assert (result.joined.name, result.joined.f1()) == ("federated + lexicon", 1.0)
+    assert result.ensemble is not None
+    assert (result.ensemble.name, result.ensemble.f1()) == ("federated + lexicon", 1.0)
     without = Finished(record, {("federated", "all"): {"a": alone}})
-    assert Result("other", {0: without}).joined is None
-    assert Result("some seeds", {0: result.runs[0], 1: without}).joined is None  # its row's mean is over both
+    assert Result("other", {0: without}).ensemble is None
+    assert Result("some seeds", {0: result.runs[0], 1: without}).ensemble is None  # its row's mean is over both

@@ -18,7 +18,7 @@ from clinfed.evaluation.report.lead import leading, rivals, verdict
 from clinfed.evaluation.report.pairs import difference_rows, differences, pair_by_code
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.terminal import WIDTH
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.evaluation.unit_counts import count_units
 from clinfed.runs.record import COUNTS
 
@@ -112,8 +112,8 @@ def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
 
     north, south = clinic(J00=Counts(1, 0, 0), I10=Counts(9, 0, 0)), clinic(E11=Counts(0, 0, 3), I10=Counts(1, 1, 1))
     finished = run("federated", (0, 0))
-    judged = replace(finished, counts={("federated", "all"): {"north": north, "south": south}})
-    rows = {each[2]: each[3:] for each in score_rows([Result("federated", {0: judged})])}
+    evaluated = replace(finished, counts={("federated", "all"): {"north": north, "south": south}})
+    rows = {each[2]: each[3:] for each in score_rows([Result("federated", {0: evaluated})])}
     # J00 of one mention 1, E11 of three 0: 2 * 1 / (1 + 4) and (1 + 0) / 2; I10 of eleven: 20 / 22.
     assert rows["codes 1-4"] == [".400", "", "", ".500", "", ""]
     assert rows["codes 5-19"] == [".909", "", "", ".909", "", ""]
@@ -123,30 +123,30 @@ def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
 
 def test_notes_whose_language_is_not_known_are_a_group_of_their_own() -> None:
     gold = frozenset({Span(((0, 4),), "J00")})
-    known = [JudgedNote(f"p{number}", "ca", gold, gold) for number in range(4)]
-    notes = [*known, *(JudgedNote(f"q{number}", "", gold, frozenset()) for number in range(4))]
-    judged = {("federated", "all"): {"north": count_spans(notes, replicates=5)}}
+    known = [EvaluatedNote(f"p{number}", "ca", gold, gold) for number in range(4)]
+    notes = [*known, *(EvaluatedNote(f"q{number}", "", gold, frozenset()) for number in range(4))]
+    evaluated = {("federated", "all"): {"north": count_spans(notes, replicates=5)}}
     units = {"test": {"adapter": {"north": count_units(notes)}}}
-    result = Result("federated", {0: replace(run("federated", (0, 0)), counts=judged, units=units)})
+    result = Result("federated", {0: replace(run("federated", (0, 0)), counts=evaluated, units=units)})
     rows = {each[2]: each[3:] for each in score_rows([result])}
     assert rows["no language"] == [".000"] * 6  # and not the interval of all notes
     assert comparison_rows([result])[0][5:7] == ["no language", "ca"]
 
 
-def test_a_run_without_a_judgement_on_test_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_a_evaluation_on_test_is_refused(tmp_path: Path) -> None:
     (tmp_path / COUNTS).write_text("{}", "utf-8")
     (tmp_path / "record.json").write_text('{"schema": 1, "test": {}}', "utf-8")
-    with pytest.raises(UserError, match="the run had no test note to be judged on"):
+    with pytest.raises(UserError, match="the run had no test note to be evaluated on"):
         Finished.of(tmp_path / "record.json")
 
 
-def test_rows_that_were_judged_on_other_notes_are_no_pair() -> None:
+def test_rows_that_were_evaluated_on_other_notes_are_no_pair() -> None:
     results = [row("centralised", (40, 40)), row("another corpus", (40, 40), gold=60)]
     assert differences(results) == []
-    assert "another corpus was judged on other notes than centralised (seeds 0): no pair there" in below(results)
+    assert "another corpus was evaluated on other notes than centralised (seeds 0): no pair there" in below(results)
     assert "other notes" not in below(results[:1])
     assert pair_by_code(results) is None
-    with pytest.raises(UserError, match="judged on other notes"):
+    with pytest.raises(UserError, match="evaluated on other notes"):
         pair_by_code(results, ["centralised", "another corpus"])
 
 
@@ -158,8 +158,8 @@ def test_a_seed_in_which_a_clinic_was_left_out_is_not_paired_and_the_others_are(
     [pair] = differences(results)
     assert (pair["seeds"], pair["f1"]) == ([0], pytest.approx(0.2))
     assert ".200 above centralised [.200, .200] (seeds 0)" in said(results)
-    assert "centralised was judged on other notes than federated (seeds 1)" in below(results)
-    assert "federated: its seeds were not all judged on the same notes" in below(results)
+    assert "centralised was evaluated on other notes than federated (seeds 1)" in below(results)
+    assert "federated: its seeds were not all evaluated on the same notes" in below(results)
     assert "centralised: its seeds" not in below(results)
 
 

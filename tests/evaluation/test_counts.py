@@ -5,19 +5,19 @@ import pytest
 
 from clinfed.corpus.note import Span
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 
 
-def note(unit: str, language: str, gold: str, predicted: str) -> JudgedNote:
+def note(unit: str, language: str, gold: str, predicted: str) -> EvaluatedNote:
     """Return a note whose spans are named by a letter each: "aab" is two mentions of code A and one of B."""
 
     def spans(letters: str) -> frozenset[Span]:
         return frozenset(Span(((i, i + 1),), letter.upper()) for i, letter in enumerate(letters) if letter != " ")
 
-    return JudgedNote(unit, language, spans(gold), spans(predicted))
+    return EvaluatedNote(unit, language, spans(gold), spans(predicted))
 
 
-def random_notes(rng: np.random.Generator, number: int) -> list[JudgedNote]:
+def random_notes(rng: np.random.Generator, number: int) -> list[EvaluatedNote]:
     return [
         note(f"u{rng.integers(8)}", rng.choice(["ca", "es"]), *("".join(rng.choice(list("ab c"), 6)) for _ in range(2)))
         for _ in range(number)

@@ -34,7 +34,7 @@ class Steps(EvaluationCounts):
     def measures(self) -> dict[str, Any]:
         return {"steps": int(self.score), "places": len(self.taken)}
 
-    def judgement(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
+    def evaluation(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
         by_clinic = {name: each.measures() for name, each in clinics.items()}
         own = {"unit": self.unit, "score": "steps", "lower_is_better": False}
         return {**own, "measures": self.measures(), "by_language": {}, "by_clinic": by_clinic}
@@ -68,14 +68,14 @@ def test_counts_of_spans_travel_under_the_names_of_version_0_1() -> None:
 
 def test_a_record_merges_and_keeps_them(tmp_path: Path) -> None:
     clinics = {"north": Steps({"park": 7}), "south": Steps({"park": 1, "lake": 30})}
-    judged = merging.judgement(clinics)
-    assert judged["measures"] == {"steps": 38, "places": 2}  # type: ignore[typeddict-item]
+    evaluated = merging.evaluation(clinics)
+    assert evaluated["measures"] == {"steps": 38, "places": 2}  # type: ignore[typeddict-item]
     records.write_counts(tmp_path / "counts.json", {KEY: clinics | {"west": Steps()}})
     assert records.counts_of_kind(tmp_path / "counts.json", Steps) == {KEY: clinics | {"west": Steps()}}
 
 
 def test_they_are_printed_by_the_names_of_what_they_measure() -> None:
-    table = scores_table({"federated adapter": merging.judgement({"north": Steps({"park": 7}), "south": Steps()})})
+    table = scores_table({"federated adapter": merging.evaluation({"north": Steps({"park": 7}), "south": Steps()})})
     head, row = table.splitlines()
     assert head.split() == ["system", "steps", "places", "worst"]
     assert row.split() == ["federated", "adapter", "7", "1", "0.00", "(south)"]

@@ -15,7 +15,7 @@ from clinfed.evaluation.mistakes import (
     Mention,
     compare,
 )
-from clinfed.evaluation.spans import count_spans, judged
+from clinfed.evaluation.spans import count_spans, evaluated
 
 
 def span(code: str, *fragments: tuple[int, int]) -> Span:
@@ -95,7 +95,7 @@ def test_counts_by_kind_add_up_to_the_strict_counts() -> None:
     for note in notes:
         for each in compare(note.spans, predicted[note.id]):
             total[each.kind] += 1
-    counts = count_spans(judged(notes, predicted), replicates=0).micro()
+    counts = count_spans(evaluated(notes, predicted), replicates=0).micro()
     wrong = total[WRONG_CODE] + total[WRONG_BOUNDARY]
     assert (counts.tp, counts.fp, counts.fn) == (total[EXACT], wrong + total[SPURIOUS], wrong + total[MISSED])
     assert min(total.values()) > 0

@@ -10,15 +10,15 @@ from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report import plots
 
 
-def judged(tp: int, *, worst: int, best: int) -> SpanCounts:
+def evaluated(tp: int, *, worst: int, best: int) -> SpanCounts:
     """Return ten gold mentions of which tp are found, and two replicates in which worst and best are."""
     replicates = np.array([[found, 10 - found, 10 - found] for found in (worst, best)])
     return SpanCounts({("ca", "J00"): Counts(tp, 10 - tp, 10 - tp)}, {"ca": replicates})
 
 
 def test_each_system_is_drawn_with_its_interval_and_its_seeds() -> None:
-    federated = System("federated", [judged(7, worst=6, best=9), judged(9, worst=8, best=10)])
-    lexicon = System("lexicon, pooled", [judged(5, worst=5, best=5)])
+    federated = System("federated", [evaluated(7, worst=6, best=9), evaluated(9, worst=8, best=10)])
+    lexicon = System("lexicon, pooled", [evaluated(5, worst=5, best=5)])
     [axes] = plots.systems([federated, lexicon]).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["federated", "lexicon, pooled"]
     assert axes.yaxis_inverted()  # the first row of the table on top

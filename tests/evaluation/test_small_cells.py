@@ -7,24 +7,24 @@ from hypothesis import strategies as st
 
 from clinfed.corpus.note import Span
 from clinfed.evaluation.small_cells import folded, frequent, nameable
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 
 CODES = ("A00", "B00", "C00", "site's own")
 SHARED = set(CODES[:3])
 
 spans = st.frozensets(st.builds(Span, st.sampled_from([((0, 3),), ((4, 7),)]), st.sampled_from(CODES)), max_size=4)
 notes = st.lists(
-    st.builds(JudgedNote, st.sampled_from("pqrstu"), st.sampled_from(["ca", "es"]), spans, spans), max_size=20
+    st.builds(EvaluatedNote, st.sampled_from("pqrstu"), st.sampled_from(["ca", "es"]), spans, spans), max_size=20
 )
 
 
 @given(notes, st.integers(0, 5))
-def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(judged, threshold):
+def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(evaluated, threshold):
     having = defaultdict(set)
-    for note in judged:
+    for note in evaluated:
         for span in note.gold:
             having[note.language, span.code].add(note.unit)
-    named = nameable([judged], SHARED, threshold)
+    named = nameable([evaluated], SHARED, threshold)
     assert all(code in SHARED and len(having[language, code]) >= threshold for language, code in named)
     for language in ("ca", "es"):
         cells = {cell: units for cell, units in having.items() if cell[0] == language}
@@ -34,9 +34,9 @@ def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(judge
 
 
 @given(notes, st.integers(0, 5))
-def test_totals_stay_as_they_are(judged, threshold):
-    counts = count_spans(judged, replicates=3)
-    fewer = counts.folded(nameable([judged], SHARED, threshold))
+def test_totals_stay_as_they_are(evaluated, threshold):
+    counts = count_spans(evaluated, replicates=3)
+    fewer = counts.folded(nameable([evaluated], SHARED, threshold))
     assert [fewer.micro(of) for of in fewer.languages] == [counts.micro(of) for of in counts.languages]
     assert sum(fewer.bands().values(), start=type(fewer.micro())()) == counts.micro()
 
@@ -44,8 +44,8 @@ def test_totals_stay_as_they_are(judged, threshold):
 def test_without_a_threshold_every_shared_code_is_named():
     gold, predicted = Span(((0, 3),), "A00"), Span(((0, 3),), "B00")
     own = Span(((4, 7),), "site's own")
-    judged = [JudgedNote("p", "ca", frozenset({gold, own}), frozenset({predicted}))]
-    assert nameable([judged], SHARED, 0) == {("ca", "A00"), ("ca", "B00")}
+    evaluated = [EvaluatedNote("p", "ca", frozenset({gold, own}), frozenset({predicted}))]
+    assert nameable([evaluated], SHARED, 0) == {("ca", "A00"), ("ca", "B00")}
 
 
 def test_a_code_that_is_left_out_alone_takes_the_next_rarest_with_it():
@@ -57,8 +57,8 @@ def test_a_code_that_is_left_out_alone_takes_the_next_rarest_with_it():
 def test_macro_f1_is_over_the_codes_that_are_named():
     gold = frozenset({Span(((0, 3),), "A00"), Span(((4, 7),), "C00")})
     found = frozenset({Span(((0, 3),), "A00")})
-    judged = [JudgedNote(patient, "es", gold, found) for patient in "pq"]
-    counts = count_spans(judged, replicates=0)
+    evaluated = [EvaluatedNote(patient, "es", gold, found) for patient in "pq"]
+    counts = count_spans(evaluated, replicates=0)
     assert counts.macro() == 0.5
     assert counts.folded({("es", "A00")}).macro() == 1.0
     assert counts.folded({("es", "A00")}).bands()["other"].fn == 2

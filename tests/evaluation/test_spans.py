@@ -1,4 +1,4 @@
-"""Strict judgement equals the library that defines it, and plain set intersection."""
+"""Strict evaluation equals the library that defines it, and plain set intersection."""
 
 import random
 
@@ -8,7 +8,7 @@ from seqeval.scheme import IOB2
 
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import Counts
-from clinfed.evaluation.spans import JudgedNote, count_spans, judged
+from clinfed.evaluation.spans import EvaluatedNote, count_spans, evaluated
 
 CODES = ("A00", "B01", "C02", "I10")
 
@@ -48,7 +48,7 @@ def test_equals_seqeval_strict_on_tag_sequences(seed: int):
         gold = [random_tags(rng, rng.randrange(1, 12)) for _ in range(rng.randrange(1, 4))]
         predicted = [noised(rng, tags) for tags in gold]
         notes = [
-            JudgedNote(str(i), "es", spans_of(true), spans_of(guess))
+            EvaluatedNote(str(i), "es", spans_of(true), spans_of(guess))
             for i, (true, guess) in enumerate(zip(gold, predicted, strict=True))
         ]
         if not any(note.gold or note.predicted for note in notes):
@@ -78,7 +78,7 @@ def random_spans(rng: random.Random) -> frozenset[Span]:
 def test_equals_set_intersection_on_overlapping_and_discontinuous_spans():
     rng = random.Random(0)
     for _ in range(1000):
-        notes = [JudgedNote(str(i), "es", random_spans(rng), random_spans(rng)) for i in range(3)]
+        notes = [EvaluatedNote(str(i), "es", random_spans(rng), random_spans(rng)) for i in range(3)]
         gold = {(note.unit, span.fragments, span.code) for note in notes for span in note.gold}
         predicted = {(note.unit, span.fragments, span.code) for note in notes for span in note.predicted}
         expected = Counts(len(gold & predicted), len(predicted - gold), len(gold - predicted))
@@ -88,31 +88,31 @@ def test_equals_set_intersection_on_overlapping_and_discontinuous_spans():
 def test_the_same_words_with_another_code_or_another_fragment_are_wrong():
     gold = frozenset({Span(((0, 5), (9, 12)), "R07")})
     for predicted in (Span(((0, 5), (9, 12)), "R52"), Span(((0, 12),), "R07"), Span(((0, 5),), "R07")):
-        counts = count_spans([JudgedNote("u", "es", gold, frozenset({predicted}))])
+        counts = count_spans([EvaluatedNote("u", "es", gold, frozenset({predicted}))])
         assert counts.micro() == Counts(0, 1, 1)
 
 
 def test_a_span_with_two_codes_is_two_mentions():
     gold = frozenset({Span(((0, 5),), "R07"), Span(((0, 5),), "R52")})
-    assert count_spans([JudgedNote("u", "es", gold, frozenset({Span(((0, 5),), "R07")}))]).micro() == Counts(1, 0, 1)
+    assert count_spans([EvaluatedNote("u", "es", gold, frozenset({Span(((0, 5),), "R07")}))]).micro() == Counts(1, 0, 1)
 
 
 def test_the_same_span_in_another_note_is_another_mention():
     span = frozenset({Span(((0, 5),), "R07")})
-    notes = [JudgedNote("a", "es", span, frozenset()), JudgedNote("b", "es", frozenset(), span)]
+    notes = [EvaluatedNote("a", "es", span, frozenset()), EvaluatedNote("b", "es", frozenset(), span)]
     assert count_spans(notes).micro() == Counts(0, 1, 1)
 
 
 def test_a_note_without_predictions_counts_as_empty():
     gold = [Note("a", "tos", (Span(((0, 3),), "R05"),), "es", patient="p"), Note("b", "tos")]
-    assert judged(gold, {}) == [
-        JudgedNote("p", "es", frozenset(gold[0].spans), frozenset()),
-        JudgedNote("b", "", frozenset(), frozenset()),
+    assert evaluated(gold, {}) == [
+        EvaluatedNote("p", "es", frozenset(gold[0].spans), frozenset()),
+        EvaluatedNote("b", "", frozenset(), frozenset()),
     ]
 
 
 def test_predictions_for_notes_that_gold_lacks_are_refused_without_naming_them():
     with pytest.raises(ValueError, match=r"^1 predicted note\(s\) are not among the 1 gold notes$"):
-        judged([Note("a", "tos")], {"SECRET": []})
+        evaluated([Note("a", "tos")], {"SECRET": []})
     with pytest.raises(ValueError, match="each id once"):
-        judged([Note("a", "tos"), Note("a", "asma")], {})
+        evaluated([Note("a", "tos"), Note("a", "asma")], {})

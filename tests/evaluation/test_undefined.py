@@ -13,7 +13,7 @@ from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.comparison import worst_clinic
 from clinfed.evaluation.report.tables import Table, bracketed, fraction, mean, scores_table, seeds_range
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.protocol import Answer
 from clinfed.runs import migrations, record, tracking
 from server.rounds import validation_score
@@ -24,8 +24,8 @@ NAN = float("nan")
 
 def counted(*notes: tuple[str, set[Span], set[Span]]) -> SpanCounts:
     """Return counts of notes, each with language, gold and prediction, of a patient of its own."""
-    judged = [JudgedNote(f"p{number}", of, frozenset(g), frozenset(p)) for number, (of, g, p) in enumerate(notes)]
-    return count_spans(judged, replicates=20)
+    evaluated = [EvaluatedNote(f"p{number}", of, frozenset(g), frozenset(p)) for number, (of, g, p) in enumerate(notes)]
+    return count_spans(evaluated, replicates=20)
 
 
 NOTHING = counted(("ca", set(), set()))
@@ -39,8 +39,8 @@ def test_a_ratio_is_undefined_without_gold_and_prediction_only() -> None:
     assert scores.score(Counts(fn=2)) == {"tp": 0, "fp": 0, "fn": 2, "precision": 0.0, "recall": 0.0, "f1": 0.0}
 
 
-def test_a_judgement_of_nothing_has_no_score_and_no_interval() -> None:
-    found = merging.judgement({"north": NOTHING})
+def test_a_evaluation_of_nothing_has_no_score_and_no_interval() -> None:
+    found = merging.evaluation({"north": NOTHING})
     assert found["micro"]["f1"] is None
     assert found["macro"] == {"gold_or_predicted": None, "gold": None}
     assert found["interval"] is None
@@ -50,7 +50,7 @@ def test_a_judgement_of_nothing_has_no_score_and_no_interval() -> None:
 
 
 def test_macro_over_gold_is_undefined_where_all_codes_are_predicted_only() -> None:
-    assert merging.judgement({"": WRONG})["macro"] == {"gold_or_predicted": 0.0, "gold": None}
+    assert merging.evaluation({"": WRONG})["macro"] == {"gold_or_predicted": 0.0, "gold": None}
 
 
 def test_a_difference_with_something_undefined_is_left_out() -> None:
@@ -60,16 +60,16 @@ def test_a_difference_with_something_undefined_is_left_out() -> None:
 
 
 def old(counts: SpanCounts) -> Any:
-    """Return a judgement as older versions wrote it: zeros for what is undefined."""
-    found = json.loads(json.dumps(merging.judgement({"north": counts})).replace("null", "0.0"))
+    """Return a evaluation as older versions wrote it: zeros for what is undefined."""
+    found = json.loads(json.dumps(merging.evaluation({"north": counts})).replace("null", "0.0"))
     for where in (found, *found["by_language"].values()):
         where["interval"] = where["interval"] or [0.0, 0.0]
     return found
 
 
 @pytest.mark.parametrize("counts", [NOTHING, RIGHT, WRONG, RIGHT.folded([]), NOTHING.folded([])])
-def test_an_old_judgement_reads_as_a_new_one(counts: SpanCounts) -> None:
-    assert migrations.completed(old(counts)) == merging.judgement({"north": counts})
+def test_an_old_evaluation_reads_as_a_new_one(counts: SpanCounts) -> None:
+    assert migrations.completed(old(counts)) == merging.evaluation({"north": counts})
 
 
 def test_an_old_record_loads_without_its_undefined_differences(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_the_clinic_with_false_positives_alone_is_the_worst() -> None:
     worst = worst_clinic(System.of_clinics("s", [{"north": RIGHT, "south": WRONG, "west": NOTHING}]))
     assert worst is not None
     assert (list(worst.clinics[0]), worst.f1()) == (["south"], 0.0)
-    shown = scores_table({"s": merging.judgement({"north": RIGHT, "south": WRONG, "west": NOTHING})})
+    shown = scores_table({"s": merging.evaluation({"north": RIGHT, "south": WRONG, "west": NOTHING})})
     assert shown.endswith(".000 (south)")
 
 
@@ -125,7 +125,7 @@ def test_an_undefined_validation_is_no_candidate_for_the_best_round(counts: Span
 
 
 def test_an_undefined_score_is_no_point_of_a_curve() -> None:
-    entry: Any = {"loss": 1.0, "clinics": {}, "validation": merging.judgement({"north": NOTHING})}
+    entry: Any = {"loss": 1.0, "clinics": {}, "validation": merging.evaluation({"north": NOTHING})}
     entry |= dict.fromkeys(("seconds", "aggregate_s", "bytes_up", "bytes_down"), 0)
     assert [name for name, _ in tracking.scalars(entry) if name.startswith("validation")] == []
 
@@ -133,8 +133,8 @@ def test_an_undefined_score_is_no_point_of_a_curve() -> None:
 def test_a_plot_leaves_a_gap_where_a_round_is_undefined() -> None:
     from clinfed.evaluation.report import plots
 
-    judged = [merging.judgement({"north": counts}) for counts in (NOTHING, RIGHT, NOTHING)]
-    rounds = [{"round": number, "validation": each} for number, each in enumerate(judged, 1)]
+    evaluated = [merging.evaluation({"north": counts}) for counts in (NOTHING, RIGHT, NOTHING)]
+    rounds = [{"round": number, "validation": each} for number, each in enumerate(evaluated, 1)]
     figure = plots.rounds({"rounds": rounds})  # type: ignore[arg-type]
     drawn = figure.axes[0].lines[0].get_ydata(orig=False)
     assert [math.isnan(float(each)) for each in drawn] == [True, False, True]

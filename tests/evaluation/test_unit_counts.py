@@ -1,4 +1,4 @@
-"""Intervals by code: replicates are what judging the drawn patients' notes gives; kept where anyone may see them."""
+"""Intervals by code: replicates are what evaluating the drawn patients' notes gives; kept where anyone may see them."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,14 +14,14 @@ from clinfed.evaluation.bootstrap import unit_weights
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.comparison import worst_clinic
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.evaluation.unit_counts import ALL, GroupIntervals, UnitCounts, count_units, groups, total
 
 CODES = ("I10", "J00", "E11", "R05", "K29")
 B = 200
 
 
-def judged_notes(patients: int, seed: int) -> list[JudgedNote]:
+def evaluated_notes(patients: int, seed: int) -> list[EvaluatedNote]:
     """Return two notes of each patient, one of each language, some of whose mentions are missed or invented."""
     rng = np.random.default_rng(seed)
     frequency = np.array([20, 8, 4, 2, 1]) / 35
@@ -29,15 +29,15 @@ def judged_notes(patients: int, seed: int) -> list[JudgedNote]:
     def spans() -> frozenset[Span]:
         return frozenset(Span(((place, place + 1),), str(rng.choice(CODES, p=frequency))) for place in range(6))
 
-    def note(patient: int, language: str) -> JudgedNote:
+    def note(patient: int, language: str) -> EvaluatedNote:
         gold, other = sorted(spans()), sorted(spans())
         predicted = [span if rng.random() < 0.6 else wrong for span, wrong in zip(gold, other, strict=True)]
-        return JudgedNote(f"p{seed}-{patient}", language, frozenset(gold), frozenset(predicted[rng.integers(3) :]))
+        return EvaluatedNote(f"p{seed}-{patient}", language, frozenset(gold), frozenset(predicted[rng.integers(3) :]))
 
     return [note(patient, language) for patient in range(patients) for language in ("ca", "es")]
 
 
-def drawn(notes: list[JudgedNote], replicate: int) -> list[JudgedNote]:
+def drawn(notes: list[EvaluatedNote], replicate: int) -> list[EvaluatedNote]:
     """Return each note as often as its patient is drawn in a replicate, as another patient's each time."""
     found = []
     for note in notes:
@@ -47,13 +47,13 @@ def drawn(notes: list[JudgedNote], replicate: int) -> list[JudgedNote]:
 
 
 def test_together_the_units_are_what_counting_the_spans_gives() -> None:
-    notes = judged_notes(12, seed=1)
+    notes = evaluated_notes(12, seed=1)
     assert total(count_units(notes)) == count_spans(notes, replicates=0).by_code
     assert count_units(notes).keys() == {note.unit for note in notes}
 
 
-def test_a_replicate_is_the_judgement_of_the_notes_that_it_draws() -> None:
-    notes = judged_notes(12, seed=2)
+def test_a_replicate_is_the_evaluation_of_the_notes_that_it_draws() -> None:
+    notes = evaluated_notes(12, seed=2)
     whole = count_spans(notes, replicates=0)
     bands = {band: codes for band, codes in whole.codes_by_band().items() if codes}
     found = groups([count_units(notes)], whole, replicates=B)
@@ -68,7 +68,7 @@ def test_a_replicate_is_the_judgement_of_the_notes_that_it_draws() -> None:
 
 
 def test_without_a_unit_the_score_is_that_of_the_other_units_notes() -> None:
-    notes = judged_notes(12, seed=2)
+    notes = evaluated_notes(12, seed=2)
     whole = count_spans(notes, replicates=0)
     bands = {band: codes for band, codes in whole.codes_by_band().items() if codes}
     found = groups([count_units(notes)], whole, replicates=B)
@@ -123,7 +123,7 @@ def test_macro_intervals_hold_the_expected_score_as_often_as_they_say() -> None:
 
 
 def test_micro_f1_has_the_replicates_that_travel() -> None:
-    notes = judged_notes(12, seed=3)
+    notes = evaluated_notes(12, seed=3)
     whole = count_spans(notes, replicates=B)
     found = groups([count_units(notes)], whole, replicates=B)
     for group, language in ((ALL, None), ("ca", "ca"), ("es", "es")):
@@ -132,7 +132,7 @@ def test_micro_f1_has_the_replicates_that_travel() -> None:
 
 
 def test_clinics_add_up_to_their_pooled_notes() -> None:
-    north, south = judged_notes(9, seed=4), judged_notes(5, seed=5)
+    north, south = evaluated_notes(9, seed=4), evaluated_notes(5, seed=5)
     whole = count_spans(north + south, replicates=0)
     apart = groups([count_units(north), count_units(south)], whole, replicates=B)
     for group, pooled in groups([count_units(north + south)], whole, replicates=B).items():
@@ -141,8 +141,8 @@ def test_clinics_add_up_to_their_pooled_notes() -> None:
 
 
 def test_equal_ids_at_two_clinics_are_one_unit_and_none_of_its_counts_is_lost() -> None:
-    north = judged_notes(5, seed=4)
-    south = [replace(note, unit=north[number].unit) for number, note in enumerate(judged_notes(5, seed=5))]
+    north = evaluated_notes(5, seed=4)
+    south = [replace(note, unit=north[number].unit) for number, note in enumerate(evaluated_notes(5, seed=5))]
     whole = count_spans(north + south, replicates=B)
     found = groups([count_units(north), count_units(south)], whole, replicates=B)[ALL]
     assert found.macro == pytest.approx(whole.macro())
@@ -151,7 +151,7 @@ def test_equal_ids_at_two_clinics_are_one_unit_and_none_of_its_counts_is_lost() 
 
 
 def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path: Path) -> None:
-    tables = {name: count_units(judged_notes(3, seed)) for seed, name in enumerate(("north", "south"))}
+    tables = {name: count_units(evaluated_notes(3, seed)) for seed, name in enumerate(("north", "south"))}
     for name, table in tables.items():
         artefacts.keep(tmp_path / name, unit_counts.to_json({"adapter": table}))
     target = tmp_path / artefacts.UNITS
@@ -173,14 +173,14 @@ def test_a_file_of_what_was_kept_that_is_cut_off_is_named(tmp_path: Path) -> Non
         artefacts.read(tmp_path / artefacts.HITS)
 
 
-def system(*runs: Mapping[str, list[JudgedNote]], keep: bool = True) -> System:
+def system(*runs: Mapping[str, list[EvaluatedNote]], keep: bool = True) -> System:
     counts = [{name: count_spans(notes, replicates=B) for name, notes in run.items()} for run in runs]
     units: list[Mapping[str, UnitCounts]] = [{name: count_units(notes) for name, notes in run.items()} for run in runs]
     return System.of_clinics("federated", counts, units if keep else [])
 
 
 def test_the_interval_of_a_mean_over_seeds_is_narrower_than_those_of_its_seeds() -> None:
-    runs = [{"north": judged_notes(20, seed)} for seed in (7, 8)]  # other patients: independent
+    runs = [{"north": evaluated_notes(20, seed)} for seed in (7, 8)]  # other patients: independent
     widths = []
     for each in (system(runs[0]), system(runs[1]), system(*runs)):
         low, high = each.group_intervals(ALL).macro or (0, 0)
@@ -189,7 +189,7 @@ def test_the_interval_of_a_mean_over_seeds_is_narrower_than_those_of_its_seeds()
 
 
 def test_without_every_clinics_units_in_every_seed_there_is_no_interval() -> None:
-    run = {"north": judged_notes(4, 9), "south": judged_notes(4, 10)}
+    run = {"north": evaluated_notes(4, 9), "south": evaluated_notes(4, 10)}
     assert system(run).group_intervals("ca").macro is not None
     assert system(run).group_intervals("codes 100+") == GroupIntervals()  # no such code
     assert system(run, keep=False).group_intervals("ca") == GroupIntervals()
@@ -204,7 +204,7 @@ def test_without_every_clinics_units_in_every_seed_there_is_no_interval() -> Non
 
 
 def test_the_worst_clinic_of_each_seed_has_an_interval_of_its_own() -> None:
-    runs = [{"north": judged_notes(6, seed), "south": judged_notes(6, seed + 10)} for seed in (11, 12)]
+    runs = [{"north": evaluated_notes(6, seed), "south": evaluated_notes(6, seed + 10)} for seed in (11, 12)]
     worst = worst_clinic(system(*runs))
     assert worst is not None
     names = [next(iter(clinics)) for clinics in worst.clinics]

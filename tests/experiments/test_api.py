@@ -79,10 +79,10 @@ def test_texts_notes_and_files_are_predicted(federated: RunResult, tmp_path: Pat
 
 
 def test_a_table_of_mentions_has_their_words_only_if_asked_for() -> None:
-    from clinfed.corpus.note import Finding, PredictedNote
+    from clinfed.corpus.note import PredictedNote, Prediction
     from clinfed.experiments.results import Predictions
 
-    noted = PredictedNote(NOTE.id, NOTE.text, NOTE.spans, "es", findings=(Finding("Asma", 0.5),))
+    noted = PredictedNote(NOTE.id, NOTE.text, NOTE.spans, "es", predictions=(Prediction("Asma", 0.5),))
     row = {"note": "n1", "start": 13, "end": 17, "code": "J45.909", "title": "Asma", "score": 0.5}
     assert list(Predictions((noted,)).table) == [row]
     assert "asma" not in Predictions((noted,))._repr_html_()

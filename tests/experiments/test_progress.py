@@ -57,7 +57,7 @@ def test_a_round_is_done_as_its_clinics_answer(tmp_path: Path) -> None:
     # One round and a fourth of the second, of five: 1.25 / 5.
     assert rounds_done(tmp_path) == (0.25, "round 2/5, 1 of 4 clinics")
     Progress(tmp_path, rounds=5)(5, 4, 4)
-    assert rounds_done(tmp_path) == (1.0, "all rounds are done; judging")
+    assert rounds_done(tmp_path) == (1.0, "all rounds are done; evaluating")
 
 
 def test_a_run_goes_on_where_its_progress_cannot_be_written(tmp_path: Path) -> None:

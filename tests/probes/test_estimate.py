@@ -65,11 +65,13 @@ def test_the_estimate_is_within_ten_per_cent_of_the_measured_peak(case: dict[str
 def test_the_parts_are_those_worked_by_hand() -> None:
     estimate = estimate_of(Lora(r=8), windows=2, tokens=32)
     # A layer, over r: Wqkv 256 + 768, Wo 256 + 256, Wi 256 + 1,024, Wo 512 + 256: 3,584. Head: 257 * 801.
-    learnt = 4 * 3_584 * 8 + 257 * 801
-    assert (estimate.moments, estimate.received) == (8 * learnt, 4 * learnt)
+    trainable = 4 * 3_584 * 8 + 257 * 801
+    assert (estimate.moments, estimate.received) == (8 * trainable, 4 * trainable)
     # Embeddings 9,000 * 256; a layer 256 * (768 + 256 + 1,024 + 512) and two norms, the first layer without its first.
     base = 9_000 * 256 + 4 * (655_360 + 512) - 256 + 2 * 256
-    assert estimate.weights == pytest.approx(4 * (base + learnt), rel=1e-3)  # buffers for rotary positions come on top
+    assert estimate.weights == pytest.approx(
+        4 * (base + trainable), rel=1e-3
+    )  # buffers for rotary positions come on top
 
 
 def test_twice_the_batch_takes_about_twice_the_step() -> None:

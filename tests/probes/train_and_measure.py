@@ -10,7 +10,7 @@ from clinfed.adapters.weights import read_state
 from clinfed.bases import Base, load_encoder, meta_encoder
 from clinfed.probes.estimate import estimate_memory
 from clinfed.probes.memory import peak_memory, resident_bytes
-from clinfed.training.model import Tagger, learnt
+from clinfed.training.model import Tagger, trainable_weights
 from configs.discovery import plugin_class
 
 case = json.loads(sys.argv[1])
@@ -29,7 +29,7 @@ before = resident_bytes()
 
 tagger = Tagger(adapter.attach(load_encoder(base)), task.head(hidden_size, case["codes"])).train()
 state = read_state(tagger)  # as a clinic holds the one that it was sent
-optimiser = torch.optim.AdamW(learnt(tagger), lr=1e-4)
+optimiser = torch.optim.AdamW(trainable_weights(tagger), lr=1e-4)
 input_ids, mask = torch.randint(5, 8000, shape), torch.ones(shape, dtype=torch.int64)
 tags = torch.randint(1, 2 * case["codes"], (shape[0] * shape[1],))
 with peak_memory() as peak:

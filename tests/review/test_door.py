@@ -19,7 +19,7 @@ class Client:
     """A browser, as it were: it keeps cookies from one request to the next."""
 
     def __init__(self) -> None:
-        review = Review.of([Note("n1", "canarytext")], {}, titles=lambda code, language: "", said={})
+        review = Review.of([Note("n1", "canarytext")], {}, titles=lambda code, language: "", details={})
         self.transport = httpx.ASGITransport(make_app(review, ADDRESS))
         self.cookies = httpx.Cookies()
 

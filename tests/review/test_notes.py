@@ -1,6 +1,6 @@
 """What the page is sent: an index without texts, and notes whose pieces say which mentions cover them."""
 
-from clinfed.corpus.note import Finding, Note, Span
+from clinfed.corpus.note import Note, Prediction, Span
 from clinfed.review.notes import LANES, Review, lanes
 
 PAIN = Span(((0, 5), (20, 27)), "R52")  # "dolor ... espalda", around the other's end
@@ -13,8 +13,8 @@ def titled(code: str, language: str) -> str:
 
 
 def review(*notes: Note, **predicted: tuple[Span, ...]) -> Review:
-    said = {("n1", PAIN): Finding("Dolor", 0.25)}
-    return Review.of(notes, predicted, titles=titled, said=said)
+    said = {("n1", PAIN): Prediction("Dolor", 0.25)}
+    return Review.of(notes, predicted, titles=titled, details=said)
 
 
 def test_overlapping_and_discontinuous_mentions_cover_their_pieces() -> None:

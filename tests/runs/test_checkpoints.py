@@ -17,7 +17,7 @@ from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.runs import checkpoints
 from clinfed.runs.checkpoints import Checkpoint
-from clinfed.runs.state import Best, Course, Round
+from clinfed.runs.state import Best, Round, RunState
 from strategies.base import ServerState
 
 # Where the server dies: which question's answers it is reading, and how many of them it has read before.
@@ -105,7 +105,7 @@ def interrupted(run_locally: Any, overrides: list[str], tmp_path: Path) -> Path:
 
 
 def test_how_long_a_resumed_run_waits_may_change(run_locally: Any, overrides: list[str], interrupted: Path) -> None:
-    waiting = ["round.deadline_s=60", "round.quorum=1", "join.wait_s=5"]
+    waiting = ["round.deadline_s=60", "round.quorum=1", "wait_for_clients.wait_s=5"]
     record, _ = run_locally([*overrides, *waiting, f"resume={interrupted}"], output=interrupted.parent)
     assert len(record["rounds"]) == 3
 
@@ -142,10 +142,10 @@ def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
     command = [sys.executable, "-c", SERVER]
     command += [*overrides, f"output={output}"]
     for _ in range(2):  # killed after a round, resumed and killed after another
-        number = max((int(path.name.removeprefix("round-")) for path in rounds_in(output, 0)), default=0) + 1
+        round_index = max((int(path.name.removeprefix("round-")) for path in rounds_in(output, 0)), default=0) + 1
         resume = [f"resume={folder}" for folder in output.glob("*")]
         with subprocess.Popen([*command, *resume], cwd=tmp_path, stdout=subprocess.DEVNULL) as server:
-            while not (kept := rounds_in(output, number)) and server.poll() is None:
+            while not (kept := rounds_in(output, round_index)) and server.poll() is None:
                 threading.Event().wait(0.01)
             threading.Event().wait(rng.uniform(0, 0.3))
             server.kill()
@@ -162,11 +162,13 @@ def rounds_in(output: Path, least: int) -> list[Path]:
     return [path for path in output.glob("*/state/round-*") if int(path.name.removeprefix("round-")) >= least]
 
 
-def checkpoint(number: int) -> Checkpoint:
+def checkpoint(round_index: int) -> Checkpoint:
     """Return a checkpoint whose every tensor holds its round."""
-    state = AdapterState({f"head.{name}": np.full((64, 64), number, np.float32) for name in "abcd"})
-    server = ServerState(state, {"first_moment": state}, number)
-    return Checkpoint(Course(server, Round(number, 1.0, [], []), Best(number, 0.5, state)), {"rounds": 9}, {}, {})
+    state = AdapterState({f"head.{name}": np.full((64, 64), round_index, np.float32) for name in "abcd"})
+    server = ServerState(state, {"first_moment": state}, round_index)
+    return Checkpoint(
+        RunState(server, Round(round_index, 1.0, [], []), Best(round_index, 0.5, state)), {"rounds": 9}, {}, {}
+    )
 
 
 WRITER = """
@@ -194,17 +196,17 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path,
         threading.Event().wait(rng.uniform(0, 0.02))  # somewhere in the next checkpoint, or the one after
         writer.kill()
         written = max([written, *map(int, writer.stdout.read().split())])
-    course = checkpoints.load(tmp_path / "state").course
-    number = course.server.round
-    assert number in (written, written + 1)  # the kill may fall between the rename and the print
-    assert hashes(course) == hashes(checkpoint(number).course)
-    checkpoints.save(tmp_path / "state", checkpoint(number + 1))  # over what the killed writer has left
-    assert [path.name for path in (tmp_path / "state").iterdir()] == [f"round-{number + 1:04d}"]
+    run_state = checkpoints.load(tmp_path / "state").run_state
+    round_index = run_state.server.round
+    assert round_index in (written, written + 1)  # the kill may fall between the rename and the print
+    assert hashes(run_state) == hashes(checkpoint(round_index).run_state)
+    checkpoints.save(tmp_path / "state", checkpoint(round_index + 1))  # over what the killed writer has left
+    assert [path.name for path in (tmp_path / "state").iterdir()] == [f"round-{round_index + 1:04d}"]
 
 
-def hashes(course: Course) -> list[str]:
-    assert course.best
-    states = (course.server.adapter, course.server.memory["first_moment"], course.best.adapter)
+def hashes(run_state: RunState) -> list[str]:
+    assert run_state.best
+    states = (run_state.server.adapter, run_state.server.memory["first_moment"], run_state.best.adapter)
     return [state.sha256() for state in states]
 
 
@@ -233,9 +235,9 @@ def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 
 def test_a_checkpoint_keeps_the_runs_key_and_whose_updates_were_used(tmp_path: Path) -> None:
     saved = checkpoint(3)
-    course = replace(saved.course, run_key=32 * "a", accepted={"north": 3, "south": 1})
-    checkpoints.save(tmp_path, replace(saved, course=course))
-    loaded = checkpoints.load(tmp_path).course
+    run_state = replace(saved.run_state, run_key=32 * "a", accepted={"north": 3, "south": 1})
+    checkpoints.save(tmp_path, replace(saved, run_state=run_state))
+    loaded = checkpoints.load(tmp_path).run_state
     assert (loaded.run_key, loaded.accepted) == (32 * "a", {"north": 3, "south": 1})
 
 
@@ -244,6 +246,6 @@ def test_a_checkpoint_of_a_version_without_client_states_gets_a_key(tmp_path: Pa
     described = json.loads(path.read_text("utf-8"))
     del described["run_key"], described["accepted"]
     path.write_text(json.dumps(described), "utf-8")
-    loaded = checkpoints.load(tmp_path).course
+    loaded = checkpoints.load(tmp_path).run_state
     assert len(loaded.run_key) == 32
     assert loaded.accepted == {}

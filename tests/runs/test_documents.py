@@ -7,7 +7,7 @@ import pytest
 
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.merging import judgement
+from clinfed.evaluation.merging import evaluation
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows, document_table
 from clinfed.runs.documents import THRESHOLDS, best_threshold, tallies
 from clinfed.tasks.document import Document
@@ -25,7 +25,7 @@ def test_a_code_counts_once_a_note_wherever_it_stands() -> None:
     micro = counts.micro()
     assert (micro.tp, micro.fp, micro.fn) == (1, 1, 2)  # I10; J45; E11.9 and Z99
     assert (counts.micro("ca").fn, counts.num_replicates) == (1, 10)
-    assert judgement({"north": counts})["unit"] == "codes of whole notes"
+    assert evaluation({"north": counts})["unit"] == "codes of whole notes"
 
 
 def test_the_threshold_with_the_best_f1_over_all_clinics_is_chosen() -> None:
@@ -44,12 +44,12 @@ def finished(**systems: int) -> FinishedDocuments:
     """Return a run whose systems, by clinic's name, have found so many of ten codes."""
     rows = {name: np.array([[found, 10 - found, 10 - found]] * 5) for name, found in systems.items()}
     counts = {name: SpanCounts({("ca", "I10"): Counts(*each[0].tolist())}, {"ca": each}) for name, each in rows.items()}
-    judged = {name: {"one": each} for name, each in counts.items()}
-    entry = {"validation": 0.5, "trainable_parameters": 0, "notes": 1, "passes": 1, "training_s": 1.0}
+    evaluated = {name: {"one": each} for name, each in counts.items()}
+    entry = {"validation": 0.5, "trainable_parameters": 0, "notes": 1, "epochs": 1, "training_s": 1.0}
     cost = {"training_peak_bytes": 0, "bytes_up": 0, "bytes_down": 0}
-    entries = {name: entry | cost | {"test": judgement(clinics)} for name, clinics in judged.items()}
+    entries = {name: entry | cost | {"test": evaluation(clinics)} for name, clinics in evaluated.items()}
     record: Any = {"systems": entries, "encoder_notes": 1, "encoder_s": 1.0}
-    return FinishedDocuments(record, judged)
+    return FinishedDocuments(record, evaluated)
 
 
 def test_a_clinic_that_some_seeds_deal_no_note_stands_in_the_table_with_the_others() -> None:
@@ -65,9 +65,9 @@ def test_a_clinic_that_some_seeds_deal_no_note_stands_in_the_table_with_the_othe
 
 def test_what_differs_from_seed_to_seed_is_a_mean() -> None:
     runs = {seed: finished(federated=8) for seed in (0, 1)}
-    figures = {"trainable_parameters": 10, "notes": 100, "passes": 4, "bytes_up": 4_000_000}
+    figures = {"trainable_parameters": 10, "notes": 100, "epochs": 4, "bytes_up": 4_000_000}
     runs[0].record["systems"]["federated"].update(figures)
     runs[1].record["systems"]["federated"].update({name: each // 2 for name, each in figures.items()})
     header, [shown], _ = document_rows(runs)
     cells = dict(zip(header, shown, strict=True))
-    assert [cells[name] for name in ("trainable", "notes", "passes", "MB up")] == ["8", "75", "3", "3.0"]
+    assert [cells[name] for name in ("trainable", "notes", "epochs", "MB up")] == ["8", "75", "3", "3.0"]

@@ -9,22 +9,22 @@ import pytest
 from clinfed.corpus.note import Span
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import SpanCounts
-from clinfed.evaluation.merging import difference, judgement, paired_differences
-from clinfed.evaluation.report.tables import closing_table, fraction, round_line, worst_clinic
-from clinfed.evaluation.scores import Judgement
-from clinfed.evaluation.spans import JudgedNote, count_spans
+from clinfed.evaluation.merging import difference, evaluation, paired_differences
+from clinfed.evaluation.report.tables import fraction, round_line, table_on_test, worst_clinic
+from clinfed.evaluation.scores import Evaluation
+from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.runs.record import SCHEMA, RunRecord, read, summary, write
 
 
 def counts(language: str, *, right: int, gold: int, replicates: int = 100) -> SpanCounts:
     """Return the counts of one patient with some gold mentions, of which some are predicted."""
     spans = [Span(((i, i + 1),), "R05") for i in range(gold)]
-    note = JudgedNote(f"patient-{language}", language, frozenset(spans), frozenset(spans[:right]))
+    note = EvaluatedNote(f"patient-{language}", language, frozenset(spans), frozenset(spans[:right]))
     return count_spans([note], replicates=replicates)
 
 
-def two_clinics(*, right: int) -> Judgement:
-    return judgement({"north": counts("ca", right=right, gold=1), "south": counts("es", right=right, gold=9)})
+def two_clinics(*, right: int) -> Evaluation:
+    return evaluation({"north": counts("ca", right=right, gold=1), "south": counts("es", right=right, gold=9)})
 
 
 def sample() -> RunRecord:
@@ -70,7 +70,7 @@ def sample() -> RunRecord:
     }
 
 
-def test_a_judgement_merges_clinics_and_names_the_worst():
+def test_a_evaluation_merges_clinics_and_names_the_worst():
     merged = two_clinics(right=1)
     assert (merged["micro"]["tp"], merged["micro"]["fn"]) == (2, 8)
     assert merged["micro"]["f1"] == pytest.approx(4 / 12)  # 2*2 / (2*2 + 8); the clinics' mean would be (1 + 0.2) / 2
@@ -81,13 +81,13 @@ def test_a_judgement_merges_clinics_and_names_the_worst():
 
 
 def test_a_clinic_without_gold_mentions_is_not_the_worst():
-    merged = judgement({"empty": counts("es", right=0, gold=0), "south": counts("es", right=1, gold=2)})
+    merged = evaluation({"empty": counts("es", right=0, gold=0), "south": counts("es", right=1, gold=2)})
     assert worst_clinic(merged["by_clinic"]) == ".667 (south)"
-    assert worst_clinic(judgement({})["by_clinic"]) == "-"
+    assert worst_clinic(evaluation({})["by_clinic"]) == "-"
 
 
-def test_a_judgement_without_replicates_has_no_interval():
-    assert judgement({"south": counts("es", right=1, gold=2, replicates=0)})["interval"] is None
+def test_a_evaluation_without_replicates_has_no_interval():
+    assert evaluation({"south": counts("es", right=1, gold=2, replicates=0)})["interval"] is None
 
 
 def test_a_difference_is_paired():
@@ -97,15 +97,15 @@ def test_a_difference_is_paired():
     assert found["interval"][1] == pytest.approx(1 - 2 / 3)
 
 
-def test_only_what_the_same_clinics_have_judged_is_paired():
+def test_only_what_the_same_clinics_have_evaluated_is_paired():
     better, worse = counts("es", right=2, gold=2), counts("es", right=1, gold=2)
-    judged = {
+    evaluated = {
         "adapter": {"north": better, "south": worse},
         "lexicon": {"north": worse, "south": worse},
         "elsewhere": {"north": worse},
     }
-    assert paired_differences(judged, "adapter") == {"lexicon": difference(better + worse, worse + worse)}
-    assert paired_differences(judged, "not judged") == {}
+    assert paired_differences(evaluated, "adapter") == {"lexicon": difference(better + worse, worse + worse)}
+    assert paired_differences(evaluated, "not evaluated") == {}
 
 
 def test_the_record_comes_back_as_it_was_written(tmp_path: Path):
@@ -159,12 +159,12 @@ def test_a_round_is_one_line():
 
 
 def test_a_round_that_was_not_validated_shows_no_score():
-    unjudged = {**sample()["rounds"][0], "validation": None}
-    assert round_line(unjudged) == "round 1 | 2 clinics | loss 0.500 | 2.5 s | up 3.30 MB down 6.60 MB"
+    unevaluated = {**sample()["rounds"][0], "validation": None}
+    assert round_line(unevaluated) == "round 1 | 2 clinics | loss 0.500 | 2.5 s | up 3.30 MB down 6.60 MB"
 
 
 def test_the_closing_table_shows_systems_golds_and_the_ceiling():
-    text = closing_table(sample())
+    text = table_on_test(sample())
     rows = [line.split("  ")[0] for line in text.splitlines()]
     expected = [
         "federated adapter, all gold",
@@ -181,10 +181,10 @@ def test_the_closing_table_shows_systems_golds_and_the_ceiling():
 
 def test_representable_gold_stands_in_the_closing_table_only_where_it_differs():
     record = sample()
-    assert "representable = those" in closing_table(record)
+    assert "representable = those" in table_on_test(record)
     record["test"]["federated"]["representable"] = record["test"]["federated"]["all"]
-    assert "representable" not in closing_table(record)
-    assert "federated adapter, all gold" in closing_table(record)
+    assert "representable" not in table_on_test(record)
+    assert "federated adapter, all gold" in table_on_test(record)
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.6214, ".621"), (1.0, "1.000"), (0.9996, "1.000"), (-0.25, "-.250")])
@@ -194,10 +194,10 @@ def test_fractions_have_three_decimals(value: float, text: str):
 
 def test_the_closing_table_says_what_could_not_be_learnt_or_read():
     record = sample() | {
-        "lost": {"train": {"overlapping": 2, "discontinuous": 1}, "validation": {}},
+        "unrepresentable": {"train": {"overlapping": 2, "discontinuous": 1}, "validation": {}},
         "skipped": {"north": {"procedure": 3}, "south": {"procedure": 3}, "west": {}},
     }
-    lines = closing_table(record).splitlines()
-    assert "Not learnt, since one tag a word cannot hold it: train 1 discontinuous, 2 overlapping." in lines
+    lines = table_on_test(record).splitlines()
+    assert "Not trained, since one tag a word cannot hold it: train 1 discontinuous, 2 overlapping." in lines
     assert "Left out, merged or ignored in reading: 3 procedure (north, south)." in lines
-    assert "Not learnt" not in closing_table(sample())
+    assert "Not trained" not in table_on_test(sample())

@@ -17,7 +17,7 @@ from clinfed.adapters.weights import read_state
 from clinfed.backends.flower import FlowerBackend
 from clinfed.protocol import Answer, Refused
 from configs import Run, load
-from server.admission import Door
+from server.admission import Admission
 from server.federation import Federation
 from server.model import Model
 from server.participation import Accepted
@@ -60,7 +60,7 @@ class Outcome:
 
 @dataclass(repr=False)  # hypothesis would print all of it
 class Table:
-    """Five clinics whose honest answers to a hello, to a second round and to the closing are known."""
+    """Five clinics whose honest answers to a hello, to a second round and to the test evaluation are known."""
 
     run: Run
     model: Model
@@ -77,14 +77,16 @@ class Table:
 
     def gather(self, tamper: Tamper) -> Federation:
         """Return who takes part where hellos are changed by tamper."""
-        return Door(self.exchange(tamper), self.run).open(lambda: self.model.fingerprints)
+        return Admission(self.exchange(tamper), self.run).open(lambda: self.model.fingerprints)
 
     def train(self, tamper: Tamper, *, only: Sequence[str] | None = None, deadline_s: float = 60.0) -> Outcome:
         """Return what FedAvg makes of the second round. only: the clinics that are asked at all."""
-        asked = [seat for seat in self.federation.with_notes("train") if only is None or seat.clinic in only]
+        asked = [handle for handle in self.federation.with_notes("train") if only is None or handle.clinic in only]
         done = Outcome(ServerState(self.state, {}, 1))
-        judging = self.federation.with_notes("validation")
-        replies = self.exchange(tamper, deadline_s).train(asked, Payload(self.state), 2, run_key=KEY, judging=judging)
+        evaluating = self.federation.with_notes("validation")
+        replies = self.exchange(tamper, deadline_s).train(
+            asked, Payload(self.state), 2, run_key=KEY, evaluating=evaluating
+        )
         updates = Accepted(replies, least=0, what="round 2")
         done.server = self.run.strategy.aggregate(done.server, updates)
         done.trained, done.validated, done.refused = updates.trained, updates.validated, updates.refused
@@ -93,7 +95,7 @@ class Table:
 
 @pytest.fixture(scope="session")
 def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Table]:
-    """Return five clinics' recorded answers; each clinic has really trained and judged, once."""
+    """Return five clinics' recorded answers; each clinic has really trained and evaluated, once."""
     overrides = [*world.overrides, "partition=quantity", "partition.power=0.7"]
     run = load(overrides)
     config = {"overrides": " ".join(overrides)}
@@ -107,12 +109,12 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         state = read_state(model.tagger)
         grid = LocalGrid(5, config, None, None)
         exchange = Exchange(FlowerBackend(grid), run, codes=model.codes, code=fingerprints.code(), deadline_s=60)
-        federation = Door(exchange, run).open(model.build)
-        judging, test = federation.with_notes("validation"), federation.with_notes("test")
+        federation = Admission(exchange, run).open(model.build)
+        evaluating, test = federation.with_notes("validation"), federation.with_notes("test")
         trainers = federation.with_notes("train")
-        trained = [*exchange.train(trainers, Payload(state), 2, run_key=KEY, judging=judging)]
-        closing = [*exchange.evaluate(test, state, 2, split="test", closing=True, replicates=True)]
-        assert not [reply for reply in [*trained, *closing] if isinstance(reply, Refused)]
+        trained = [*exchange.train(trainers, Payload(state), 2, run_key=KEY, evaluating=evaluating)]
+        test_evaluation = [*exchange.evaluate(test, state, 2, split="test", test_evaluation=True, replicates=True)]
+        assert not [reply for reply in [*trained, *test_evaluation] if isinstance(reply, Refused)]
         recorded = {
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
         }

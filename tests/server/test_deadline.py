@@ -32,6 +32,6 @@ def test_real_sites_have_half_an_hour_from_the_first_greeting_on(
     def closed(expected: object) -> Federation:
         raise UserError(str(coordinator.exchange.deadline_s))
 
-    monkeypatch.setattr(coordinator.door, "open", closed)
+    monkeypatch.setattr(coordinator.admission, "open", closed)
     with pytest.raises(UserError, match=f"^{seconds}$"):
         coordinator.greet()

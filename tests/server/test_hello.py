@@ -61,9 +61,9 @@ def hello(record: str, name: str, value: object) -> Change:
         hello(REPORT, "nodes", float("inf")),
         hello(REPORT, "canarytext", 1),
         hello(IDENTITY, "manifest", "canarytext"),
-        hello(IDENTITY, "lost", "[" * 100_000),
+        hello(IDENTITY, "unrepresentable", "[" * 100_000),
         hello(IDENTITY, "skipped", "1" * 10_000),
-        hello(IDENTITY, "lost", '{"train": 1}'),
+        hello(IDENTITY, "unrepresentable", '{"train": 1}'),
         hello(IDENTITY, "worker", "canarytext"),
         hello(IDENTITY, "clinic", "canary\ntext"),
         hello(IDENTITY, "clinic", 3),
@@ -108,9 +108,9 @@ def test_a_thousand_windows_of_each_training_note_are_the_most_that_can_be() -> 
 
 def test_the_first_line_of_a_run_shows_each_clinics_notes_and_windows(table: Any) -> None:
     line = describe(table.federation)
-    for seat in table.federation.seats:
-        notes, windows = seat.registered["train_notes"], seat.registered["train_windows"]
-        assert f"{seat.clinic} {notes} in {windows} windows" in line
+    for handle in table.federation.handles:
+        notes, windows = handle.registered["train_notes"], handle.registered["train_windows"]
+        assert f"{handle.clinic} {notes} in {windows} windows" in line
 
 
 def without_mentions(*clinics: str) -> Any:
@@ -119,7 +119,7 @@ def without_mentions(*clinics: str) -> Any:
     def tamper(kind: str, reply: Message) -> Message:
         if kind == HELLO and reply.content[IDENTITY]["clinic"] in clinics:
             reply.content[REPORT]["train_mentions"] = 0
-            reply.content[IDENTITY]["lost"] = "{}"
+            reply.content[IDENTITY]["unrepresentable"] = "{}"
             reply.content[IDENTITY]["skipped"] = '{"unknown field label (ignored; did you mean spans?)": 4}'
         return reply
 
@@ -127,7 +127,7 @@ def without_mentions(*clinics: str) -> Any:
 
 
 def test_a_federation_without_a_mention_is_refused_by_name_before_training(table: Any) -> None:
-    names = [seat.clinic for seat in table.federation.seats]
+    names = [handle.clinic for handle in table.federation.handles]
     with pytest.raises(UserError, match=r"no mention to learn from: clinic-1 \(.*clinic-5 \(") as refusal:
         table.gather(without_mentions(*names))
     assert "4 unknown field label (ignored; did you mean spans?)" in str(refusal.value)
@@ -136,18 +136,18 @@ def test_a_federation_without_a_mention_is_refused_by_name_before_training(table
 def test_one_clinic_without_a_mention_is_told_by_name_and_trains(table: Any) -> None:
     federation = table.gather(without_mentions(LIAR))
     assert [said.split(" (")[0] for said in federation.without_mentions()] == [LIAR]
-    assert LIAR in [seat.clinic for seat in federation.with_notes("train")]
+    assert LIAR in [handle.clinic for handle in federation.with_notes("train")]
 
 
 def test_mentions_that_tags_cannot_hold_are_none_to_learn_from(table: Any) -> None:
-    def lost(kind: str, reply: Message) -> Message:
+    def unrepresentable(kind: str, reply: Message) -> Message:
         if kind == HELLO:
             mentions = reply.content[REPORT]["train_mentions"]
-            reply.content[IDENTITY]["lost"] = f'{{"train": {{"limits inside a word": {mentions}}}}}'
+            reply.content[IDENTITY]["unrepresentable"] = f'{{"train": {{"limits inside a word": {mentions}}}}}'
         return reply
 
     with pytest.raises(UserError, match="mentions, none that tags and the shared codes can hold"):
-        table.gather(lost)
+        table.gather(unrepresentable)
 
 
 def test_honest_clinics_all_have_mentions(table: Any) -> None:

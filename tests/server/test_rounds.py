@@ -16,8 +16,8 @@ from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import IDENTITY
 from configs import load
-from server.participation import drawn, quorum
-from server.wire.exchange import Seat
+from server.participation import quorum, sample_clients
+from server.wire.exchange import ClinicHandle
 from strategies.base import ServerState
 from strategies.fedavg import FedAvg
 
@@ -77,10 +77,10 @@ def test_a_round_below_its_quorum_stops_the_run(run_locally: Any, world: Any) ->
         run_locally([*world.overrides, "round.quorum=1"], tamper=of("ca", "train", crashed, group="2"))
 
 
-def test_a_clinic_that_fails_the_test_is_named_and_the_others_are_judged(run_locally: Any, world: Any) -> None:
+def test_a_clinic_that_fails_the_test_is_named_and_the_others_are_evaluated(run_locally: Any, world: Any) -> None:
     def tamper(kind: str, reply: Message) -> Message:
-        closing = kind == "evaluate" and reply.content[IDENTITY]["clinic"] == "es"
-        return crashed(reply) if closing else reply
+        test_evaluation = kind == "evaluate" and reply.content[IDENTITY]["clinic"] == "es"
+        return crashed(reply) if test_evaluation else reply
 
     record, _ = run_locally([*world.overrides, "rounds=1"], tamper=tamper)
     assert list(named(record["test_refused"])) == ["es"]
@@ -98,13 +98,19 @@ def test_a_quorum_is_a_share_of_the_clinics_drawn(clinics: int, fraction: float,
 
 def test_a_draw_follows_from_seed_round_and_name_alone() -> None:
     run, other = (load(["round.fraction=0.5", f"seed={seed}"]) for seed in (0, 1))
-    seats = [Seat(f"clinic-{number}", node) for number, node in enumerate((70, 30, 50, 10, 90, 20))]
-    moved = [Seat(seat.clinic, seat.node + 1000) for seat in reversed(seats)]
-    draws = [[seat.clinic for seat in drawn(seats, run, number, of=6)] for number in range(1, 9)]
-    assert draws == [[seat.clinic for seat in drawn(moved, run, number, of=6)] for number in range(1, 9)]
+    handles = [ClinicHandle(f"clinic-{place}", node) for place, node in enumerate((70, 30, 50, 10, 90, 20))]
+    moved = [ClinicHandle(handle.clinic, handle.node + 1000) for handle in reversed(handles)]
+    draws = [
+        [handle.clinic for handle in sample_clients(handles, run, round_index, of=6)] for round_index in range(1, 9)
+    ]
+    assert draws == [
+        [handle.clinic for handle in sample_clients(moved, run, round_index, of=6)] for round_index in range(1, 9)
+    ]
     assert {len(draw) for draw in draws} == {3}
-    assert {clinic for draw in draws for clinic in draw} == {seat.clinic for seat in seats}
-    assert draws != [[seat.clinic for seat in drawn(seats, other, number, of=6)] for number in range(1, 9)]
+    assert {clinic for draw in draws for clinic in draw} == {handle.clinic for handle in handles}
+    assert draws != [
+        [handle.clinic for handle in sample_clients(handles, other, round_index, of=6)] for round_index in range(1, 9)
+    ]
 
 
 def test_only_the_clinics_drawn_train_and_all_validate(run_locally: Any, world: Any) -> None:
@@ -112,8 +118,8 @@ def test_only_the_clinics_drawn_train_and_all_validate(run_locally: Any, world: 
     trained = [tuple(entry["clinics"]) for entry in record["rounds"]]
     assert {len(each) for each in trained} == {2}
     assert len(set(trained)) > 1
-    judged = {tuple(entry["validation"]["by_clinic"]) for entry in record["rounds"]}
-    assert [len(each) for each in judged] == [3], "those that hold validation notes, drawn or not"
+    evaluated = {tuple(entry["validation"]["by_clinic"]) for entry in record["rounds"]}
+    assert [len(each) for each in evaluated] == [3], "those that hold validation notes, drawn or not"
 
 
 def test_a_run_ends_when_validation_gets_no_better(
@@ -125,7 +131,7 @@ def test_a_run_ends_when_validation_gets_no_better(
     assert [entry["round"] for entry in record["rounds"]] == [1, 2, 3]
     assert record["ended_early"]
     assert record["best_round"] == 1
-    assert "no better round in 1; judging on test" in capsys.readouterr().out
+    assert "no better round in 1; evaluating on test" in capsys.readouterr().out
 
 
 def test_of_the_rounds_of_an_epoch_the_last_is_validated(run_locally: Any, world: Any, tmp_path: Path) -> None:
@@ -144,7 +150,7 @@ def test_the_best_round_is_kept_beside_the_last(run_locally: Any, world: Any, mo
     aggregate = FedAvg.aggregate
 
     def forgetting(strategy: FedAvg, server: ServerState, updates: Iterable[AdapterUpdate]) -> ServerState:
-        # The last round forgets all that was learnt, so that it is not the best, whatever processor this is.
+        # The last round forgets all that was trained, so that it is not the best, whatever processor this is.
         done = aggregate(strategy, server, updates)
         zeros = {name: np.zeros_like(array) for name, array in done.adapter.items()}
         return replace(done, adapter=AdapterState(zeros)) if done.round == 4 else done
@@ -163,7 +169,7 @@ def test_the_best_round_is_kept_beside_the_last(run_locally: Any, world: Any, mo
 
 def test_too_few_supernodes_end_the_wait_with_what_to_do(run_locally: Any, world: Any) -> None:
     with pytest.raises(UserError, match=r"2 SuperNode\(s\) connected after 0 s, the run needs 3; start the others"):
-        run_locally([*world.overrides, "clinics=3", "join.wait_s=0"])
+        run_locally([*world.overrides, "clinics=3", "wait_for_clients.wait_s=0"])
 
 
 def test_the_first_node_that_is_greeted_may_hold_no_notes(run_locally: Any, world: Any) -> None:
@@ -172,7 +178,12 @@ def test_the_first_node_that_is_greeted_may_hold_no_notes(run_locally: Any, worl
     assert [*record["rounds"][0]["clinics"]] == ["pooled"]
 
 
-LATE = (*LIGHT, "rounds=3", "join.minimum=2", "join.wait_s=0")  # three clinics, of which two are there at first
+LATE = (
+    *LIGHT,
+    "rounds=3",
+    "wait_for_clients.minimum=2",
+    "wait_for_clients.wait_s=0",
+)  # three clinics, of which two are there at first
 
 
 def third_comes_in_round_1(grid: Any, message: Message) -> None:
@@ -220,7 +231,7 @@ def test_a_refused_clinic_that_connects_anew_is_greeted_anew(run_locally: Any, w
                 reply.content[IDENTITY]["fingerprint.base"] = "f" * 64
         return reply
 
-    overrides = [*world.overrides, *LIGHT, "rounds=4", "join.minimum=2", "join.wait_s=0"]
+    overrides = [*world.overrides, *LIGHT, "rounds=4", "wait_for_clients.minimum=2", "wait_for_clients.wait_s=0"]
     record, _ = run_locally(overrides, nodes=3, first=[100, 101], watch=watch, tamper=tamper)
     assert [len(entry["clinics"]) for entry in record["rounds"]] == [2, 2, 2, 3]
     assert len(greeted) == 2

@@ -16,7 +16,7 @@ from clinfed.bases import meta_encoder
 from clinfed.corpus.note import Note
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
-from clinfed.evaluation.merging import judgement
+from clinfed.evaluation.merging import evaluation
 from clinfed.experiments.train import train
 from clinfed.probes.parameters import count
 from clinfed.protocol import ADAPTER, TENSORS
@@ -73,8 +73,8 @@ def test_documents_per_second_count_each_pass(run_locally: Any, world: Any, tmp_
     assert seen(federated) == pytest.approx(2 * notes)
     assert seen(plain) == pytest.approx(2 * notes)
     held = Counter(split for language in ("ca", "es") for split in splits(world.site_notes(language)))
-    assert judged(federated) == pytest.approx(2 * held["validation"] + held["test"])
-    assert judged(plain) == pytest.approx(held["validation"] + held["test"])
+    assert evaluated(federated) == pytest.approx(2 * held["validation"] + held["test"])
+    assert evaluated(plain) == pytest.approx(held["validation"] + held["test"])
 
 
 def splits(path: Path) -> list[str]:
@@ -82,8 +82,8 @@ def splits(path: Path) -> list[str]:
     return [split_of(Note(row["id"], "", patient=row["patient"])) for row in rows]
 
 
-def judged(record: Any) -> float:
-    """Return how many notes were judged, a note once for each judgement."""
+def evaluated(record: Any) -> float:
+    """Return how many notes were evaluated, a note once for each evaluation."""
     return record["probes"]["inference_documents_per_s"] * record["seconds_split"]["evaluate"]
 
 
@@ -129,7 +129,9 @@ def test_tensors_on_the_wire_are_what_count_counts(run_locally: Any, world: Any)
         assert sum(len(array.data) for array in each.values()) <= counted.wire_bytes + 200 * len(names)
         assert not [name for name in names if "lora_" not in name and not name.startswith("head.")]
     assert record["bytes_up"] == 2 * 2 * counted.wire_bytes  # rounds x clinics; training only
-    assert record["bytes_down"] == (2 * 2 + 2 + 2) * counted.wire_bytes  # training, the last validation, the closing
+    assert (
+        record["bytes_down"] == (2 * 2 + 2 + 2) * counted.wire_bytes
+    )  # training, the last validation, the test evaluation
     assert all(entry["message_bytes_up"] > entry["bytes_up"] for entry in record["rounds"])
 
 
@@ -141,16 +143,18 @@ def test_validation_rides_with_the_next_rounds_training(run_locally: Any, world:
     ]  # a round does not know how many follow
     one, _ = run_locally([*steady, "rounds=1"])
     three, grid = run_locally([*steady, "rounds=3"])
-    judged = [{**record["rounds"][0]["validation"], "interval": None} for record in (one, three)]
-    judged = [{**each, "by_language": languages(each, "f1")} for each in judged]
-    assert judged[0] == judged[1]
-    assert languages(three["rounds"][1]["validation"], "f1") != judged[0]["by_language"]
+    evaluated = [{**record["rounds"][0]["validation"], "interval": None} for record in (one, three)]
+    evaluated = [{**each, "by_language": languages(each, "f1")} for each in evaluated]
+    assert evaluated[0] == evaluated[1]
+    assert languages(three["rounds"][1]["validation"], "f1") != evaluated[0]["by_language"]
     kinds = [message.metadata.message_type for message in grid.sent]
-    assert kinds == ["query.hello"] * 2 + ["train"] * 2 * 3 + ["evaluate"] * 2 * 2  # the last validation, the closing
+    assert (
+        kinds == ["query.hello"] * 2 + ["train"] * 2 * 3 + ["evaluate"] * 2 * 2
+    )  # the last validation, the test evaluation
 
 
-def languages(judged: Any, key: str) -> dict[str, Any]:
-    return {language: each[key] for language, each in judged["by_language"].items()}
+def languages(evaluated: Any, key: str) -> dict[str, Any]:
+    return {language: each[key] for language, each in evaluated["by_language"].items()}
 
 
 def test_what_the_last_validation_found_is_not_predicted_again_for_the_join(
@@ -167,7 +171,9 @@ def test_what_the_last_validation_found_is_not_predicted_again_for_the_join(
     assert len(predicted) == 2 * 2 + 2, "two validations and one test at two clinics"
     with monkeypatch.context() as patch:
         patch.setattr(
-            "clinfed.clinic.cache.Warm.validated", property(lambda self: {}, lambda self, value: None), raising=False
+            "clinfed.clinic.cache.WorkerCache.validated",
+            property(lambda self: {}, lambda self, value: None),
+            raising=False,
         )
         again, _ = run_locally([*world.overrides, "rounds=2"])
     assert len(predicted) == 6 + 8
@@ -193,10 +199,10 @@ def test_the_last_validation_alone_has_an_interval_that_its_counts_give_again(ru
     low, high = last["interval"]
     assert low <= last["micro"]["f1"] <= high
     counts = read_counts(record["folder"] / VALIDATION_COUNTS)
-    assert {key: judgement(clinics) for key, clinics in counts.items()} == {("federated", "all"): last}
+    assert {key: evaluation(clinics) for key, clinics in counts.items()} == {("federated", "all"): last}
 
 
-def test_a_clinic_that_only_validates_is_judged_each_round(run_locally: Any, world: Any, tmp_path: Path) -> None:
+def test_a_clinic_that_only_validates_is_evaluated_each_round(run_locally: Any, world: Any, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()
     for language in ("ca", "es"):
@@ -215,7 +221,7 @@ def test_nothing_is_trained_where_nobody_holds_a_test_note(run_locally: Any, wor
     rows = [json.loads(line) for line in world.site_notes("ca").read_text("utf-8").splitlines()]
     kept = [row for row in rows if split_of(Note(row["id"], "", patient=row["patient"])) != "test"]
     (tmp_path / "ca.jsonl").write_text("\n".join(map(json.dumps, kept)), "utf-8")
-    with pytest.raises(UserError, match="no clinic holds a test note, on which the result is judged"):
+    with pytest.raises(UserError, match="no clinic holds a test note, on which the result is evaluated"):
         run_locally([*world.overrides, f"corpus.path={tmp_path}"])
 
 
@@ -226,12 +232,12 @@ def test_clinics_without_notes_sit_out(run_locally: Any, world: Any) -> None:
 
 
 def test_counts_of_two_clinics_are_those_of_one(run_locally: Any, world: Any) -> None:
-    # The lexicon does not depend on training: judged in two clinics or in one, its merged counts are the same.
+    # The lexicon does not depend on training: evaluated in two clinics or in one, its merged counts are the same.
     two, _ = run_locally([*world.overrides, "rounds=1"])
     one, _ = run_locally([*world.overrides, "rounds=1", "partition=pooled"])
-    judged = [record["test"]["pooled_lexicon"]["all"] for record in (two, one)]
-    assert {**judged[0], "by_clinic": 0} == {**judged[1], "by_clinic": 0}
-    assert sum(clinic["tp"] for clinic in judged[0]["by_clinic"].values()) == judged[1]["micro"]["tp"]
+    evaluated = [record["test"]["pooled_lexicon"]["all"] for record in (two, one)]
+    assert {**evaluated[0], "by_clinic": 0} == {**evaluated[1], "by_clinic": 0}
+    assert sum(clinic["tp"] for clinic in evaluated[0]["by_clinic"].values()) == evaluated[1]["micro"]["tp"]
 
 
 def test_the_saved_adapter_is_the_one_of_the_record(run_locally: Any, world: Any) -> None:
@@ -264,17 +270,17 @@ def _meta(run: Any, num_codes: int) -> tuple[Any, Any]:
         return encoder, run.task.head(encoder.config.hidden_size, num_codes)
 
 
-def test_the_coordinator_judges_its_own_public_set_each_round(run_locally: Any, world: Any) -> None:
+def test_the_coordinator_evaluates_its_own_public_set_each_round(run_locally: Any, world: Any) -> None:
     record, _ = run_locally([*world.overrides, f"central.notes={world.site_notes('ca')}"])
     supports = [entry["public"]["micro"]["tp"] + entry["public"]["micro"]["fn"] for entry in record["rounds"]]
     assert supports == [16 * 5, 16 * 5]  # one mention a note, all splits: the set is the coordinator's own
     assert record["rounds"][1]["public"]["by_language"].keys() == {"ca"}
 
 
-def test_the_public_set_is_judged_where_the_clinics_judge(run_locally: Any, world: Any) -> None:
+def test_the_public_set_is_evaluated_where_the_clinics_evaluate(run_locally: Any, world: Any) -> None:
     public = [*world.overrides, f"central.notes={world.site_notes('ca')}", "training.learning_rate=0"]
     record, _ = run_locally([*public, "rounds=12", "rounds_per_epoch=2", "stop.patience=1"])
-    assert [number for number, entry in enumerate(record["rounds"], 1) if "public" in entry] == [2, 4, 5]
+    assert [round_index for round_index, entry in enumerate(record["rounds"], 1) if "public" in entry] == [2, 4, 5]
     assert [entry["round"] for entry in record["rounds"] if entry["validation"]] == [2, 4, 5]  # the run's last too
 
 
@@ -286,5 +292,5 @@ def test_a_federation_refuses_to_leave_training_notes_out(run_locally: Any, worl
 def test_every_score_of_a_record_can_be_had_again_from_its_counts(run_locally: Any, world: Any) -> None:
     record, _ = run_locally([*world.overrides, "rounds=1"])
     counts = read_counts(record["folder"] / COUNTS)
-    again = {(system, gold): judgement(clinics) for (system, gold), clinics in counts.items()}
+    again = {(system, gold): evaluation(clinics) for (system, gold), clinics in counts.items()}
     assert again == {(system, gold): each for system, golds in record["test"].items() for gold, each in golds.items()}

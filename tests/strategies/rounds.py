@@ -36,8 +36,8 @@ def answer(
         name: array if strategy.trainable(name, index) else received.adapter[name] for name, array in trained.items()
     }
     state = strategy.first(received)
-    payload, kept = strategy.update(received, AdapterState(ended), state, report_of(index, notes))
-    return AdapterUpdate(clinic, payload.adapter, notes, 4, payload.extra), kept
+    payload, client_state = strategy.update(received, AdapterState(ended), state, report_of(index, notes))
+    return AdapterUpdate(clinic, payload.adapter, notes, 4, payload.extra), client_state
 
 
 def sent(strategy: Strategy, server: ServerState, seed: int, dtype: str = "float32") -> AdapterUpdate:

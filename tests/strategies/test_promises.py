@@ -167,8 +167,8 @@ class Plain:
 def test_a_gradient_is_changed_by_plain_arithmetic_on_what_travels_and_is_kept(strategy: Strategy) -> None:
     received = strategy.broadcast(strategy.start(random_state(0)))
     sent_names = {name: Plain(2.0) for name in ("adapter", *received.extra)}
-    kept = {name: Plain(3.0) for name in strategy.first(received).memory}
-    changed = strategy.gradient("head.bias", Plain(1.0), Plain(5.0), sent_names, kept)
+    client_state = {name: Plain(3.0) for name in strategy.first(received).memory}
+    changed = strategy.gradient("head.bias", Plain(1.0), Plain(5.0), sent_names, client_state)
     assert isinstance(changed, Plain)
     assert changed.value != 1.0
 

@@ -25,15 +25,17 @@ def state(value: float) -> AdapterState:
 
 
 def local(
-    strategy: Scaffold, clinic: str, received: Payload, kept: ClientState, index: int
+    strategy: Scaffold, clinic: str, received: Payload, client_state: ClientState, index: int
 ) -> tuple[AdapterUpdate, ClientState]:
     """Return what a clinic sends and keeps after its local steps."""
     w = float(received.adapter[NAME])
     sent = {CONTROL: received.extra[CONTROL][NAME]}
     for _ in range(STEPS):
-        w -= RATE * strategy.gradient(NAME, GRADIENTS[clinic](w), w, sent, {CONTROL: kept.memory[CONTROL][NAME]})
+        w -= RATE * strategy.gradient(
+            NAME, GRADIENTS[clinic](w), w, sent, {CONTROL: client_state.memory[CONTROL][NAME]}
+        )
     report = LocalReport(index, notes=1, steps=STEPS, learning_rates={"head": STEPS * RATE}, largest_step=(100.0, 0.0))
-    payload, after = strategy.update(received, state(w), kept, report)
+    payload, after = strategy.update(received, state(w), client_state, report)
     return AdapterUpdate(clinic, payload.adapter, 1, STEPS, payload.extra, total_examples=2), after
 
 
@@ -41,9 +43,11 @@ def run(strategy: Scaffold, server: ServerState, rounds: int) -> tuple[ServerSta
     states = {clinic: strategy.first(strategy.broadcast(server)) for clinic in GRADIENTS}
     for index in range(1, rounds + 1):
         received = strategy.broadcast(server)
-        answers = {clinic: local(strategy, clinic, received, kept, index) for clinic, kept in states.items()}
+        answers = {
+            clinic: local(strategy, clinic, received, client_state, index) for clinic, client_state in states.items()
+        }
         server = strategy.aggregate(server, [update for update, _ in answers.values()])
-        states = {clinic: kept for clinic, (_, kept) in answers.items()}
+        states = {clinic: client_state for clinic, (_, client_state) in answers.items()}
     return server, states
 
 
@@ -110,9 +114,9 @@ def test_a_rate_of_the_server_outside_its_limits_is_refused(rate: float) -> None
 def test_no_step_changes_no_control() -> None:
     strategy = Scaffold()
     received = Payload(state(4.0), {CONTROL: state(0.5)})
-    kept = ClientState({CONTROL: state(2.0)}, 3)
+    client_state = ClientState({CONTROL: state(2.0)}, 3)
     report = LocalReport(4, notes=1, steps=0, learning_rates={"head": 0.0}, largest_step=(1.0, 0.0))
-    payload, after = strategy.update(received, state(4.0), kept, report)
+    payload, after = strategy.update(received, state(4.0), client_state, report)
     assert float(payload.extra[CONTROL][NAME]) == 0.0
     assert (control(after), after.round) == (2.0, 4)
 

@@ -65,10 +65,10 @@ def test_each_round_keeps_names_shapes_and_types_and_is_counted(strategy: Strate
 def test_a_clinics_state_has_its_names_from_the_first_on(strategy: Strategy) -> None:
     server = strategy.start(random_state(0))
     first = strategy.first(strategy.broadcast(server))
-    _, kept = answer(strategy, server, random_state(1), notes=3)
-    assert (first.round, kept.round) == (0, 1)
+    _, client_state = answer(strategy, server, random_state(1), notes=3)
+    assert (first.round, client_state.round) == (0, 1)
     assert {name: state.shapes for name, state in first.memory.items()} == {
-        name: state.shapes for name, state in kept.memory.items()
+        name: state.shapes for name, state in client_state.memory.items()
     }
 
 
@@ -76,8 +76,8 @@ def test_a_clinics_state_has_its_names_from_the_first_on(strategy: Strategy) -> 
 def test_arguments_are_not_changed(strategy: Strategy) -> None:
     server = read_only(strategy.start(read_only(random_state(0))))
     received = read_only(strategy.broadcast(server))
-    kept = read_only(strategy.first(received))
-    payload, after = strategy.update(received, read_only(random_state(1)), kept, report_of(1, 3))
+    client_state = read_only(strategy.first(received))
+    payload, after = strategy.update(received, read_only(random_state(1)), client_state, report_of(1, 3))
     read_only(after)
     strategy.limits(received, LARGEST)
     updates = [AdapterUpdate(clinic, payload.adapter, 3, 4, payload.extra) for clinic in "ab"]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.runs.record import summary
 from clinfed.tasks.document import FIRST_BIAS, Document
 
@@ -35,7 +35,7 @@ def test_a_new_classifier_holds_every_code_for_rare(tokenizer: Any) -> None:
 def test_a_code_outside_the_list_is_no_target_and_is_counted_as_lost(tokenizer: Any) -> None:
     examples = Document().encode([note("I10", "I10", "Z99")], tokenizer, CODES, window=16, stride=4)
     assert examples.rows[0]["codes"] == [1]
-    assert examples.lost == {"code outside the label map": 1}
+    assert examples.unrepresentable == {"code outside the label map": 1}
     assert not Document().encode([], tokenizer, CODES, window=16, stride=4).rows
 
 
@@ -66,13 +66,13 @@ def test_a_federation_of_documents_ends_with_a_table_in_their_own_unit(
     overrides = [each for each in world.overrides if not each.startswith("adapter.")]
     more = ["task=document", "task.hidden=8", f"adapter={adapter}", "rounds=3", "training.learning_rate=0.01"]
     record, grid = run_locally([*overrides, *more])
-    judged = record["test"]["federated"]["all"]
+    evaluated = record["test"]["federated"]["all"]
     assert record["test"].keys() == {"federated"}  # a lexicon's spans are no codes of notes
-    assert judged["unit"] == "codes of whole notes"
-    assert judged["micro"]["tp"] > 0
+    assert evaluated["unit"] == "codes of whole notes"
+    assert evaluated["micro"]["tp"] > 0
     assert record["rounds"][-1]["loss"] < 0.8 * record["rounds"][0]["loss"]
     assert "F1 ." in round_line(record["rounds"][-1])
-    assert "Counted: codes of whole notes. Not comparable with strict spans." in closing_table(record)
+    assert "Counted: codes of whole notes. Not comparable with strict spans." in table_on_test(record)
     assert summary(record, tmp_path)["unit"] == "codes of whole notes"
     sent = {name.split(".")[0] for name in _sent(grid)}
     assert sent == ({"head"} if adapter == "none" else {"encoder", "head"})

@@ -17,7 +17,7 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
 from clinfed.errors import UserError
 from clinfed.evaluation import merging
-from clinfed.evaluation.report.tables import closing_table, round_line
+from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.evaluation.small_cells import Rule
 from clinfed.experiments.train import train
 from clinfed.runs import record as records
@@ -122,18 +122,18 @@ def small(world: Any) -> list[str]:
 
 def test_a_federation_adapts_the_base_to_its_notes(world: Any, run_locally: Callable[..., Any], tmp_path: Path) -> None:
     record, _ = run_locally([*small(world), "stop.patience=2", "chosen=best"])
-    judged, first, last = record["test"]["federated"]["all"], *(each["validation"] for each in record["rounds"])
+    evaluated, first, last = record["test"]["federated"]["all"], *(each["validation"] for each in record["rounds"])
     assert last["measures"]["perplexity"] < first["measures"]["perplexity"]
-    assert judged["by_clinic"].keys() == {"ca", "es"}
+    assert evaluated["by_clinic"].keys() == {"ca", "es"}
     assert (record["chosen_round"], record["chosen_by"]) == (2, "best validation perplexity")
     assert "perplexity" in round_line(record["rounds"][-1])
-    table = closing_table(record)
+    table = table_on_test(record)
     assert "Counted: hidden sub-words. Not comparable with strict spans." in table
     assert "perplexity ca" in table
     told = records.summary(record, tmp_path)
-    assert told["perplexity"] == judged["measures"]["perplexity"]
+    assert told["perplexity"] == evaluated["measures"]["perplexity"]
     counts = records.counts_of_kind(record["folder"] / records.COUNTS, LossSums)
-    assert merging.judgement(counts["federated", "all"]) == judged
+    assert merging.evaluation(counts["federated", "all"]) == evaluated
     assert not np.isnan(record["rounds"][0]["loss"])
 
 

@@ -32,13 +32,13 @@ def test_order_changes_with_the_generator():
     )
 
 
-def test_padding_is_masked_and_not_judged():
+def test_padding_is_masked_and_not_evaluated():
     rows = [
-        {"input_ids": [2, 7, 3], "tags": [-100, 1, -100], "hints": [0, 5, 0]},
-        {"input_ids": [2, 3], "tags": [-100, -100], "hints": [0, 0]},
+        {"input_ids": [2, 7, 3], "tags": [-100, 1, -100], "features": [0, 5, 0]},
+        {"input_ids": [2, 3], "tags": [-100, -100], "features": [0, 0]},
     ]
     batch = Jerl().collate(rows, [0, 1], pad_id=9)
     assert batch.input_ids.tolist() == [[2, 7, 3] + [9] * 5, [2, 3] + [9] * 6]  # to a multiple of 8
     assert batch.attention_mask.tolist() == [[1, 1, 1] + [0] * 5, [1, 1] + [0] * 6]
-    assert batch.judged.sum() == 1
-    assert batch.hints.tolist() == [[0, 5] + [0] * 6, [0] * 8]
+    assert batch.evaluated.sum() == 1
+    assert batch.features.tolist() == [[0, 5] + [0] * 6, [0] * 8]

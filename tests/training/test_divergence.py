@@ -20,7 +20,7 @@ from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training import loop
 from clinfed.training.encoded import encode_notes
 from clinfed.training.model import build
-from clinfed.training.schedules import Passes
+from clinfed.training.schedules import Epochs
 from clinfed.training.settings import Training
 from server.participation import require
 from server.wire.decode import failure
@@ -37,7 +37,7 @@ def train(small_base: Callable[..., Base], tokenizer: Any, tmp_path: Path) -> Ca
     def run(settings: Training) -> Any:
         tagger = build(small_base(), Lora(r=4), Jerl(), len(CODES), seed=0)
         options = {"seed": 0, "clinic": "north", "pad_id": 0}
-        return loop.train(tagger, Jerl(), encoded, settings, passes=Passes(range(2), 2), **options)
+        return loop.train(tagger, Jerl(), encoded, settings, epochs=Epochs(range(2), 2), **options)
 
     return run
 
@@ -51,7 +51,7 @@ def test_a_rate_beyond_all_use_ends_the_training_and_says_what_to_lower(rate: fl
 def test_a_loss_that_is_not_finite_ends_the_training(
     train: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Jerl, "word_loss", lambda self, head, hidden, tags, hints: hidden.sum() * torch.inf)
+    monkeypatch.setattr(Jerl, "word_loss", lambda self, head, hidden, tags, features: hidden.sum() * torch.inf)
     with pytest.raises(DivergedError, match=r"the loss is (nan|inf|-inf); lower training\.learning_rate=0\.002"):
         train(SETTINGS)
 

@@ -14,8 +14,8 @@ from clinfed.adapters.full import Full
 from clinfed.adapters.lora import Lora
 from clinfed.adapters.qlora import Qlora
 from clinfed.adapters.state import AdapterState
-from clinfed.adapters.weights import learnt_parameters, read_state, write_state
-from clinfed.baselines.gazetteer import Hints
+from clinfed.adapters.weights import read_state, trainable_parameters, write_state
+from clinfed.baselines.gazetteer import GazetteerFeatures
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.bases import Base
 from clinfed.tasks.base import Task
@@ -24,9 +24,9 @@ from clinfed.tasks.tagging.flat import Jerl
 from clinfed.training import loop
 from clinfed.training.encoded import Encoded, encode_notes
 from clinfed.training.loop import frozen, held_rows, train
-from clinfed.training.model import Tagger, build, learnt
+from clinfed.training.model import Tagger, build, trainable_weights
 from clinfed.training.predict import predict
-from clinfed.training.schedules import Passes, learning_rate_at
+from clinfed.training.schedules import Epochs, learning_rate_at
 from clinfed.training.settings import Training
 from strategies.fedprox import FedProx
 from tests.training.invented import CODES, invented_notes
@@ -56,13 +56,13 @@ def run(
     part: tuple[int, int] = (0, 1),
     mu: float = 0.0,
 ):
-    before = {name: each.detach().clone() for name, each in learnt_parameters(tagger)} if mu else {}
+    before = {name: each.detach().clone() for name, each in trainable_parameters(tagger)} if mu else {}
 
     def pull(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         return FedProx(mu).gradient(name, gradient, weight, {"adapter": before[name]}, {})
 
     options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": pull if mu else None}
-    return train(tagger, task, encoded, SETTINGS, passes=Passes(epochs, total, *part), **options)
+    return train(tagger, task, encoded, SETTINGS, epochs=Epochs(epochs, total, *part), **options)
 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
@@ -80,8 +80,14 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
     task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
 ):
     notes = invented_notes(64)
-    hints = Hints(notes[:32])
-    options = {"window": 32, "stride": 8, "cache": tmp_path / "cache", "hint": hints.of, "hint_key": hints.key}
+    features = GazetteerFeatures(notes[:32])
+    options = {
+        "window": 32,
+        "stride": 8,
+        "cache": tmp_path / "cache",
+        "feature": features.of,
+        "feature_key": features.key,
+    }
     unseen = encode_notes(Jerl(), notes[32:], tokenizer, CODES, **options)
     tagger = make(small_base(), Lora(r=8), task)
     with torch.no_grad():
@@ -101,10 +107,12 @@ def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
     notes = invented_notes(40)
     options = {"window": 32, "stride": 8, "cache": tmp_path}
     plain = encode_notes(Jerl(), notes[30:], tokenizer, CODES, **options)
-    hints = Hints(notes[:30])
-    hinted = encode_notes(Jerl(), notes[30:], tokenizer, CODES, hint=hints.of, hint_key=hints.key, **options)
-    assert not any(any(row["hints"]) for row in plain.rows)
-    assert any(any(row["hints"]) for row in hinted.rows)
+    features = GazetteerFeatures(notes[:30])
+    featured = encode_notes(
+        Jerl(), notes[30:], tokenizer, CODES, feature=features.of, feature_key=features.key, **options
+    )
+    assert not any(any(row["features"]) for row in plain.rows)
+    assert any(any(row["features"]) for row in featured.rows)
 
 
 @pytest.mark.parametrize("method", ADAPTERS)
@@ -233,7 +241,7 @@ def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
     settings = Training(learning_rate=1e-4, head_factor=5.0, schedule="constant", weight_decay=0.0, window=32, stride=8)
     tagger = make(small_base(), Lora(r=8), task)
     before = read_state(tagger)
-    train(tagger, task, encoded, settings, passes=Passes(range(1), 1, 0, 12), seed=0, clinic="pooled", pad_id=0)
+    train(tagger, task, encoded, settings, epochs=Epochs(range(1), 1, 0, 12), seed=0, clinic="pooled", pad_id=0)
     moved = {name: float(np.abs(array - before[name]).max()) for name, array in read_state(tagger).items()}
     assert moved["head.code.weight"] == pytest.approx(5e-4, rel=0.01)
     assert max(far for name, far in moved.items() if "lora_B" in name) == pytest.approx(1e-4, rel=0.01)
@@ -252,7 +260,7 @@ def test_plain_steps_go_along_the_clipped_gradient_by_each_parts_rate(
         return gradient
 
     options = {"seed": 0, "clinic": "pooled", "pad_id": 0, "gradient": record}
-    done = train(tagger, task, encoded, settings, passes=Passes(range(1), 1, 0, 12), **options)
+    done = train(tagger, task, encoded, settings, epochs=Epochs(range(1), 1, 0, 12), **options)
     assert done.steps == 1
     assert done.learning_rates == {"encoder": 0.5, "head": 2.5}
     norm = sum(float(np.square(each).sum()) for each in seen.values()) ** 0.5
@@ -266,13 +274,13 @@ def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
     small_base: Callable[..., Base], encoded: Encoded, monkeypatch: pytest.MonkeyPatch
 ):
     def one_group(tagger: Tagger, settings: Training) -> torch.optim.Optimizer:
-        group = {"params": learnt(tagger), "factor": 1.0}
+        group = {"params": trainable_weights(tagger), "factor": 1.0}
         return torch.optim.AdamW([group], lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
     def trained(factor: float) -> str:
         tagger = make(small_base(), Lora(r=8), JerlFactored())
         settings = replace(SETTINGS, head_factor=factor)
-        train(tagger, JerlFactored(), encoded, settings, passes=Passes(range(1), 1), seed=0, clinic="pooled", pad_id=0)
+        train(tagger, JerlFactored(), encoded, settings, epochs=Epochs(range(1), 1), seed=0, clinic="pooled", pad_id=0)
         return read_state(tagger).sha256()
 
     one, five = trained(1.0), trained(5.0)

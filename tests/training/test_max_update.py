@@ -7,8 +7,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from clinfed.training.max_update import ADAM_STEP, highest_rate, reach  # noqa: E402
-from clinfed.training.schedules import Passes, learning_rate_at  # noqa: E402
+from clinfed.training.max_update import ADAM_STEP, highest_rate, max_update  # noqa: E402
+from clinfed.training.schedules import Epochs, learning_rate_at  # noqa: E402
 from clinfed.training.settings import Training  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def settings(**changes: Any) -> Training:
     ids=["one step", "steady", "silent at first", "growing", "to and fro"],
 )
 def test_no_gradients_move_a_number_beyond_its_reach(gradients: list[float]) -> None:
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), len(gradients))["encoder"]
+    fixed, _ = max_update(settings(weight_decay=0.0), Epochs(range(1), 1), len(gradients))["encoder"]
     assert moved(gradients, 0.01) <= fixed
     assert fixed <= ADAM_STEP * 0.01 * len(gradients) * 1.001
 
@@ -52,7 +52,7 @@ def test_no_plain_steps_along_clipped_gradients_move_a_number_beyond_its_reach(g
         number.grad = torch.tensor([gradient])
         torch.nn.utils.clip_grad_norm_([number], 0.5)
         optimiser.step()
-    fixed, relative = reach(given, Passes(range(1), 1), len(gradients))["encoder"]
+    fixed, relative = max_update(given, Epochs(range(1), 1), len(gradients))["encoder"]
     moved = abs(float(number.detach()) - 2.0)
     assert moved <= fixed + relative * 2.0
     assert fixed + relative * 2.0 < 1.1 * len(gradients) * 0.01 * (0.5 + 0.1 * 2.0)  # a rate's step, and its decay
@@ -63,13 +63,13 @@ def test_a_step_may_be_longer_than_the_learning_rate() -> None:
     # a hundred it is 0.1 / sqrt(0.001 / 0.0952) = 1.03 of it, and goes on. A bound of one rate a step would be wrong.
     silent = [0.0] * 400
     assert moved([*silent, 1.0], 0.01) > 0.01
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1), 1)["encoder"]
+    fixed, _ = max_update(settings(weight_decay=0.0), Epochs(range(1), 1), 1)["encoder"]
     assert moved([*silent, 1.0], 0.01) < fixed
 
 
 def test_weight_decay_moves_in_proportion_to_the_number() -> None:
     decay = settings(weight_decay=0.5)
-    fixed, relative = reach(decay, Passes(range(1), 1), 10)["encoder"]
+    fixed, relative = max_update(decay, Epochs(range(1), 1), 10)["encoder"]
     assert moved([0.0] * 10, 0.01, weight_decay=0.5, start=100.0) == pytest.approx(4.89, abs=0.01)  # 1 - 0.995^10
     assert 4.89 <= fixed + relative * 100.0 < 7.0
 
@@ -78,15 +78,15 @@ def test_weight_decay_moves_in_proportion_to_the_number() -> None:
 def test_the_highest_rate_is_that_of_no_other_moment(schedule: str) -> None:
     given = settings(schedule=schedule, warmup=0.35)
     for first, part in product(range(4), range(3)):
-        passes = Passes(range(first, first + 1), 4, part, 3)
+        epochs = Epochs(range(first, first + 1), 4, part, 3)
         rates = [learning_rate_at(first + (part + step / 100) / 3, 4, given) for step in range(101)]
-        assert highest_rate(given, passes) == pytest.approx(max(rates), rel=0.02)
-        assert highest_rate(given, passes) >= max(rates) - 1e-12
+        assert highest_rate(given, epochs) == pytest.approx(max(rates), rel=0.02)
+        assert highest_rate(given, epochs) >= max(rates) - 1e-12
 
 
 def test_steps_are_batches_and_with_token_batches_at_most_windows() -> None:
-    by_notes, _ = reach(settings(batch_notes=8, weight_decay=0.0), Passes(range(2), 2), 17)["encoder"]
-    by_tokens, _ = reach(settings(batch_notes=8, batch_tokens=999, weight_decay=0.0), Passes(range(2), 2), 17)[
+    by_notes, _ = max_update(settings(batch_notes=8, weight_decay=0.0), Epochs(range(2), 2), 17)["encoder"]
+    by_tokens, _ = max_update(settings(batch_notes=8, batch_tokens=999, weight_decay=0.0), Epochs(range(2), 2), 17)[
         "encoder"
     ]
     assert by_notes == pytest.approx(ADAM_STEP * 0.01 * 2 * 3, rel=1e-4)
@@ -94,19 +94,19 @@ def test_steps_are_batches_and_with_token_batches_at_most_windows() -> None:
 
 
 def test_a_huge_claim_of_windows_is_no_endless_sum() -> None:
-    fixed, _ = reach(settings(), Passes(range(1), 1), 10**15)["encoder"]
+    fixed, _ = max_update(settings(), Epochs(range(1), 1), 10**15)["encoder"]
     assert fixed > 0
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 17])
 def test_no_part_of_an_epoch_has_more_steps_than_its_reach(batches: int) -> None:
-    longest = max(len(Passes(range(1), 1, part, 3).steps(batches)) for part in range(3))
-    fixed, _ = reach(settings(weight_decay=0.0), Passes(range(1), 1, 1, 3), batches)["encoder"]
+    longest = max(len(Epochs(range(1), 1, part, 3).steps(batches)) for part in range(3))
+    fixed, _ = max_update(settings(weight_decay=0.0), Epochs(range(1), 1, 1, 3), batches)["encoder"]
     assert fixed == pytest.approx(ADAM_STEP * 0.01 * longest, rel=1e-4)
 
 
 def test_the_head_reaches_as_many_times_as_far_as_it_learns_faster() -> None:
-    parts = reach(settings(weight_decay=0.5, head_factor=3.0), Passes(range(1), 1), 10)
-    alone = reach(settings(weight_decay=0.5, learning_rate=0.03), Passes(range(1), 1), 10)
+    parts = max_update(settings(weight_decay=0.5, head_factor=3.0), Epochs(range(1), 1), 10)
+    alone = max_update(settings(weight_decay=0.5, learning_rate=0.03), Epochs(range(1), 1), 10)
     assert parts["head"] == pytest.approx(alone["encoder"])
-    assert parts["encoder"] == reach(settings(weight_decay=0.5), Passes(range(1), 1), 10)["encoder"]
+    assert parts["encoder"] == max_update(settings(weight_decay=0.5), Epochs(range(1), 1), 10)["encoder"]

@@ -42,7 +42,7 @@ def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[s
     settings = PretrainSettings(tokens_per_row=16, steps=1, learning_rate=0.0, matrix_learning_rate=0.0, threads=1)
     facts = pretrain_base({"notes": TEXTS}, settings, tmp_path, begin=made[0])
     assert facts["begun_with"] == made[1]
-    assert facts["held_out_perplexity_all"] == made[1]["held_out_perplexity_all"]  # nothing was learnt, nothing lost
+    assert facts["held_out_perplexity_all"] == made[1]["held_out_perplexity_all"]  # nothing was trained, nothing lost
 
 
 def test_what_is_saved_lies_between_the_base_begun_with_and_where_training_ended(

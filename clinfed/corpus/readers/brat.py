@@ -55,7 +55,7 @@ def read(
     """
     counts = Counter() if skipped is None else skipped
     candidates = _candidates(given_path(path, PAIRS), counts, annotated, keep_fragments)
-    return input_checks.sift(candidates, skip_bad=skip_bad, skipped=counts)
+    return input_checks.checked_notes(candidates, skip_bad=skip_bad, skipped=counts)
 
 
 def annotations_of(text: Path) -> list[Path]:

@@ -73,7 +73,7 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     Raises: UserError for a wrong folder; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts: Counter[str] = Counter() if skipped is None else skipped
-    return input_checks.sift(_candidates(given_path(path, LAYOUT), counts), skip_bad=skip_bad, skipped=counts)
+    return input_checks.checked_notes(_candidates(given_path(path, LAYOUT), counts), skip_bad=skip_bad, skipped=counts)
 
 
 def is_layout(folder: Path) -> bool:

@@ -62,7 +62,7 @@ def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | No
     """
     counts: Counter[str] = Counter() if skipped is None else skipped
     candidates = itertools.chain(left_out(path, ".conll", WHAT, counts), _candidates(path, counts))
-    return input_checks.sift(candidates, skip_bad=skip_bad, skipped=counts)
+    return input_checks.checked_notes(candidates, skip_bad=skip_bad, skipped=counts)
 
 
 def _candidates(path: str | Path, skipped: Counter[str]) -> Iterator[Candidate]:

@@ -44,7 +44,7 @@ def read(
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped
-    return input_checks.sift(_candidates(path, counts, keep_fragments), skip_bad=skip_bad, skipped=counts)
+    return input_checks.checked_notes(_candidates(path, counts, keep_fragments), skip_bad=skip_bad, skipped=counts)
 
 
 def _candidates(path: str | Path, skipped: Counter[str], keep_fragments: bool) -> Iterator[Candidate]:

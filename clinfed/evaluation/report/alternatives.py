@@ -19,16 +19,19 @@ def systems(shown: Sequence[System]) -> str:
 
 def rounds(record: RunRecord) -> str:
     """Return validation F1 after each round: all, by language and by clinic."""
-    judged = [(entry["round"], entry["validation"]) for entry in record["rounds"] if entry["validation"]]
-    if not judged:
-        return "No round was judged on validation notes."
-    lines: dict[str, list[Score | None]] = {"all": [each["micro"] for _, each in judged]}
-    by_language, by_clinic = ([each["by_language"] for _, each in judged], [each["by_clinic"] for _, each in judged])
+    evaluated = [(entry["round"], entry["validation"]) for entry in record["rounds"] if entry["validation"]]
+    if not evaluated:
+        return "No round was evaluated on validation notes."
+    lines: dict[str, list[Score | None]] = {"all": [each["micro"] for _, each in evaluated]}
+    by_language, by_clinic = (
+        [each["by_language"] for _, each in evaluated],
+        [each["by_clinic"] for _, each in evaluated],
+    )
     for kind, groups in (("", by_language), ("clinic ", by_clinic)):
         for name in sorted({name for group in groups for name in group}):
             lines[f"{kind}{name or NO_LANGUAGE}"] = [group.get(name) for group in groups]
     said = "; ".join(f"{name} {' '.join(map(_score, scores))}" for name, scores in lines.items())
-    return f"Validation F1 after the rounds {', '.join(str(number) for number, _ in judged)}: {said}."
+    return f"Validation F1 after the rounds {', '.join(str(number) for number, _ in evaluated)}: {said}."
 
 
 def costs(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,7 +11,7 @@ from clinfed.evaluation.report.pairs import (
     common_seeds,
     difference_lines,
     differences,
-    judged_apart,
+    evaluated_apart,
     pair_by_code,
     surplus_lines,
 )
@@ -96,7 +96,7 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "macro: mean F1 over codes in gold or prediction, its interval by the jackknife.",
         *_gap(finished),
     ]
-    below += judged_apart(finished) if finished else []
+    below += evaluated_apart(finished) if finished else []
     return head, rows, below
 
 
@@ -168,9 +168,9 @@ def worst_clinic(system: System) -> System | None:
     """Return each seed's clinic of the lowest F1, of those with any mention, gold or predicted; None where none has."""
     lowest, units = [], []
     for number, clinics in enumerate(system.clinics):
-        judged = [name for name in clinics if clinics[name].micro().defined]
-        if judged:
-            worst = min(judged, key=lambda name: clinics[name].micro().f1)
+        evaluated = [name for name in clinics if clinics[name].micro().defined]
+        if evaluated:
+            worst = min(evaluated, key=lambda name: clinics[name].micro().f1)
             lowest.append({worst: clinics[worst]})
             units += [{worst: each[worst]} for each in system.units[number : number + 1]]
     return System.of_clinics("worst clinic", lowest, units) if lowest else None
@@ -181,14 +181,14 @@ def _worst_cell(system: System) -> str:
 
 
 def all_systems(results: Sequence[Result]) -> list[System]:
-    """Return what is judged, in the order of the table: finished rows, what they are joined to, and the lexicons."""
+    """Return what is evaluated, in the order of the table: finished rows, their ensembles, and the lexicons."""
     finished = [result for result in results if result.runs]
     return [*(result.system for result in finished), *_without_training(finished)]
 
 
 def _without_training(finished: Sequence[Result]) -> Iterator[System]:
-    """Yield what is judged but not trained: each row's join, then the lexicons, of the row with the most seeds."""
-    yield from (result.joined for result in finished if result.joined is not None)
+    """Yield what is evaluated but not trained: ensembles, then the lexicons, of the row with the most seeds."""
+    yield from (result.ensemble for result in finished if result.ensemble is not None)
     for name in LEXICONS:
         found = [result.lexicons[name] for result in finished if name in result.lexicons]
         if found:
@@ -254,10 +254,10 @@ def scores(result: Result) -> list[Score]:
 
 
 def _scores(split: str, system: System) -> list[Score]:
-    def score(of: str, judged: System, language: str | None = None) -> Score:
-        macro = mean(run.macro("gold_or_predicted", language) for run in judged.having(language))
-        spread = judged.group_intervals(ALL if language is None else language).macro
-        return Score(split, of, judged.f1(language), judged.interval(language), macro, spread)
+    def score(of: str, evaluated: System, language: str | None = None) -> Score:
+        macro = mean(run.macro("gold_or_predicted", language) for run in evaluated.having(language))
+        spread = evaluated.group_intervals(ALL if language is None else language).macro
+        return Score(split, of, evaluated.f1(language), evaluated.interval(language), macro, spread)
 
     found = [score("all", system), *(score(language, system, language) for language in sorted(system.languages))]
     for band, (micro, macro) in _by_frequency(system).items():
@@ -268,7 +268,7 @@ def _scores(split: str, system: System) -> list[Score]:
 
 
 def score_rows(results: Sequence[Result]) -> list[list[str]]:
-    """Return the scores of all systems below SCORES_HEAD; what is not trained is judged on test only."""
+    """Return the scores of all systems below SCORES_HEAD; what is not trained is evaluated on test only."""
     finished = [result for result in results if result.runs]
     found = [(result.name, each) for result in finished for each in scores(result)]
     found += [(system.name, each) for system in _without_training(finished) for each in _scores("test", system)]

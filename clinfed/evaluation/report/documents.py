@@ -26,7 +26,7 @@ from clinfed.runs.record import read_counts
 
 SYSTEMS = ("lexicon, pooled", "lexicons, each clinic's own")  # that learn nothing
 HEAD = ("document level", "seeds", "validation", "document micro-F1 [95% interval]", "seeds' range")
-COST = ("document macro-F1", "worst clinic", "trainable", "notes", "passes", "train s", "peak MB", "MB up", "MB down")
+COST = ("document macro-F1", "worst clinic", "trainable", "notes", "epochs", "train s", "peak MB", "MB up", "MB down")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
 
 
 def systems_of(runs: Mapping[int, FinishedDocuments]) -> list[System]:
-    """Return the systems with a judgement for each seed that has them: a clinic may have notes in some only."""
+    """Return the systems with a evaluation for each seed that has them: a clinic may have notes in some only."""
     return [System(name, [run.merged(name) for run in runs.values() if name in run.counts]) for name in _names(runs)]
 
 
@@ -107,10 +107,10 @@ def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[
     scores = system.by_seed()
     validation = [each["validation"] for each in entries if each["validation"] is not None]
     macro = mean(run.macro("gold_or_predicted") for run in system.runs)
-    learnt = [
+    trainable = [
         f"{_mean([each['trainable_parameters'] for each in entries]):,.0f}",
         f"{_mean([each['notes'] for each in entries]):,.0f}",
-        f"{_mean([each['passes'] for each in entries]):.0f}",
+        f"{_mean([each['epochs'] for each in entries]):.0f}",
         f"{_mean([each['training_s'] for each in entries]):.1f}",
         f"{max(each['training_peak_bytes'] for each in entries) / MB:.0f}",
         f"{_mean([each['bytes_up'] for each in entries]) / MB:.1f}",
@@ -125,7 +125,7 @@ def _row(system: System, entries: Sequence[DocumentSystem], languages: Sequence[
         *(fraction(system.f1(language)) for language in languages),
         fraction(macro),
         fraction(mean(_worst(each) for each in entries)),
-        *(learnt if entries[0]["trainable_parameters"] else ["-"] * len(learnt)),
+        *(trainable if entries[0]["trainable_parameters"] else ["-"] * len(trainable)),
     ]
 
 

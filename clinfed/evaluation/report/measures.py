@@ -5,31 +5,31 @@ from collections.abc import Mapping
 from clinfed.evaluation.scores import Measures
 
 
-def headline(judged: Measures) -> list[str]:
+def headline(evaluated: Measures) -> list[str]:
     """Return the score of all clinics together, of each language, and of the worst clinic."""
-    name = judged["score"]
-    parts = [f"{name} {judged['measures'][name]:.2f}"]
-    parts += [f"{of or 'no language'} {each[name]:.2f}" for of, each in judged["by_language"].items()]
-    return [*parts, f"worst {worst(judged)}"]
+    name = evaluated["score"]
+    parts = [f"{name} {evaluated['measures'][name]:.2f}"]
+    parts += [f"{of or 'no language'} {each[name]:.2f}" for of, each in evaluated["by_language"].items()]
+    return [*parts, f"worst {worst(evaluated)}"]
 
 
-def measured_rows(judgements: Mapping[str, Measures]) -> list[list[str]]:
+def measured_rows(evaluations: Mapping[str, Measures]) -> list[list[str]]:
     """Return a table, head first: every measure, the score by language, and that of the worst clinic."""
-    first = next(iter(judgements.values()))
-    languages = sorted({of for judged in judgements.values() for of in judged["by_language"]})
+    first = next(iter(evaluations.values()))
+    languages = sorted({of for evaluated in evaluations.values() for of in evaluated["by_language"]})
     rows = [["system", *first["measures"], *(f"{first['score']} {of or 'no language'}" for of in languages), "worst"]]
-    for name, judged in judgements.items():
-        by_language = (judged["by_language"].get(of) for of in languages)
-        cells = [*map(_number, judged["measures"].values())]
-        cells += [_number(each[judged["score"]]) if each else "-" for each in by_language]
-        rows.append([name, *cells, worst(judged)])
+    for name, evaluated in evaluations.items():
+        by_language = (evaluated["by_language"].get(of) for of in languages)
+        cells = [*map(_number, evaluated["measures"].values())]
+        cells += [_number(each[evaluated["score"]]) if each else "-" for each in by_language]
+        rows.append([name, *cells, worst(evaluated)])
     return rows
 
 
-def worst(judged: Measures) -> str:
+def worst(evaluated: Measures) -> str:
     """Return the worst clinic's score, with the clinic's name."""
-    scores = [(each[judged["score"]], name) for name, each in judged["by_clinic"].items()]
-    score, name = max(scores) if judged["lower_is_better"] else min(scores)
+    scores = [(each[evaluated["score"]], name) for name, each in evaluated["by_clinic"].items()]
+    score, name = max(scores) if evaluated["lower_is_better"] else min(scores)
     return f"{score:.2f} ({name})" if name else f"{score:.2f}"
 
 

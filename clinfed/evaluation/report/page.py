@@ -93,7 +93,7 @@ class Report:
         wanted = [line for lines in self._tables_beside(target).values() for line in lines]
         wanted += [[*SOURCES_HEAD], *self._sources]
         below = self._below(comparison_rows(self.results)[2])
-        lines = [verdict(self.results, self._differences), self._judged(), *below, *filter(None, [self._mcnemar()])]
+        lines = [verdict(self.results, self._differences), self._evaluated(), *below, *filter(None, [self._mcnemar()])]
         return sorted(page.rows) == sorted(wanted) and set(lines) <= set(page.lines)
 
     def _tables_beside(self, target: Path) -> dict[Path, list[list[str]]]:
@@ -109,7 +109,7 @@ class Report:
         lines = [
             verdict(self.results, self._differences),
             "",
-            self._judged(),
+            self._evaluated(),
             "",
             *bars(head, rows),
             "",
@@ -133,7 +133,7 @@ class Report:
             "page.html.jinja",
             title=self.title,
             verdict=verdict(self.results, self._differences),
-            judged=self._judged(),
+            evaluated=self._evaluated(),
             head=head,
             rows=rows,
             below=self._below(below),
@@ -177,7 +177,7 @@ class Report:
             found.append(("documents", title, head, rows))
         return [each for each in found if each[3]]
 
-    def _judged(self) -> str:
+    def _evaluated(self) -> str:
         run = next(run for result in self.results for _, run in _runs(result))
         labels = run.record["labels"]
         return (

@@ -21,7 +21,7 @@ SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "su
 
 
 def common_seeds(results: Sequence[Result]) -> list[int]:
-    """Return the seeds that all of these rows have finished, and in which all were judged on the same notes."""
+    """Return the seeds that all of these rows have finished, and in which all were evaluated on the same notes."""
     shared = set.intersection(*(set(result.runs) for result in results)) if results else set()
     return sorted(
         seed for seed in shared if all(each.runs[seed].gold == results[0].runs[seed].gold for each in results)
@@ -31,24 +31,24 @@ def common_seeds(results: Sequence[Result]) -> list[int]:
 def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return F1 of each system minus each later one with its paired interval, over the seeds that both have.
 
-    Systems: rows, rows joined with the clinics' lexicons, and the lexicons that were judged beside a row, on its seeds:
-    a clinic's own follows the seed's partition. Systems judged on other notes are no pair. mcnemar: of two rows' first
-    seed, None where the mentions' outcomes were not kept, as of others.
+    Systems: rows, their ensembles with the clinics' lexicons, and the lexicons that were evaluated beside a row, on its
+    seeds: a clinic's own follows the seed's partition. Systems evaluated on other notes are no pair. mcnemar: of two
+    rows' first seed, None where the mentions' outcomes were not kept, as of others.
     """
     finished = [result for result in results if result.runs]
-    joined = [result for result in finished if result.joined is not None]
+    ensembles = [result for result in finished if result.ensemble is not None]
     found = []
     for (ours, first), (theirs, second) in combinations(
-        [*((each, False) for each in finished), *((each, True) for each in joined)], 2
+        [*((each, False) for each in finished), *((each, True) for each in ensembles)], 2
     ):
         if seeds := common_seeds([ours, theirs]):
             mine, other = ours.of_seeds(seeds), theirs.of_seeds(seeds)
-            one, another = _of(mine, joined=first), _of(other, joined=second)
+            one, another = _of(mine, ensemble=first), _of(other, ensemble=second)
             tested = None if first or second else _mcnemar(mine, other)
             found.append(_difference(one, another, seeds) | {"mcnemar": tested})
-    for rows, with_join in ((finished, False), (joined, True)):
+    for rows, with_ensemble in ((finished, False), (ensembles, True)):
         for row in rows:
-            system = _of(row, joined=with_join)
+            system = _of(row, ensemble=with_ensemble)
             found += [_difference(system, each, [*row.runs]) for each in row.lexicons.values()]
     most = max(finished, key=lambda row: len(row.runs) if row.lexicons else 0, default=None)
     if most is not None:
@@ -56,26 +56,26 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     return [each for each in found if not math.isnan(each["f1"])]  # undefined: no mention, in gold or prediction
 
 
-def judged_apart(results: Sequence[Result]) -> list[str]:
-    """Return a line for each finished row and seed that was not judged on the same notes as the first row's."""
+def evaluated_apart(results: Sequence[Result]) -> list[str]:
+    """Return a line for each finished row and seed that was not evaluated on the same notes as the first row's."""
     first, *others = [result for result in results if result.runs]
     found = []
     for result in others:
         if apart := (result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])):
             where = f"(seeds {listed(apart)}): no pair there"
-            found.append(f"{result.name} was judged on other notes than {first.name} {where}")
+            found.append(f"{result.name} was evaluated on other notes than {first.name} {where}")
     for result in (first, *others):
         golds = [run.gold for run in result.runs.values()]
         if any(gold != golds[0] for gold in golds):
             found.append(
-                f"{result.name}: its seeds were not all judged on the same notes, as where a clinic is left out"
+                f"{result.name}: its seeds were not all evaluated on the same notes, as where a clinic is left out"
             )
     return found
 
 
-def _of(row: Result, *, joined: bool) -> System:
-    """Return a row's system, or the same joined with the clinics' lexicons."""
-    system = row.joined if joined else row.system
+def _of(row: Result, *, ensemble: bool) -> System:
+    """Return a row's system, or the same in an ensemble with the clinics' lexicons."""
+    system = row.ensemble if ensemble else row.system
     assert system is not None
     return system
 
@@ -139,8 +139,8 @@ def p_value(p: float) -> str:
 def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
     """Return the two rows whose codes are compared: the named ones, else the leading row and a rival.
 
-    None where fewer are finished, or those two were judged on other notes. Raises: UserError for a name that no
-    finished row has, and for two named ones that were judged on other notes.
+    None where fewer are finished, or those two were evaluated on other notes. Raises: UserError for a name that no
+    finished row has, and for two named ones that were evaluated on other notes.
     """
     named = {result.name: result for result in results if result.runs}
     if unknown := [name for name in names if name not in named]:
@@ -151,7 +151,7 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
     if common_seeds(chosen) or not chosen[0].runs.keys() & chosen[1].runs.keys():
         return chosen[0], chosen[1]
     if names:
-        raise UserError(f"{names[0]} and {names[1]} were judged on other notes; choose two rows of one corpus")
+        raise UserError(f"{names[0]} and {names[1]} were evaluated on other notes; choose two rows of one corpus")
     return None
 
 

@@ -41,12 +41,12 @@ def rounds(record: RunRecord) -> "Figure":
     """Return validation F1 after each round: all, by language and by clinic."""
     figure = new_figure(10, 4)
     left, right = figure.subplots(1, 2, sharey=True)
-    judged = [(entry["round"], entry["validation"]) for entry in record["rounds"] if entry["validation"]]
-    numbers = [number for number, _ in judged]
-    left.plot(numbers, [each["micro"]["f1"] for _, each in judged], marker="o", label="all")
+    evaluated = [(entry["round"], entry["validation"]) for entry in record["rounds"] if entry["validation"]]
+    numbers = [number for number, _ in evaluated]
+    left.plot(numbers, [each["micro"]["f1"] for _, each in evaluated], marker="o", label="all")
     for axes, key, title in ((left, "by_language", "validation F1 by language"), (right, "by_clinic", "by clinic")):
-        for name in sorted({name for _, each in judged for name in each[key]}):  # type: ignore[literal-required]
-            scores = [each[key].get(name, {}).get("f1", float("nan")) for _, each in judged]  # type: ignore[literal-required]
+        for name in sorted({name for _, each in evaluated for name in each[key]}):  # type: ignore[literal-required]
+            scores = [each[key].get(name, {}).get("f1", float("nan")) for _, each in evaluated]  # type: ignore[literal-required]
             axes.plot(numbers, scores, marker=".", label=name or "no language")
         axes.set_title(title)
         axes.set_xlabel("round")

@@ -18,8 +18,8 @@ from clinfed.runs.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, 
 
 ALL = "all"  # gold
 FEDERATED = "federated"  # what a record calls the adapter of a federation
-JOINED = "joined"  # what a record calls the adapter's spans joined with a lexicon of the notes that it was trained on
-JOIN = " + lexicon"  # ends the name of a row whose adapter is joined with lexicons
+ENSEMBLE = "joined"  # a record's key, of version 0.1: adapter and a lexicon of the notes that it was trained on
+WITH_LEXICON = " + lexicon"  # ends the name of a row's ensemble
 LEXICONS = {"lexicon, pooled": "pooled_lexicon", "lexicons, each clinic's own": "clinic_lexicons"}
 
 
@@ -36,14 +36,14 @@ class Finished:
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
-        """Return the run whose record this is. Raises: UserError where it was judged on no test note."""
+        """Return the run whose record this is. Raises: UserError where it was evaluated on no test note."""
         record = read(path)
-        judged = [each for golds in record["test"].values() for each in golds.values()]
-        if unit := next((each["unit"] for each in judged if "unit" in each), ""):
-            raise UserError(f"{path}: the run counts {unit}, expected mentions; its own closing table has its scores")
+        evaluated = [each for golds in record["test"].values() for each in golds.values()]
+        if unit := next((each["unit"] for each in evaluated if "unit" in each), ""):
+            raise UserError(f"{path}: the run counts {unit}, expected mentions; its own test table has its scores")
         counts = read_counts(path.with_name(COUNTS))
         if not counts:
-            raise UserError(f"{path}: the run had no test note to be judged on, expected some; take more patients")
+            raise UserError(f"{path}: the run had no test note to be evaluated on, expected some; take more patients")
         validation = path.with_name(VALIDATION_COUNTS)  # older versions kept none
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
@@ -57,7 +57,7 @@ class Finished:
 
     @cached_property
     def gold(self) -> dict[str, int]:
-        """Return the gold mentions by language: others where other notes were judged, or a clinic was left out."""
+        """Return the gold mentions by language: others where other notes were evaluated, or a clinic was left out."""
         return {of: gold for of in self.adapter.languages if (gold := self.adapter.micro(of).support)}
 
     def by_clinic(self, split: str) -> Mapping[str, SpanCounts]:
@@ -112,13 +112,13 @@ class Result:
         return system if system.clinics and all(system.clinics) else None
 
     @cached_property
-    def joined(self) -> System | None:
-        """Return the adapter joined with the lexicons of the trained notes, None unless all runs have judged that."""
-        return self._beside(JOINED, f"{self.name}{JOIN}")
+    def ensemble(self) -> System | None:
+        """Return the adapter + lexicon ensembles of the trained notes, None unless all runs have one."""
+        return self._beside(ENSEMBLE, f"{self.name}{WITH_LEXICON}")
 
     @cached_property
     def lexicons(self) -> dict[str, System]:
-        """Return the lexicons that all runs of this row have judged; a clinic's own follows the seed's partition."""
+        """Return the lexicons that all runs of this row have evaluated; a clinic's own follows the seed's partition."""
         found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
         return {name: system for name, system in found.items() if system is not None}
 

@@ -68,7 +68,7 @@ class SweepReport:
             "sweep.html.jinja",
             title="clinfed report of a sweep",
             verdict=self.verdict(),
-            judged=self.judged(),
+            evaluated=self.evaluated(),
             head=CHOSEN_HEAD,
             rows=self._chosen(),
             plot_title=TITLE,
@@ -97,7 +97,7 @@ class SweepReport:
             f"with {row.best.written or 'nothing drawn'}."
         )
 
-    def judged(self) -> str:
+    def evaluated(self) -> str:
         """Return what the numbers are."""
         return f"{JUDGED} All rows: {self.shared}." if self.shared else JUDGED
 
@@ -123,7 +123,7 @@ class SweepReport:
         ]
 
     def _markdown(self) -> list[str]:
-        lines = [self.verdict(), "", self.judged(), "", *bars(CHOSEN_HEAD, self._chosen())]
+        lines = [self.verdict(), "", self.evaluated(), "", *bars(CHOSEN_HEAD, self._chosen())]
         for title, head, rows in self._tables():
             lines += ["", f"## {title}", "", *bars(head, rows)]
         return lines

@@ -1,4 +1,4 @@
-"""What a run prints: a line a round, and the closing table."""
+"""What a run prints: a line a round, and the test table."""
 
 import math
 from collections import defaultdict
@@ -8,14 +8,14 @@ from typing import Any, cast
 
 from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.terminal import folded
-from clinfed.evaluation.scores import MENTIONS, Judgement, Measures, Score
+from clinfed.evaluation.scores import MENTIONS, Evaluation, Measures, Score
 from clinfed.runs.record import ADAPTERS, RoundRecord, RunRecord
 
 SYSTEMS = {
     "federated": "federated adapter",
     "centralised": "centralised adapter",
     "local": "local adapter",
-    "joined": "adapter joined with lexicon",
+    "joined": "adapter + lexicon ensemble",
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
 }
@@ -53,44 +53,44 @@ def round_line(record: RoundRecord) -> str:
     return " | ".join(parts)
 
 
-def _headline(judged: Judgement) -> list[str]:
+def _headline(evaluated: Evaluation) -> list[str]:
     """Return the score of all clinics together, of each language, and of the worst clinic."""
-    if "measures" in judged:
-        return headline(cast(Measures, judged))
-    parts = [f"F1 {fraction(judged['micro']['f1'])}"]
-    parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in judged["by_language"].items()]
-    return [*parts, f"worst {worst_clinic(judged['by_clinic'])}"]
+    if "measures" in evaluated:
+        return headline(cast(Measures, evaluated))
+    parts = [f"F1 {fraction(evaluated['micro']['f1'])}"]
+    parts += [f"{name or NO_LANGUAGE} {fraction(each['f1'])}" for name, each in evaluated["by_language"].items()]
+    return [*parts, f"worst {worst_clinic(evaluated['by_clinic'])}"]
 
 
-def closing_table(record: RunRecord) -> str:
-    """Return the test scores of every system against every gold, with what was judged and what cannot be reached."""
-    judgements = {
+def table_on_test(record: RunRecord) -> str:
+    """Return the test scores of every system against every gold, with what was evaluated and what cannot be reached."""
+    evaluations = {
         _row_name(_named(system, record), gold, scores): scores
         for system in sorted(record["test"], key=_place)
         for gold, scores in _golds(record["test"][system]).items()
     }
-    return "\n".join([*_preamble(record), "", scores_table(judgements), *_differences(record)])
+    return "\n".join([*_preamble(record), "", scores_table(evaluations), *_differences(record)])
 
 
-def _row_name(system: str, gold: str, judged: Judgement) -> str:
+def _row_name(system: str, gold: str, evaluated: Evaluation) -> str:
     name = SYSTEMS.get(system, system)
-    return f"{name}, {gold} gold" if unit_of(judged) == MENTIONS else name
+    return f"{name}, {gold} gold" if unit_of(evaluated) == MENTIONS else name
 
 
-def unit_of(judged: Judgement) -> str:
+def unit_of(evaluated: Evaluation) -> str:
     """Return what the scores count."""
-    return judged.get("unit", MENTIONS)
+    return evaluated.get("unit", MENTIONS)
 
 
-def scores_table(judgements: Mapping[str, Judgement]) -> str:
+def scores_table(evaluations: Mapping[str, Evaluation]) -> str:
     """Return a line of scores for each name."""
-    if any("measures" in scores for scores in judgements.values()):
-        head, *rows = measured_rows(cast(Mapping[str, Measures], judgements))
+    if any("measures" in scores for scores in evaluations.values()):
+        head, *rows = measured_rows(cast(Mapping[str, Measures], evaluations))
         return folded(head, rows)
-    languages = sorted({language for scores in judgements.values() for language in scores["by_language"]})
+    languages = sorted({language for scores in evaluations.values() for language in scores["by_language"]})
     head = ["system", "P", "R", "F1 [95% interval]", "macro", "macro gold"]
     head += [*(language or NO_LANGUAGE for language in languages), "worst clinic"]
-    return folded(head, [[name, *_cells(scores, languages)] for name, scores in judgements.items()])
+    return folded(head, [[name, *_cells(scores, languages)] for name, scores in evaluations.items()])
 
 
 def worst_clinic(clinics: dict[str, Score]) -> str:
@@ -98,10 +98,10 @@ def worst_clinic(clinics: dict[str, Score]) -> str:
 
     A clinic with only false positives has F1 0.
     """
-    judged = [(each["f1"], name) for name, each in clinics.items() if each["f1"] is not None]
-    if not judged:
+    evaluated = [(each["f1"], name) for name, each in clinics.items() if each["f1"] is not None]
+    if not evaluated:
         return "-"
-    f1, name = min(judged)
+    f1, name = min(evaluated)
     return f"{fraction(f1)} ({name})" if name else fraction(f1)
 
 
@@ -158,9 +158,9 @@ def mean(values: Iterable[float | None]) -> float:
     return sum(found) / len(found) if found else float("nan")
 
 
-def _golds(judged: Mapping[str, Judgement]) -> dict[str, Judgement]:
+def _golds(evaluated: Mapping[str, Evaluation]) -> dict[str, Evaluation]:
     """Return a system's scores by gold; those against representable gold only where they are others."""
-    return {gold: scores for gold, scores in judged.items() if gold == "all" or scores != judged.get("all")}
+    return {gold: scores for gold, scores in evaluated.items() if gold == "all" or scores != evaluated.get("all")}
 
 
 def _named(system: str, record: RunRecord) -> str:
@@ -196,15 +196,17 @@ def _preamble(record: RunRecord) -> list[str]:
 
 
 def _losses(record: RunRecord) -> list[str]:
-    """Return what was not learnt: mentions that tags cannot hold, and what reading left out. Nothing where all was."""
-    lost = [f"{split} {_counted(reasons)}" for split, reasons in record.get("lost", {}).items() if reasons]
+    """Return what was not trained: mentions that tags cannot hold, and what reading left out. Nothing where all was."""
+    unrepresentable = [
+        f"{split} {_counted(reasons)}" for split, reasons in record.get("unrepresentable", {}).items() if reasons
+    ]
     readers: defaultdict[str, list[str]] = defaultdict(list)  # simulated clinics read the same files and say the same
     for clinic, reasons in record.get("skipped", {}).items():
         if reasons:
             readers[_counted(reasons)].append(clinic)
     left_out = [f"{words} ({', '.join(clinics)})" for words, clinics in readers.items()]
     told = (
-        ("Not learnt, since one tag a word cannot hold it", lost),
+        ("Not trained, since one tag a word cannot hold it", unrepresentable),
         ("Left out, merged or ignored in reading", left_out),
     )
     return [f"{what}: {'; '.join(parts)}." for what, parts in told if parts]
@@ -214,7 +216,7 @@ def _counted(reasons: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
 
 
-def _cells(scores: Judgement, languages: Iterable[str]) -> list[str]:
+def _cells(scores: Evaluation, languages: Iterable[str]) -> list[str]:
     def cell(f1: float | None, interval: Sequence[float] | None) -> str:
         return fraction(f1) if f1 is None or not interval else bracketed(f1, interval)
 

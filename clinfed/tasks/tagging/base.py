@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from clinfed.corpus.note import Note, Span
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
-from clinfed.evaluation.spans import judged
+from clinfed.evaluation.spans import evaluated
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_hint, padded_length
+from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
 from clinfed.tasks.tagging.bio import IGNORED, OUTSIDE, representable, spans_of, tags_of, words_of
 from clinfed.tasks.tagging.windows import Window, subwords_of, windows_of
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}  # limits of head_dropout
-FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is learnt: odds of 55 to 1
+FIRST_TRUST = 4.0  # nats that a lexicon's finding adds before anything is trained: odds of 55 to 1
 
 
 @dataclass(frozen=True)
 class WordBatch(Batch):
-    """Windows of notes. Shapes: input_ids, tags, hints (B, T) int64; tags are -100 where no word is tagged here."""
+    """Windows of notes. Shapes: input_ids, tags, features (B, T) int64; tags are -100 where no word is tagged here."""
 
     input_ids: "Tensor"
     tags: "Tensor"
-    hints: "Tensor"
+    features: "Tensor"
 
     @property
-    def judged(self) -> "Tensor":
+    def evaluated(self) -> "Tensor":
         """Return the positions whose word this batch tags. Shapes: returns (B, T) bool."""
         return self.tags != IGNORED
 
@@ -58,12 +58,12 @@ class Tagging(Task):
         *,
         window: int,
         stride: int,
-        hint: Hint = no_hint,
+        feature: Hint = no_feature,
     ) -> Examples:
         """Return windows of sub-words with the tags of their words.
 
-        notes: id, starts and ends (of words). rows: note, input_ids, tags (-100 where not judged), words (of the judged
-        positions), hints (tags of what a lexicon found, 0 where nothing).
+        notes: id, starts and ends (of words). rows: note, input_ids, tags (-100 where not evaluated), words (of the
+        evaluated positions), features (tags of what a lexicon found, 0 where nothing).
         """
         code_index = {code: i for i, code in enumerate(codes)}
         special = {"cls_id": tokenizer.cls_token_id, "sep_id": tokenizer.sep_token_id}
@@ -71,11 +71,11 @@ class Tagging(Task):
         for note in notes:
             words = words_of(note.text)
             tags, _, missing = tags_of(words, note.spans, code_index)
-            hints, _, _ = tags_of(words, hint(note), code_index)
-            examples.lost.update(missing)
+            features, _, _ = tags_of(words, feature(note), code_index)
+            examples.unrepresentable.update(missing)
             pieces = subwords_of(tokenizer, note.text, words)
             for each in windows_of(pieces, size=window, stride=stride, **special):
-                examples.rows.append({"note": len(examples.notes), **_example(each, tags, hints)})
+                examples.rows.append({"note": len(examples.notes), **_example(each, tags, features)})
             starts, ends = [start for start, _ in words], [end for _, end in words]
             examples.notes.append({"id": note.id, "starts": starts, "ends": ends})
         return examples
@@ -87,28 +87,28 @@ class Tagging(Task):
         longest = padded_length(max(len(rows[i]["input_ids"]) for i in chosen))
         input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
         tags = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
-        hints = torch.full((len(chosen), longest), OUTSIDE, dtype=torch.int64)
+        features = torch.full((len(chosen), longest), OUTSIDE, dtype=torch.int64)
         mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
         for place, i in enumerate(chosen):
             length = len(rows[i]["input_ids"])
             input_ids[place, :length] = torch.tensor(rows[i]["input_ids"])
             tags[place, :length] = torch.tensor(rows[i]["tags"])
-            hints[place, :length] = torch.tensor(rows[i]["hints"])
+            features[place, :length] = torch.tensor(rows[i]["features"])
             mask[place, :length] = 1
-        return WordBatch(list(chosen), mask, input_ids, tags, hints)
+        return WordBatch(list(chosen), mask, input_ids, tags, features)
 
     def loss(self, model: Model, batch: Batch) -> "Tensor":
         """Return the mean loss over the words of a batch, in nats. Shapes: returns ()."""
         assert isinstance(batch, WordBatch)
-        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-        return self.word_loss(model.head, hidden, batch.tags[batch.judged], batch.hints[batch.judged])
+        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
+        return self.word_loss(model.head, hidden, batch.tags[batch.evaluated], batch.features[batch.evaluated])
 
     def outputs(self, model: Model, batch: Batch) -> list[tuple[int, float]]:
-        """Return tag and score of each word that the batch judges, in its order."""
+        """Return tag and score of each word that the batch evaluates, in its order."""
         assert isinstance(batch, WordBatch)
-        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.judged)
-        window_of = batch.judged.nonzero()[:, 0]
-        found = self.scored(model.head, hidden, window_of, batch.hints[batch.judged])
+        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
+        window_of = batch.evaluated.nonzero()[:, 0]
+        found = self.scored(model.head, hidden, window_of, batch.features[batch.evaluated])
         return list(zip(*(each.tolist() for each in found), strict=True))
 
     def decode(
@@ -145,7 +145,7 @@ class Tagging(Task):
         rule: Rule | None = None,
     ) -> dict[str, SpanCounts]:
         """Return the strict counts of mentions against each gold."""
-        tables = {gold: judged(notes, predicted) for gold, notes in golds.items()}
+        tables = {gold: evaluated(notes, predicted) for gold, notes in golds.items()}
         return counted(tables, rule, replicates=replicates, seed=seed, clinic=clinic)
 
     def held_rows(self, rows: Sequence[Row], names: Iterable[str]) -> "dict[str, Tensor]":
@@ -165,30 +165,30 @@ class Tagging(Task):
         raise NotImplementedError
 
     @abstractmethod
-    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, hints (N,) int64; returns ()."""
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
+        """Return the loss in nats. Shapes: hidden (N, H) of N words; tags, features (N,) int64; returns ()."""
         raise NotImplementedError
 
-    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor") -> "Tensor":
+    def tag(self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor") -> "Tensor":
         """Return the predicted tags. Shapes: as in `scored`; returns (N,) int64."""
-        return self.scored(head, hidden, windows, hints)[0]
+        return self.scored(head, hidden, windows, features)[0]
 
     @abstractmethod
     def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
     ) -> "tuple[Tensor, Tensor]":
         """Return the predicted tags, and how probable it is that each word is inside a mention of its tag's code.
 
         That is p(B-code) + p(I-code), in [0, 1]; 0 at words that are tagged O.
 
-        Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; hints (N,) int64,
+        Shapes: hidden (N, H), words in reading order; windows (N,) int64, the window of each word; features (N,) int64,
         the tag that a lexicon gives each word, 0 where none or unless `lexicon`; returns (N,) int64 and (N,) float32.
         """
         raise NotImplementedError
 
 
 def weights(*rows: Sequence[float]) -> "nn.Module":
-    """Return learnt numbers that start at these rows, as a module: heads are saved and sent by parameter names."""
+    """Return trained numbers that start at these rows, as a module: heads are saved and sent by parameter names."""
     import torch
     from torch import nn
 
@@ -198,21 +198,21 @@ def weights(*rows: Sequence[float]) -> "nn.Module":
     return table
 
 
-def add_hint(logits: "Tensor", columns: "Tensor", hinted: "Tensor", weight: "Tensor") -> "Tensor":
-    """Return logits with the weight added in each hinted row at its column.
+def add_feature(logits: "Tensor", columns: "Tensor", featured: "Tensor", weight: "Tensor") -> "Tensor":
+    """Return logits with the weight added in each featured row at its column.
 
-    Shapes: logits (N, C); columns (N,) int64; hinted (N,) bool; weight (); returns (N, C).
+    Shapes: logits (N, C); columns (N,) int64; featured (N,) bool; weight (); returns (N, C).
     """
-    return logits.scatter_add(1, columns.unsqueeze(1), (hinted * weight).unsqueeze(1).to(logits.dtype))
+    return logits.scatter_add(1, columns.unsqueeze(1), (featured * weight).unsqueeze(1).to(logits.dtype))
 
 
-def _example(window: Window, tags: Sequence[int], hints: Sequence[int]) -> Row:
-    """Return a window as a row. tags, hints: of all words of its note."""
+def _example(window: Window, tags: Sequence[int], features: Sequence[int]) -> Row:
+    """Return a window as a row. tags, features: of all words of its note."""
     window_tags = [IGNORED] * len(window.input_ids)
-    window_hints = [OUTSIDE] * len(window.input_ids)
+    window_features = [OUTSIDE] * len(window.input_ids)
     for position, word in zip(window.positions, window.words, strict=True):
-        window_tags[position], window_hints[position] = tags[word], hints[word]
-    return {"input_ids": window.input_ids, "tags": window_tags, "hints": window_hints, "words": window.words}
+        window_tags[position], window_features[position] = tags[word], features[word]
+    return {"input_ids": window.input_ids, "tags": window_tags, "features": window_features, "words": window.words}
 
 
 def _scored_spans(note: Row, tags: Sequence[int], scores: Sequence[float], codes: Sequence[str]) -> dict[Span, float]:

@@ -39,18 +39,18 @@ def flat_spans(spans: Iterable[Span]) -> tuple[list[Span], Counter[str]]:
     """
     kept: dict[tuple[Fragment, ...], Span] = {}
     taken: set[int] = set()  # the characters of kept spans
-    lost: Counter[str] = Counter()
+    unrepresentable: Counter[str] = Counter()
     for span in sorted(set(spans), key=lambda s: (s.start - s.end, s)):
         if len(span.fragments) > 1:
-            lost["discontinuous"] += 1
+            unrepresentable["discontinuous"] += 1
         elif span.fragments in kept:
-            lost["second code of a mention"] += 1
+            unrepresentable["second code of a mention"] += 1
         elif span.start in taken or span.end - 1 in taken:  # what is kept is no shorter, so it covers either end
-            lost["overlapping"] += 1
+            unrepresentable["overlapping"] += 1
         else:
             kept[span.fragments] = span
             taken.update(range(span.start, span.end))
-    return sorted(kept.values()), lost
+    return sorted(kept.values()), unrepresentable
 
 
 def covered_words(words: Sequence[Fragment], span: Span) -> tuple[range, bool]:
@@ -75,14 +75,14 @@ def tags_of(
     A span whose limits fall inside words is tagged on the whole words, but cannot be found exactly: it counts as lost.
     """
     tags = [OUTSIDE] * len(words)
-    kept, lost = flat_spans(spans)
+    kept, unrepresentable = flat_spans(spans)
     held: list[Span] = []
     for span in kept:
         covered, exact = covered_words(words, span)
         if span.code not in code_index:
-            lost["code outside the label map"] += 1
+            unrepresentable["code outside the label map"] += 1
         elif not covered or any(tags[i] for i in covered):
-            lost["no word of its own"] += 1
+            unrepresentable["no word of its own"] += 1
         else:
             begin = begin_tag(code_index[span.code])
             for i in covered:
@@ -91,8 +91,8 @@ def tags_of(
             if exact:
                 held.append(span)
             else:
-                lost["limits inside a word"] += 1
-    return tags, held, lost
+                unrepresentable["limits inside a word"] += 1
+    return tags, held, unrepresentable
 
 
 def spans_of(words: Sequence[Fragment], tags: Sequence[int], codes: Sequence[str]) -> list[Span]:
@@ -117,9 +117,9 @@ def representable(notes: Iterable[Note], codes: Sequence[str]) -> tuple[dict[str
     """Return per note id the gold spans that flat tagging holds exactly, and the lost ones counted by reason."""
     code_index = {code: i for i, code in enumerate(codes)}
     held: dict[str, frozenset[Span]] = {}
-    lost: Counter[str] = Counter()
+    unrepresentable: Counter[str] = Counter()
     for note in notes:
         _, spans, missing = tags_of(words_of(note.text), note.spans, code_index)
         held[note.id] = frozenset(spans)
-        lost += missing
-    return held, lost
+        unrepresentable += missing
+    return held, unrepresentable

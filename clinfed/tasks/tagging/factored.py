@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinfed.tasks.tagging.base import FIRST_TRUST, Tagging, add_hint, weights
+from clinfed.tasks.tagging.base import FIRST_TRUST, Tagging, add_feature, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -16,9 +16,9 @@ class JerlFactored(Tagging):
     name = "jerl_factored"
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
-        """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout; with a lexicon, its hints' weights.
+        """Return mention Linear(H, 3) and code Linear(H, C) behind one dropout; with a lexicon, its features' weights.
 
-        mention_hint: what no hint, a B hint and an I hint add to O, B and I. code_hint: what a hint adds to its code.
+        mention_hint: what no feature, a B feature and an I feature add to O, B, I. code_hint: what one adds to a code.
         """
         from torch import nn
 
@@ -36,48 +36,48 @@ class JerlFactored(Tagging):
         """Return the tags' codes: the code layer has a row for each, the mention layer is everybody's."""
         return _code(tags[tags > 0]).unique() if name.startswith("code.") else None
 
-    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
         """Return the mean cross-entropy of the tags over words, in nats: -log p(O), or -log p(B or I) - log p(code).
 
-        Shapes: hidden (N, H); tags, hints (N,) int64; returns ().
+        Shapes: hidden (N, H); tags, features (N,) int64; returns ().
         """
         from torch.nn import functional
 
         hidden = head["dropout"](hidden)
         inside = tags > 0
-        loss = functional.cross_entropy(self._mentions(head, hidden, hints), _kind(tags))
+        loss = functional.cross_entropy(self._mentions(head, hidden, features), _kind(tags))
         if inside.any():
-            codes = self._codes(head, hidden[inside], hints[inside])
+            codes = self._codes(head, hidden[inside], features[inside])
             # Over all words, as the mentions' loss: else a code outweighs a boundary, and boundaries fail.
             loss = loss + functional.cross_entropy(codes, _code(tags[inside]), reduction="sum") / len(tags)
         return loss
 
-    def _mentions(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return logits of O, B, I. Shapes: hidden (N, H); hints (N,) int64; returns (N, 3)."""
+    def _mentions(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
+        """Return logits of O, B, I. Shapes: hidden (N, H); features (N,) int64; returns (N, 3)."""
         logits = head["mention"](hidden).float()
-        return logits + head["mention_hint"](_kind(hints)) if self.lexicon else logits
+        return logits + head["mention_hint"](_kind(features)) if self.lexicon else logits
 
-    def _codes(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return logits of the codes. Shapes: hidden (N, H); hints (N,) int64; returns (N, C)."""
+    def _codes(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
+        """Return logits of the codes. Shapes: hidden (N, H); features (N,) int64; returns (N, C)."""
         logits = head["code"](hidden).float()
         if not self.lexicon:
             return logits
-        return add_hint(logits, _code(hints).clamp(min=0), hints > 0, head["code_hint"].weight[0, 0])
+        return add_feature(logits, _code(features).clamp(min=0), features > 0, head["code_hint"].weight[0, 0])
 
     def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
     ) -> "tuple[Tensor, Tensor]":
         """Return the tags of the most probable mentions; a mention's words vote on its code with log-probabilities.
 
         The scores are (p(B) + p(I)) p(code), where p(code) is the normalised geometric mean of the votes.
 
-        Shapes: hidden (N, H); windows (N,) int64, the window of each word; hints (N,) int64; returns (N,) int64 and
+        Shapes: hidden (N, H); windows (N,) int64, the window of each word; features (N,) int64; returns (N,) int64 and
         (N,) float32.
         """
         import torch
 
         hidden = head["dropout"](hidden)
-        mentions = self._mentions(head, hidden, hints)
+        mentions = self._mentions(head, hidden, features)
         mention = mentions.argmax(-1)
         starts = torch.ones_like(mention, dtype=torch.bool)
         starts[1:] = (mention[1:] == 1) | (mention[:-1] == 0) | (windows[1:] != windows[:-1])
@@ -86,7 +86,7 @@ class JerlFactored(Tagging):
         if not inside.any():
             return mention, scores
         group = torch.cumsum(starts[inside], 0) - 1
-        words = self._codes(head, hidden[inside], hints[inside]).log_softmax(-1)
+        words = self._codes(head, hidden[inside], features[inside]).log_softmax(-1)
         votes = torch.zeros(int(group[-1]) + 1, words.shape[1], device=words.device).index_add_(0, group, words)
         chosen = votes.argmax(-1)
         tags = torch.zeros_like(mention)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinfed.settings import setting
-from clinfed.tasks.tagging.base import DROPOUT, FIRST_TRUST, Tagging, add_hint, weights
+from clinfed.tasks.tagging.base import DROPOUT, FIRST_TRUST, Tagging, add_feature, weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,22 +39,22 @@ class Jerl(Tagging):
         """Return the tags themselves: the last layer has a row for each."""
         return tags if name.startswith("tag.") else None
 
-    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", hints: "Tensor") -> "Tensor":
-        """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, hints (N,); returns ()."""
+    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
+        """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, features (N,); returns ()."""
         from torch.nn import functional
 
-        return functional.cross_entropy(self._logits(head, hidden, hints), tags)
+        return functional.cross_entropy(self._logits(head, hidden, features), tags)
 
     def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", hints: "Tensor"
+        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
     ) -> "tuple[Tensor, Tensor]":
         """Return the most probable tag of each word, and the probability of its code's two tags.
 
-        Shapes: hidden (N, H); windows, hints (N,); returns (N,) int64 and (N,) float32.
+        Shapes: hidden (N, H); windows, features (N,); returns (N,) int64 and (N,) float32.
         """
         import torch
 
-        logits = self._logits(head, hidden, hints)
+        logits = self._logits(head, hidden, features)
         tags = logits.argmax(-1)
         scores = torch.zeros(tags.shape, device=tags.device)
         inside = tags > 0  # few words: a softmax over all of them would double the largest tensor of prediction
@@ -63,6 +63,6 @@ class Jerl(Tagging):
         scores[inside] = probabilities.gather(1, torch.stack([begin, begin + 1], 1)).sum(-1)
         return tags, scores
 
-    def _logits(self, head: "nn.Module", hidden: "Tensor", hints: "Tensor") -> "Tensor":
+    def _logits(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
         logits = head["tag"](head["dropout"](hidden)).float()
-        return add_hint(logits, hints, hints > 0, head["hint"].weight[0, 0]) if self.lexicon else logits
+        return add_feature(logits, features, features > 0, head["hint"].weight[0, 0]) if self.lexicon else logits

@@ -1,4 +1,4 @@
-"""Words to sub-words and windows: long notes are cut with overlap, and each word is judged in one window only."""
+"""Words to sub-words and windows: long notes are cut with overlap, and each word is evaluated in one window only."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from clinfed.corpus.note import Fragment
 class Window:
     """A stretch of a note's sub-words, special tokens included.
 
-    Shapes: input_ids (T,); positions and words have one entry for each word that this window judges: where its first
+    Shapes: input_ids (T,); positions and words have one entry for each word that this window evaluates: where its first
     sub-word stands in input_ids, and which word of the note it is.
     """
 
@@ -34,10 +34,10 @@ def subwords_of(tokenizer, text: str, words: Sequence[Fragment]) -> list[list[in
 
 
 def windows_of(pieces: Sequence[Sequence[int]], *, cls_id: int, sep_id: int, size: int, stride: int) -> list[Window]:
-    """Return windows of at most `size` sub-words that together judge each word exactly once.
+    """Return windows of at most `size` sub-words that together evaluate each word exactly once.
 
     Neighbouring windows share about `stride` sub-words, and the shared part is halved between them, so that a word is
-    judged where it has context on both sides. A word longer than a window is cut; its first sub-word counts.
+    evaluated where it has context on both sides. A word longer than a window is cut; its first sub-word counts.
     """
     room = size - 2
     cut = [list(ids[:room]) for ids in pieces]

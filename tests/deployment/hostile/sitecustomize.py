@@ -25,9 +25,9 @@ def hostile(self: ClientApp, message: Message, context: Context) -> Message:
     reply = honest(self, message, context)
     if message.metadata.message_type == "query.hello" or reply.has_error():
         return reply
-    kind = "closing" if question["closing"] else question["split"]
+    kind = "test_evaluation" if question["test_evaluation"] else question["split"]
     training = message.metadata.message_type == "train"
-    attack = ATTACKS[(question["round"] - 1) % len(ATTACKS)] if training else {"closing": slow}.get(kind, lie)
+    attack = ATTACKS[(question["round"] - 1) % len(ATTACKS)] if training else {"test_evaluation": slow}.get(kind, lie)
     content = deepcopy(reply.content)
     if not KEPT.exists():
         KEPT.write_text(content["identity"]["nonce"], "utf-8")

@@ -161,8 +161,8 @@ ATTACKS: dict[Change, Reason] = {
     all_nan: Reason.NOT_FINITE,
     one_nan: Reason.NOT_FINITE,
     infinite: Reason.NOT_FINITE,
-    scaled: Reason.OUT_OF_REACH,
-    largest: Reason.OUT_OF_REACH,
+    scaled: Reason.BEYOND_MAX_UPDATE,
+    largest: Reason.BEYOND_MAX_UPDATE,
     broadcastable: Reason.SHAPE,
     one_number: Reason.SHAPE,
     transposed: Reason.SHAPE,
@@ -256,9 +256,11 @@ def test_an_answer_of_an_earlier_round_is_known_by_its_nonce(table: Any) -> None
             content[name] = record
 
     exchange = table.exchange(lie(repeat))
-    seats, judging = table.federation.with_notes("train"), table.federation.with_notes("validation")
+    handles, evaluating = table.federation.with_notes("train"), table.federation.with_notes("validation")
     replies = [
-        reply for number in (1, 2) for reply in exchange.train(seats, Payload(table.state), number, judging=judging)
+        reply
+        for number in (1, 2)
+        for reply in exchange.train(handles, Payload(table.state), number, evaluating=evaluating)
     ]
     refused = [reply for reply in replies if isinstance(reply, Refused)]
     assert refused == [Refused(LIAR, str(Reason.REPLAYED))]
@@ -269,11 +271,11 @@ def test_a_refused_clinic_is_named_in_the_record_and_the_run_goes_on(
 ) -> None:
     record, _ = run_locally(world.overrides, tamper=lie(scaled, liars=("ca",)))
     alone, _ = run_locally(world.overrides, tamper=lie(no_identity, kinds=("train",), liars=("ca",)))
-    expected = [{"clinic": "ca", "reason": str(Reason.OUT_OF_REACH)}]
+    expected = [{"clinic": "ca", "reason": str(Reason.BEYOND_MAX_UPDATE)}]
     assert [entry["refused"] for entry in record["rounds"]] == [expected, expected]
     assert [[*entry["clinics"]] for entry in record["rounds"]] == [["es"], ["es"]]
     assert record["adapter_sha256"] == alone["adapter_sha256"]
-    assert f"clinfed | round 1 | clinic ca left out: {Reason.OUT_OF_REACH}\n" in capsys.readouterr().out
+    assert f"clinfed | round 1 | clinic ca left out: {Reason.BEYOND_MAX_UPDATE}\n" in capsys.readouterr().out
 
 
 def test_a_run_whose_clinics_all_lie_is_no_finished_run(run_locally: Any, world: Any, tmp_path: Path) -> None:

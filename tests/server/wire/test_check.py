@@ -122,11 +122,13 @@ def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> 
             reply.content[COUNTS][f"{KEY}.{name}"] = integers(np.zeros(shape))
         return reply
 
-    seats = table.federation.with_notes("test")
-    replies = table.exchange(tamper).evaluate(seats, table.state, 2, split="test", closing=True, replicates=True)
+    handles = table.federation.with_notes("test")
+    replies = table.exchange(tamper).evaluate(
+        handles, table.state, 2, split="test", test_evaluation=True, replicates=True
+    )
     answers, refused = parted(replies)
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]
-    assert [answer.clinic for answer in answers] == [seat.clinic for seat in seats if seat.clinic != "clinic-1"]
+    assert [answer.clinic for answer in answers] == [handle.clinic for handle in handles if handle.clinic != "clinic-1"]
 
 
 def test_each_part_has_a_reach_of_its_own() -> None:
@@ -136,28 +138,28 @@ def test_each_part_has_a_reach_of_its_own() -> None:
     def moved(encoder: float, head: float) -> AdapterState:
         return AdapterState({"encoder.a": np.float32([encoder, 0]), "head.b": np.float32([head, 0])})
 
-    check.check_reach(moved(1, 5), before, farthest)
+    check.check_max_update(moved(1, 5), before, farthest)
     for state in (moved(2, 0), moved(0, 6)):
-        with pytest.raises(BadAnswerError, match=Reason.OUT_OF_REACH):
-            check.check_reach(state, before, farthest)
+        with pytest.raises(BadAnswerError, match=Reason.BEYOND_MAX_UPDATE):
+            check.check_max_update(state, before, farthest)
 
 
 def test_a_real_site_may_name_shared_codes_only() -> None:
-    judged = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
+    evaluated = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
     registered = {"nodes": 0, "validation_mentions": 5}
-    rule = {"split": "validation", "closing": False, "replicates": False, "registered": registered}
-    check.check_counts(judged, JerlFactored(), shared={"canarytext"}, **rule)
+    rule = {"split": "validation", "test_evaluation": False, "replicates": False, "registered": registered}
+    check.check_counts(evaluated, JerlFactored(), shared={"canarytext"}, **rule)
     with pytest.raises(BadAnswerError, match=Reason.COUNTS):
-        check.check_counts(judged, JerlFactored(), shared={"E11.9"}, **rule)
+        check.check_counts(evaluated, JerlFactored(), shared={"E11.9"}, **rule)
 
 
 def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_could_not_be_added_up() -> None:
-    drawn = np.zeros((REPLICATES, 3), np.int64)
+    sampled = np.zeros((REPLICATES, 3), np.int64)
     both = {("ca", "I10"): _one(), ("es", "I10"): _one()}
-    rule = {"split": "validation", "closing": False, "registered": {"nodes": 0, "validation_mentions": 5}}
+    rule = {"split": "validation", "test_evaluation": False, "registered": {"nodes": 0, "validation_mentions": 5}}
 
     def checked(*languages: str, replicates: bool) -> None:
-        counts = SpanCounts(both, dict.fromkeys(languages, drawn))
+        counts = SpanCounts(both, dict.fromkeys(languages, sampled))
         check.check_counts(
             {(FEDERATED, ALL_GOLD): counts}, JerlFactored(), shared={"I10"}, replicates=replicates, **rule
         )

@@ -23,7 +23,7 @@ from clinfed.protocol import (
     TENSORS_KIND,
     Reason,
 )
-from clinfed.training.max_update import reach
+from clinfed.training.max_update import max_update
 from server.participation import parted
 
 LIAR = "clinic-3"
@@ -127,7 +127,7 @@ def test_a_mutated_reply_never_raises_and_never_poisons(table: Any, changes: lis
     assert all(each.clinic == LIAR and each.reason in reasons for each in done.refused)
     if done.refused:
         assert done.server.adapter.sha256() == _alone(table)
-    farthest = reach(table.run.training, table.run.passes_of_round(2), 10**3)
+    farthest = max_update(table.run.training, table.run.epochs_of_round(2), 10**3)
     for name, values in done.server.adapter.items():
         fixed, relative = farthest[name.split(".")[0]]
         assert np.isfinite(values).all()
@@ -142,18 +142,20 @@ def _alone(table: Any) -> str:
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(mutations(), min_size=1, max_size=3))
-def test_a_mutated_judgement_never_raises(table: Any, changes: list[Mutation]) -> None:
+def test_a_mutated_evaluation_never_raises(table: Any, changes: list[Mutation]) -> None:
     def tamper(kind: str, reply: Message) -> Message:
         if kind == "evaluate" and reply.content[IDENTITY]["clinic"] == "clinic-1":
             for change in changes:
                 change(reply.content)
         return reply
 
-    seats = table.federation.with_notes("test")
-    replies = table.exchange(tamper).evaluate(seats, table.state, 2, split="test", closing=True, replicates=True)
+    handles = table.federation.with_notes("test")
+    replies = table.exchange(tamper).evaluate(
+        handles, table.state, 2, split="test", test_evaluation=True, replicates=True
+    )
     answers, _ = parted(replies)
     merged = sum((answer.counts[FEDERATED, ALL_GOLD] for answer in answers), SpanCounts())
-    assert merged.micro().support <= sum(seat.registered["test_mentions"] for seat in seats)
+    assert merged.micro().support <= sum(handle.registered["test_mentions"] for handle in handles)
     merged.interval()
 
 
@@ -175,4 +177,4 @@ def test_mutations_do_reach_every_rule_family(table: Any) -> None:
 
     look()
     assert {"accepted", str(Reason.MALFORMED), str(Reason.COUNTS), str(Reason.FIGURES)} <= seen
-    assert seen & {str(Reason.OUT_OF_REACH), str(Reason.NOT_FINITE), str(Reason.SHAPE)}
+    assert seen & {str(Reason.BEYOND_MAX_UPDATE), str(Reason.NOT_FINITE), str(Reason.SHAPE)}

@@ -21,10 +21,10 @@ def span(start: int, end: int, code: str = "A00") -> Span:
 
 def test_two_adjacent_mentions_stay_two():
     words = words_of("HTA DM2")
-    tags, held, lost = tags_of(words, [span(0, 3, "A00"), span(4, 7, "B01")], INDEX)
+    tags, held, unrepresentable = tags_of(words, [span(0, 3, "A00"), span(4, 7, "B01")], INDEX)
     assert tags == [1, 3]  # B-A00, B-B01: were the second an I, they would merge
     assert spans_of(words, tags, CODES) == held == [span(0, 3, "A00"), span(4, 7, "B01")]
-    assert not lost
+    assert not unrepresentable
 
 
 def test_i_without_b_begins_nothing():
@@ -33,9 +33,9 @@ def test_i_without_b_begins_nothing():
 
 
 def test_the_longest_of_overlapping_spans_is_kept():
-    kept, lost = flat_spans([span(0, 3), span(2, 9), span(8, 11)])
+    kept, unrepresentable = flat_spans([span(0, 3), span(2, 9), span(8, 11)])
     assert kept == [span(2, 9)]  # the greatest number would be two: 0-3 and 8-11
-    assert lost == Counter({"overlapping": 2})
+    assert unrepresentable == Counter({"overlapping": 2})
 
 
 def test_every_lost_span_has_its_reason():
@@ -48,9 +48,9 @@ def test_every_lost_span_has_its_reason():
         span(13, 18, "A00"),
         span(21, 24, "Z99"),
     ]
-    _, held, lost = tags_of(words, spans, INDEX)
+    _, held, unrepresentable = tags_of(words, spans, INDEX)
     assert held == [span(0, 12, "A00")]
-    assert lost == {
+    assert unrepresentable == {
         "discontinuous": 1,
         "second code of a mention": 1,
         "overlapping": 1,
@@ -63,8 +63,8 @@ def test_every_lost_span_has_its_reason():
 def test_nothing_is_lost_silently(triples):
     text = "l'HTA i DM2, mal control; dolor (lumbar) crònic."
     spans = {span(start, min(start + size, len(text)), code) for start, size, code in triples}
-    tags, held, lost = tags_of(words_of(text), spans, INDEX)
-    assert len(held) + lost.total() == len(spans)
+    tags, held, unrepresentable = tags_of(words_of(text), spans, INDEX)
+    assert len(held) + unrepresentable.total() == len(spans)
     assert set(held) <= set(spans_of(words_of(text), tags, CODES))
 
 

@@ -29,17 +29,17 @@ def spans(draw: st.DrawFn) -> Span:
 def plain_flat(given_spans: list[Span]) -> tuple[list[Span], Counter[str]]:
     """Return what `flat_spans` promises, by looking at all that is kept for each span."""
     kept: list[Span] = []
-    lost: Counter[str] = Counter()
+    unrepresentable: Counter[str] = Counter()
     for span in sorted(set(given_spans), key=lambda s: (s.start - s.end, s)):
         if len(span.fragments) > 1:
-            lost["discontinuous"] += 1
+            unrepresentable["discontinuous"] += 1
         elif any(span.fragments == other.fragments for other in kept):
-            lost["second code of a mention"] += 1
+            unrepresentable["second code of a mention"] += 1
         elif any(span.start < other.end and other.start < span.end for other in kept):
-            lost["overlapping"] += 1
+            unrepresentable["overlapping"] += 1
         else:
             kept.append(span)
-    return sorted(kept), lost
+    return sorted(kept), unrepresentable
 
 
 def plain_cover(words: list[Fragment], span: Span) -> tuple[list[int], bool]:

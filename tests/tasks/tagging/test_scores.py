@@ -22,9 +22,9 @@ def head_giving(task: Tagging, **logits: list[float]) -> torch.nn.Module:
 
 def scored(task: Tagging, head: torch.nn.Module, hidden: list[float]) -> tuple[list[int], list[float]]:
     words = torch.tensor(hidden).unsqueeze(1)
-    windows = hints = torch.zeros(len(hidden), dtype=torch.int64)
-    tags, scores = task.scored(head, words, windows, hints)
-    assert task.tag(head, words, windows, hints).tolist() == tags.tolist()
+    windows = features = torch.zeros(len(hidden), dtype=torch.int64)
+    tags, scores = task.scored(head, words, windows, features)
+    assert task.tag(head, words, windows, features).tolist() == tags.tolist()
     return tags.tolist(), scores.tolist()
 
 

@@ -1,4 +1,4 @@
-"""Windows: every word is judged exactly once, with context, whatever the tokenizer."""
+"""Windows: every word is evaluated exactly once, with context, whatever the tokenizer."""
 
 import unicodedata
 
@@ -57,7 +57,7 @@ def test_spans_survive_tags_and_windows(kind: str, notes: list[Note]):
         for window in windows:
             assert len(window.input_ids) <= 48
             for word in window.words:
-                assert rebuilt[word] == -1  # judged once
+                assert rebuilt[word] == -1  # evaluated once
                 rebuilt[word] = tags[word]
         assert set(held) <= set(spans_of(words, rebuilt, codes))
 
@@ -71,11 +71,11 @@ def test_decomposed_words_have_the_subwords_of_composed_ones():
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(6, 20), st.integers(0, 3))
-def test_windows_judge_each_word_once_and_point_at_its_first_subword(lengths, size, stride):
+def test_windows_evaluate_each_word_once_and_point_at_its_first_subword(lengths, size, stride):
     pieces = [[100 * word + i for i in range(length)] for word, length in enumerate(lengths)]
     windows = windows_of(pieces, cls_id=-1, sep_id=-2, size=size, stride=stride)
-    judged = [word for window in windows for word in window.words]
-    assert judged == list(range(len(lengths)))
+    evaluated = [word for window in windows for word in window.words]
+    assert evaluated == list(range(len(lengths)))
     for window in windows:
         assert len(window.input_ids) <= size
         assert [window.input_ids[p] for p in window.positions] == [100 * word for word in window.words]
