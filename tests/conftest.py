@@ -256,7 +256,7 @@ def run_locally(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Callable[..
         first: Sequence[int] = (),
         output: Path | None = None,
     ) -> tuple[dict[str, Any], LocalGrid]:
-        monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
+        monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
         output = output or tmp_path / "output"
         config = {"overrides": " ".join([*overrides, f"output={output}"])}
         grid = LocalGrid(nodes, config, tamper, watch)

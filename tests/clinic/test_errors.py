@@ -41,7 +41,7 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     """Return a function that asks one simulated clinic and gives its reply."""
     for name in ("_task_id", "_run_id", "_node_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)
-    monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
+    monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     context = Context(
         1, 1, {"partition-id": 0, "num-partitions": 2}, RecordDict(), {"overrides": " ".join(world.overrides)}
@@ -71,7 +71,7 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         return client.app.app(message, context)
 
     yield ask
-    monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
+    monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
 
 
 @pytest.mark.parametrize("place", PLACES)

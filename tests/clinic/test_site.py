@@ -37,7 +37,7 @@ def ask(node_config: dict[str, Any], overrides: str, monkeypatch: pytest.MonkeyP
     """Return a real site's reply to a hello, in this process."""
     for name in ("_task_id", "_run_id", "_node_id"):
         monkeypatch.setattr(TaskIdentity, name, 1)
-    monkeypatch.setattr(clinfed.clinic.cache, "_warm", None)
+    monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
     monkeypatch.setenv("CLINFED_HOME", str(home))
     monkeypatch.setenv(relay.INSIDE, "1")  # as in the site's worker: the message is worked on, not passed on
     question = ConfigRecord(

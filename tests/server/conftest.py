@@ -103,7 +103,7 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         for name in ("task_id", "run_id", "node_id"):
             patch.setattr(TaskIdentity, f"_{name}", 1)
         patch.setenv("CLINFED_HOME", str(tmp_path_factory.mktemp("table")))
-        patch.setattr(clinfed.clinic.cache, "_warm", None)
+        patch.setattr(clinfed.clinic.cache, "_worker_cache", None)
         model = Model(run)
         model.build()
         state = read_state(model.tagger)
@@ -119,4 +119,4 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received
         }
         yield Table(run, model, state, federation, recorded)
-        patch.setattr(clinfed.clinic.cache, "_warm", None)
+        patch.setattr(clinfed.clinic.cache, "_worker_cache", None)
