@@ -62,7 +62,7 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
         )
         content = {protocol.QUESTION: question}
         if kind != protocol.HELLO:
-            cache = clinfed.clinic.cache.cache(world.overrides)
+            cache = clinfed.clinic.cache.worker_cache(world.overrides)
             codes = cache.clinic(context.node_config).codes
             tensors = answers._write_adapter(read_state(cache.tagger(len(codes))))
             content |= to_flower({protocol.ADAPTER: tensors})

@@ -110,8 +110,8 @@ def test_a_run_within_the_limits_is_let_in_and_computes_on_the_sites_device(
     reply = ask({"settings": str(path)}, " ".join(world.site_overrides), monkeypatch, tmp_path / "home")
     assert reply.has_content()
     assert reply.content[protocol.IDENTITY]["clinic"] == "north"
-    assert clinfed.clinic.cache._warm is not None
-    assert clinfed.clinic.cache._warm.run.training.device == "cpu"
+    assert clinfed.clinic.cache._worker_cache is not None
+    assert clinfed.clinic.cache._worker_cache.run.training.device == "cpu"
 
 
 def test_the_device_is_the_sites_choice_where_the_run_asks_for_none(tmp_path: Path, world: Any) -> None:

@@ -122,7 +122,7 @@ def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_se
         for split in ("validation", "test"):
             evaluated = evaluate(cache, clinic, state, split, test_evaluation=split == "test", replicates=True)
         assert (protocol.ENSEMBLE, protocol.ALL_GOLD) in evaluated.counts
-        assert len([*(tmp_path / "clinic").glob("kept/*")]) == files
+        assert len([*(tmp_path / "clinic").glob("artefacts/*")]) == files
     assert (tmp_path / "clinic" / "artefacts").stat().st_mode & 0o077 == 0
 
 

@@ -21,7 +21,7 @@ def refused(*overrides: str) -> str:
         ("r", "adapter.r"),
         ("alpha", "adapter.alpha"),
         ("lr", "training.learning_rate"),  # another tool's word
-        ("epochs", "training.local_epochs"),
+        ("epochs", "training.local_epochs or classifier.epochs"),
         ("batch_size", "training.batch_notes"),
         ("num_rounds", "rounds"),
         ("training.lr", "training.learning_rate"),  # inside its group

@@ -16,7 +16,7 @@ def test_a_score_near_0_after_a_round_says_that_a_round_is_too_little() -> None:
     line = too_little_training(record(0.01, 1))
     assert line.startswith("F1 near 0: one epoch over the training notes is not enough")
     assert "rounds=20" in line
-    assert too_little_training(record(0.0, 2, local_epochs=2)).startswith("F1 near 0: 4 passes")
+    assert too_little_training(record(0.0, 2, local_epochs=2)).startswith("F1 near 0: 4 epochs")
     assert too_little_training(record(0.0, 8, parts=4)).startswith("F1 near 0: 2 passes")
 
 

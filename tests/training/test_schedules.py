@@ -36,7 +36,7 @@ def test_rounds_of_whole_epochs_follow_each_other() -> None:
 def test_the_rounds_of_an_epoch_train_on_each_of_its_batches_once(batches: int) -> None:
     run = Run(rounds=8, rounds_per_epoch=4)
     parts = [run.epochs_of_round(round_index) for round_index in range(1, 9)]
-    assert [each.epochs for each in parts] == [range(1)] * 4 + [range(1, 2)] * 4
+    assert [each.numbers for each in parts] == [range(1)] * 4 + [range(1, 2)] * 4
     for epoch in (parts[:4], parts[4:]):
         assert [step for each in epoch for step in each.steps(batches)] == list(range(batches))
     sizes = [len(each.steps(batches)) for each in parts]
