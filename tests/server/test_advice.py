@@ -17,7 +17,7 @@ def test_a_score_near_0_after_a_round_says_that_a_round_is_too_little() -> None:
     assert line.startswith("F1 near 0: one epoch over the training notes is not enough")
     assert "rounds=20" in line
     assert too_little_training(record(0.0, 2, local_epochs=2)).startswith("F1 near 0: 4 epochs")
-    assert too_little_training(record(0.0, 8, parts=4)).startswith("F1 near 0: 2 passes")
+    assert too_little_training(record(0.0, 8, parts=4)).startswith("F1 near 0: 2 epochs")
 
 
 @pytest.mark.parametrize("other", [record(0.05, 1), record(0.01, 5), record(0.0, 1, local_epochs=5), record(None, 1)])
