@@ -112,7 +112,7 @@ class Run:
     wait_for_clients: WaitForClients = field(default_factory=WaitForClients)
     round: Participation = field(default_factory=Participation)
     stop: Stop = field(default_factory=Stop)
-    rounds: int = setting(5, help="how often the clinics' updates are averaged", least=1, most=MOST_ROUNDS)
+    rounds: int = setting(4, help="how often the clinics' updates are averaged", least=1, most=MOST_ROUNDS)
     rounds_per_epoch: int = setting(
         1, help="more: each of them trains on a part of an epoch's batches", least=1, most=MOST_ROUNDS, unit="rounds"
     )

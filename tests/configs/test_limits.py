@@ -87,6 +87,9 @@ def test_the_limits_themselves_are_taken() -> None:
         ),
         ("strategy=fedadam strategy.beta1=1", "strategy.beta1=1.0: expected at least 0 and less than 1"),
         ("rounds=0", "rounds=0: expected at least 1 and at most 100,000"),
+        pytest.param(
+            f"rounds={10**400}", f"rounds={10**400}: expected at least 1 and at most 100,000", id="400 digits"
+        ),
         ("tracking=wandb", "tracking=wandb: expected off, tensorboard or mlflow"),
     ],
 )

@@ -15,7 +15,7 @@ class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
 
     train_fraction: float = setting(
-        0.2, help="part of the training notes that is used; the default is about 3,000 notes", **FRACTION
+        0.1, help="part of the training notes that is used; the default is about 1,500 notes", **FRACTION
     )
     seed: int = setting(0, help="of the notes; another seed gives other patients", least=0, most=MOST_SEED)
     patients: int = setting(320, help="how many are invented; 320 gives 21,812 notes", least=1, most=1_000_000)
