@@ -71,7 +71,8 @@ def refuse_outside(key: str, value: Any, limits: Mapping[str, Any]) -> None:
     limits: those of `setting` by name; one that is absent does not limit.
     """
     if isinstance(value, int | float) and not isinstance(value, bool):
-        fits = math.isfinite(value) and _is_inside(value, limits)
+        # An integer of hundreds of digits is finite and fits no float.
+        fits = (isinstance(value, int) or math.isfinite(value)) and _is_inside(value, limits)
     else:
         fits = not limits.get("choices") or any(_is_choice(value, choice) for choice in limits["choices"])
     if not fits:

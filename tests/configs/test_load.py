@@ -2,11 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 import configs
 from clinfed.errors import UserError
 from configs.discovery import PLUGINS, RECIPES, plugin_class
 from strategies.fedprox import FedProx
+
+EXPERIMENTS = Path(configs.__file__).parent / "experiment"
 
 
 def refused(*overrides: str) -> str:
@@ -232,3 +235,11 @@ def test_every_experiment_opens_with_its_command_and_says_how_long_it_takes(name
 def test_every_row_of_every_experiment_composes(name: str) -> None:
     for overrides in configs.experiment_rows(name).values():
         assert configs.load([f"experiment={name}", *overrides]).experiment == name
+
+
+@pytest.mark.parametrize("path", sorted(EXPERIMENTS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_experiment_on_invented_notes_states_its_own_size(path: Path) -> None:
+    # Else a change of the default job's size would change what the experiment measures.
+    values = yaml.safe_load(path.read_text())
+    if values.get("corpus", "synthetic") == "synthetic":
+        assert {"corpus.train_fraction", "rounds"} <= set(values)

@@ -1,5 +1,6 @@
 """corpus=synthetic: the embedded invented notes, made on the fly."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,12 +10,12 @@ from clinfed.corpus.synthetic import MOST_CODES, codes, generate
 from clinfed.settings import MOST_SEED, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
 
     train_fraction: float = setting(
-        0.2, help="part of the training notes that is used; the default is about 3,000 notes", **FRACTION
+        0.1, help="part of the training notes that is used; the default is about 1,500 notes", **FRACTION
     )
     seed: int = setting(0, help="of the notes; another seed gives other patients", least=0, most=MOST_SEED)
     patients: int = setting(320, help="how many are invented; 320 gives 21,812 notes", least=1, most=1_000_000)
@@ -25,8 +26,8 @@ class Synthetic(Corpus):
         most=MOST_CODES,
     )
 
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of their ids."""
+    def notes(self, skipped: Counter[str] | None = None) -> Iterator[Note]:
+        """Yield all notes in the order of their ids; nothing is skipped."""
         yield from generate(self.seed, self.patients)
 
     def is_public(self, notes: Iterable[Note]) -> bool:
