@@ -2,34 +2,27 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
-from clinfed.evaluation import merging
-from clinfed.evaluation.report import holdings
-from clinfed.evaluation.report.tables import round_line, table_on_test
-from clinfed.home import home
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
-from clinfed.runs import record as records
 from clinfed.runs.backend import Backend
 from clinfed.runs.checkpoints import Checkpoint
 from clinfed.runs.recorder import LAST, Recorder, refusals
-from clinfed.runs.state import Round, RunState
-from configs import Run, resolved, to_overrides
+from clinfed.runs.state import RunState
+from configs import Run, resolved
 from server.admission import Admission
-from server.advice import too_little_training
-from server.central import PublicSet
+from server.diary import Diary
 from server.federation import Federation
 from server.model import Model, run_folder
 from server.participation import parted, quorum, require
 from server.progress import Progress, Say, say, say_refused
 from server.rounds import run_rounds
 from server.wire.exchange import Exchange
-from strategies.base import ServerState
 
 # For the answers of one exchange, where round.deadline_s says nothing. In a simulation Flower itself reports a clinic
 # that died, and a shorter time would let results depend on the machine's load: there it only ends what hangs.
@@ -37,7 +30,7 @@ DEADLINE_S, SIMULATED_DEADLINE_S = 1800.0, 6 * 3600.0
 
 
 class Coordinator:
-    """A run and what it writes: state after each round, and at the end adapter, counts and record in its folder."""
+    """A run from its first greeting to its record."""
 
     def __init__(self, folder: Path, backend: Backend, run: Run, say: Say = say) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
@@ -54,31 +47,27 @@ class Coordinator:
 
     def run_all(self) -> None:
         """Do the whole run, or what is left of it."""
-        federation = self.greet()
-        self.recorder = Recorder(self.run, self.model.codes, self.model.fingerprints)
-        run_state = self.begin()
-        self.recorder.add_workers(federation.workers)
-        self.recorder.seconds["start"] += self.seconds
-        settings = {"overrides": " ".join(to_overrides(resolved(self.run)))}
-        self.tracker = tracking.start(self.run.tracking, self.folder, home(), settings)
-        self.public = PublicSet(self.run, self.model.codes) if self.run.central.notes else None
-        run_state = run_rounds(self.exchange, self.admission, self.run, run_state, self.keep, self.show)
+        federation, refused = self.greet()
+        recorder = Recorder(self.run, self.model.codes, self.model.fingerprints)
+        run_state = self.begin(recorder)
+        recorder.add_workers(federation.workers)
+        recorder.seconds["start"] += time.perf_counter() - self.started
+        diary = Diary(self.folder, self.run, self.model, recorder, self.say, self.started)
+        run_state = run_rounds(self.exchange, self.admission, self.run, run_state, diary.keep, diary.show)
         early = f"no better round in {self.run.stop.patience}; " if run_state.server.round < self.run.rounds else ""
         self.say(f"{early}evaluating on test")
-        self.close(run_state)
+        self.close(run_state, diary, refused)
 
-    @property
-    def seconds(self) -> float:
-        """Return the wall clock since this process took up the run."""
-        return time.perf_counter() - self.started
+    def greet(self) -> tuple[Federation, list[Refused]]:
+        """Let the clinics in; return them, and who is left out.
 
-    def greet(self) -> Federation:
-        """Let the clinics in. Raises: UserError where they are too few, or cannot do what the run asks."""
+        Raises: UserError where they are too few, or cannot do what the run asks.
+        """
         run = self.run
         self.say("clinics load base and notes")
         federation = self.admission.open(self.build)
-        self.refused = self.admission.take_refused()
-        say_refused(self.say, "start", self.refused)
+        refused = self.admission.take_refused()
+        say_refused(self.say, "start", refused)
         self.say(describe(federation))
         for clinic in federation.without_mentions():
             self.say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
@@ -90,7 +79,7 @@ class Coordinator:
         if run.stop.patience and not any(handle.registered[evaluated] for handle in federation.handles):
             found = f"no clinic holds a {evaluated.replace('_', ' ').removesuffix('s')}"
             raise UserError(f"stop.patience={run.stop.patience}: {found}; leave it out")
-        return federation
+        return federation, refused
 
     def build(self) -> dict[str, str]:
         """Load the model and pass on what its settings are advised against; return its fingerprints."""
@@ -104,63 +93,33 @@ class Coordinator:
                 warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         return prints
 
-    def begin(self) -> RunState:
+    def begin(self, recorder: Recorder) -> RunState:
         """Return where the rounds begin: anew, or where the checkpoint has them."""
         if self.checkpoint is None:
             return RunState(self.model.start(), run_key=checkpoints.new_run_key())
         if reason := fingerprints.mismatch(self.model.fingerprints, self.checkpoint.fingerprints):
             raise UserError(f"resume={self.run.resume}: in the checkpoint, the {reason}")
         run_state = self.checkpoint.run_state
-        self.recorder.restore(self.checkpoint.recorded, run_state.server.round)
+        recorder.restore(self.checkpoint.recorded, run_state.server.round)
         self.say(f"resumed after round {run_state.server.round}")
         return run_state
 
-    def keep(self, run_state: RunState) -> None:
-        """Write a checkpoint."""
-        recorded = self.recorder.saved(self.seconds)
-        checkpoint = Checkpoint(run_state, resolved(self.run), self.model.fingerprints, recorded)
-        checkpoints.save(self.folder / checkpoints.FOLDER, checkpoint)
-
-    def show(self, done: Round, server: ServerState) -> None:
-        """Record and print a round, and evaluate its adapter on the coordinator's own notes where there are any."""
-        entry = self.recorder.add_round(done)
-        if self.public is not None and (done.validated or self.run.epochs_of_round(done.round_index).ends_epoch):
-            counts = self.public.evaluate(self.model.tagger, server.adapter)
-            entry["public"] = merging.evaluation({"public set": counts})
-        self.tracker.add_round(entry)
-        say_refused(self.say, f"round {done.round_index}", done.refused)
-        self.say(round_line(entry))
-
-    def close(self, run_state: RunState) -> None:
-        """Evaluate the chosen round on test, once, and write everything down."""
+    def close(self, run_state: RunState, diary: Diary, refused: Sequence[Refused]) -> None:
+        """Evaluate the chosen round on test, once, and write everything down. refused: at the start."""
         round_index, adapter, reason = choose(run_state, self.run)
-        test_evaluation, refused = self.evaluate_on_test(adapter, round_index)
-        record = self.recorder.finish(
+        test_evaluation, test_refused = self.evaluate_on_test(adapter, round_index)
+        record = diary.recorder.finish(
             test_evaluation,
             adapter,
             self.admission.federation,
             system=protocol.FEDERATED,
-            seconds=self.seconds,
+            seconds=diary.seconds,
             chosen=(round_index, reason),
         )
         record["ended_early"] = run_state.server.round < self.run.rounds
         record["best_round"] = run_state.best.round if run_state.best else None
-        record["refused"], record["test_refused"] = refusals(self.refused), refusals(refused)
-        table = table_on_test(record)
-        self.model.save(self.folder / "adapter", adapter, f"```\n{table}\n```")
-        if run_state.best is not None and run_state.best.round != round_index:
-            kind = self.run.task.counts
-            evaluated = (
-                f"Round {run_state.best.round}: validation {kind.score_name} {kind.shown(run_state.best.score)}."
-            )
-            self.model.save(self.folder / "best", run_state.best.adapter, evaluated)
-        records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
-        records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
-        holdings.draw(record["manifest"], self.folder / "holdings.svg")
-        records.write(self.folder / "record.json", record)  # last: with it the run is complete
-        self.tracker.finish(record)
-        for line in filter(None, (table, too_little_training(record), f"run record: {self.folder / 'record.json'}")):
-            self.say(line)
+        record["refused"], record["test_refused"] = refusals(refused), refusals(test_refused)
+        diary.close(record, adapter, run_state.best)
 
     def evaluate_on_test(self, adapter: AdapterState, round_index: int) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
