@@ -23,11 +23,11 @@ def to_the_worker(message: Message, context: Context, work_here: Callable[[Messa
         permissions.admit_code(context.node_config)
         answer = relay.ask(message, context, relay.worker_of(context))
         show_refusal(answer)
-        return answer
     except Exception as error:
         from clinfed.clinic import answers
 
         return reply(answers.failed(protocol.Failure.WORKER, error), message)
+    return answer
 
 
 app = ClientApp(mods=[to_the_worker])

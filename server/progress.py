@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -34,7 +33,7 @@ class Progress:
         partial = path.with_suffix(".partial")
         with contextlib.suppress(OSError):
             partial.write_text(json.dumps(now), "utf-8")
-            os.replace(partial, path)
+            partial.replace(path)
 
 
 def say(text: str) -> None:

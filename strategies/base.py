@@ -79,7 +79,7 @@ class ClientState:
     round: int = 0
 
 
-def no_rows(name: str) -> NDArray[np.bool_] | None:
+def no_rows(_name: str) -> NDArray[np.bool_] | None:
     """Return None: no tensor has a row a code."""
     return None
 

@@ -56,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         _tell_renamed(getattr(args, "overrides", ()))
         code = int(module.run(args))
         sys.stdout.flush()
-        return code
     except UserError as error:
         return _refused(chosen, str(error))
     except BrokenPipeError:  # `clinfed ... | head`
@@ -70,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _refused(chosen, said)
     except KeyboardInterrupt:
         return 130
+    return code
 
 
 def _parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:

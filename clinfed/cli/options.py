@@ -16,7 +16,9 @@ THREADS = {"least": 1, "most": 1_024}
 class Number(argparse.Action):
     """An option that takes a number inside its limits."""
 
-    def __init__(self, *args: Any, kind: type[int] | type[float] = int, limits: dict[str, Any], **keywords: Any):
+    def __init__(
+        self, *args: Any, kind: type[int] | type[float] = int, limits: dict[str, Any], **keywords: Any
+    ) -> None:
         super().__init__(*args, **keywords)
         self.kind, self.limits = kind, limits
 

@@ -69,7 +69,7 @@ def _experiment(site: Site, overrides: Sequence[str], run: "Run") -> None:
         _refuse(site, "allowed_experiments", f"{beyond[0]} beyond the experiment {name}")
 
 
-def _rank(site: Site, overrides: Sequence[str], run: "Run") -> None:
+def _rank(site: Site, _overrides: Sequence[str], run: "Run") -> None:
     from clinfed.adapters.base import PeftAdapter
 
     if not site.rank_cap:
@@ -83,13 +83,13 @@ def _rank(site: Site, overrides: Sequence[str], run: "Run") -> None:
         _refuse(site, "rank_cap", f"adapter.r={rank}, the cap is {site.rank_cap}")
 
 
-def _quantisation(site: Site, overrides: Sequence[str], run: "Run") -> None:
+def _quantisation(site: Site, _overrides: Sequence[str], run: "Run") -> None:
     asked = "none" if run.adapter.quantization() is None else "nf4"
     if site.quantisation not in ("any", asked):
         _refuse(site, "quantisation", f"a base in {asked}, the site's is {site.quantisation}")
 
 
-def _batch(site: Site, overrides: Sequence[str], run: "Run") -> None:
+def _batch(site: Site, _overrides: Sequence[str], run: "Run") -> None:
     """Refuse a batch of more windows, or one that takes the memory of more windows of the usual length."""
     from clinfed.training.settings import Training
 
@@ -105,7 +105,7 @@ def _batch(site: Site, overrides: Sequence[str], run: "Run") -> None:
         _refuse(site, "batch_notes", f"batches of {tokens} sub-words, {cap}")
 
 
-def _device(site: Site, overrides: Sequence[str], run: "Run") -> None:
+def _device(site: Site, overrides: Sequence[str], _run: "Run") -> None:
     from configs.overrides import parse
 
     asked = parse(overrides).get("training.device", "")

@@ -90,7 +90,7 @@ def save(place: Place, state: ClientState, *, before: int) -> None:
     data = to_bytes(dict(flat), {"fingerprint": place.fingerprint, "round": str(state.round)})
     target = place.path(state.round)
     partial = target.with_suffix(f".{os.getpid()}")
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -60,7 +60,7 @@ def appearing(target: Path) -> Iterator[TextIO]:
         with writing(target, unfinished):
             with _open_private(unfinished, "w") as stream:
                 yield stream
-            os.replace(unfinished, target)
+            unfinished.replace(target)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -75,7 +75,7 @@ def _appearing_folder(target: Path) -> Iterator[Path]:
     try:
         with writing(target, unfinished):
             yield unfinished
-            os.replace(unfinished, place)
+            unfinished.replace(place)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
 

@@ -27,7 +27,7 @@ LOOPBACK = "127.0.0.1"
 def make_app(desk: Desk, address: Address) -> ASGIApp:
     """Return the page behind its door: texts go out one note at a time, by the note's number; corrections come in."""
 
-    def index(request: Request) -> Response:
+    def index(_request: Request) -> Response:
         return JSONResponse(desk.index())
 
     def note(request: Request) -> Response:

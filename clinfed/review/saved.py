@@ -96,7 +96,7 @@ def _texts(file: Path) -> list[Path]:
 
 def _state(file: Path) -> tuple[str, int, int, int]:
     try:
-        found = os.stat(file)
+        found = file.stat()
     except OSError:
         return str(file), -1, -1, -1
     return str(file), found.st_size, found.st_mtime_ns, found.st_ino

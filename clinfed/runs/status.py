@@ -40,9 +40,9 @@ def write(path: Path, status: Status) -> None:
     """Replace the file, whole or not at all. Only this account may read it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     with disk.writing(path, partial):
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, MODE), "w", encoding="utf-8") as file:
             json.dump(asdict(status), file)
-        os.replace(partial, path)
+        partial.replace(path)
 
 
 def read(path: Path) -> Status:

@@ -30,7 +30,7 @@ Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
 
-def no_feature(note: Note) -> Sequence[Span]:
+def no_feature(_note: Note) -> Sequence[Span]:
     """Return nothing: there is no lexicon."""
     return ()
 

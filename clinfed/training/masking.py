@@ -18,7 +18,7 @@ def held_out_split(documents: Sequence[str]) -> tuple[list[str], list[str]]:
     return train, [text for i, text in enumerate(documents) if i % HELD_OUT_EVERY == 0]
 
 
-def pack(documents: Sequence[str], tokenizer, tokens_per_row: int) -> Tensor:
+def pack(documents: Sequence[str], tokenizer: Any, tokens_per_row: int) -> Tensor:
     """Return documents joined by [SEP] and cut into rows without padding.
 
     Shapes: returns (rows, tokens_per_row) int64; the last incomplete row is dropped.

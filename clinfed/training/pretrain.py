@@ -183,7 +183,7 @@ def perplexity(model: nn.Module, rows: Tensor, *, masked: float, tokenizer: Any,
     return math.exp(total / count)
 
 
-def save(model: nn.Module, tokenizer, folder: Path, facts: dict[str, object]) -> None:
+def save(model: nn.Module, tokenizer: Any, folder: Path, facts: dict[str, object]) -> None:
     """Write encoder and language-modelling head as float16 safetensors, the tokenizer, and pretraining.json."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)

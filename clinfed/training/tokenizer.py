@@ -1,11 +1,15 @@
 """The tokenizer of a pretrained base: WordPiece over lower-cased text without accents."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int):
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> "PreTrainedTokenizerFast":
     """Return a lower-casing, accent-stripping WordPiece tokenizer.
 
     Notes lose accents and capitals at random, so "Hipertensió", "hipertensio" and "HIPERTENSIÓN" should share pieces.

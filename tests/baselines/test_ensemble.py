@@ -1,6 +1,7 @@
 """Ensemble: which spans of tagger and lexicon are kept, and how the thresholds are chosen."""
 
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,28 +14,28 @@ def span(start: int, end: int, code: str = "E11.9") -> Span:
     return Span(((start, end),), code)
 
 
-def test_what_both_find_is_kept_whatever_its_scores():
+def test_what_both_find_is_kept_whatever_its_scores() -> None:
     assert Ensemble(NEVER, NEVER, NEVER).spans({span(0, 3): 0.1}, {span(0, 3): 0.3}) == {span(0, 3)}
 
 
-def test_a_span_of_one_side_alone_needs_its_sides_threshold():
+def test_a_span_of_one_side_alone_needs_its_sides_threshold() -> None:
     tagged = {span(0, 3): 0.9, span(5, 8): 0.6}
     known = {span(10, 13): 1.0, span(15, 18): 0.4}
     assert Ensemble(tagger=0.8, against=0.0, lexicon=0.5).spans(tagged, known) == {span(0, 3), span(10, 13)}
 
 
-def test_where_the_two_disagree_only_one_is_kept():
+def test_where_the_two_disagree_only_one_is_kept() -> None:
     tagged, known = {span(0, 8): 0.7}, {span(4, 12, "I10"): 1.0}
     assert Ensemble(0.0, 0.6, 0.0).spans(tagged, known) == {span(0, 8)}
     assert Ensemble(0.0, 0.8, 0.0).spans(tagged, known) == {span(4, 12, "I10")}
 
 
-def test_two_spans_against_one_are_as_sure_as_the_less_sure_of_them():
+def test_two_spans_against_one_are_as_sure_as_the_less_sure_of_them() -> None:
     tagged, known = {span(0, 4): 0.9, span(5, 9): 0.5}, {span(0, 9, "I10"): 1.0}
     assert Ensemble(0.0, 0.6, 0.0).spans(tagged, known) == {span(0, 9, "I10")}
 
 
-def test_the_thresholds_are_those_of_the_best_f1_on_unseen_notes():
+def test_the_thresholds_are_those_of_the_best_f1_on_unseen_notes() -> None:
     # Right from .7 on and wrong below, in three notes; what the lexicon alone finds is wrong at any share.
     notes = [({span(0, 3)}, {span(0, 3): score}, {span(9, 12, "I10"): 1.0}) for score in (0.7, 0.8)]
     notes += [(set(), {span(0, 3): 0.65}, {})]
@@ -43,7 +44,7 @@ def test_the_thresholds_are_those_of_the_best_f1_on_unseen_notes():
     assert ensemble.lexicon == NEVER
 
 
-def test_without_notes_the_lexicon_is_believed_and_the_tagger_not():
+def test_without_notes_the_lexicon_is_believed_and_the_tagger_not() -> None:
     assert Ensemble.fit([]) == Ensemble(NEVER, NEVER, 0.0)
 
 
@@ -55,7 +56,7 @@ spans_of_a_note = st.sets(st.integers(0, 15)).flatmap(
 
 
 @given(st.lists(st.tuples(spans_of_a_note.map(set), spans_of_a_note, spans_of_a_note), max_size=4))
-def test_kept_spans_never_overlap_and_fitting_is_no_worse_than_either_side_alone(notes):
+def test_kept_spans_never_overlap_and_fitting_is_no_worse_than_either_side_alone(notes: Any) -> None:
     def f1(join: Ensemble) -> float:
         kept = [ensemble.spans(tagged, known) for _, tagged, known in notes]
         hits = sum(len(gold & spans) for (gold, _, _), spans in zip(notes, kept, strict=True))

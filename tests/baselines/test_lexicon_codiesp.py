@@ -26,7 +26,7 @@ def score(lexicon: Lexicon, notes: list[Note]) -> SpanCounts:
     return count_spans(evaluated(notes, {note.id: lexicon.predict(note.text) for note in notes}))
 
 
-def test_the_pooled_lexicon_has_its_known_score(train: list[Note], dev: list[Note]):
+def test_the_pooled_lexicon_has_its_known_score(train: list[Note], dev: list[Note]) -> None:
     counts = score(Lexicon.fit(train), dev)
     assert counts.micro().support == 3431
     assert counts.micro().precision == pytest.approx(0.841, abs=0.005)
@@ -36,7 +36,7 @@ def test_the_pooled_lexicon_has_its_known_score(train: list[Note], dev: list[Not
     assert low < counts.micro().f1 < high < low + 0.05  # 250 cases give about +- 1.5 points
 
 
-def test_four_clinics_with_a_lexicon_each_lose_about_eleven_points(train: list[Note], dev: list[Note]):
+def test_four_clinics_with_a_lexicon_each_lose_about_eleven_points(train: list[Note], dev: list[Note]) -> None:
     shuffled = random.Random(0).sample(train, len(train))
     each = [score(Lexicon.fit(shuffled[k::4]), dev) for k in range(4)]
     merged = sum(each, SpanCounts())

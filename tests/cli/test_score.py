@@ -41,7 +41,9 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("gold", ["gold.jsonl", "gold"])
 @pytest.mark.parametrize("pred", ["pred.jsonl", "pred"])
-def test_any_two_kinds_give_the_same_scores(files: Path, capsys: pytest.CaptureFixture[str], gold: str, pred: str):
+def test_any_two_kinds_give_the_same_scores(
+    files: Path, capsys: pytest.CaptureFixture[str], gold: str, pred: str
+) -> None:
     found = scored(capsys, files / gold, files / pred)
     # gold 2 + 1 + 2, predicted 2 + 0 + 1, right 1 + 0 + 1
     assert found["micro"] == {
@@ -66,7 +68,7 @@ def test_any_two_kinds_give_the_same_scores(files: Path, capsys: pytest.CaptureF
     assert band["interval"] == scored(capsys, files / gold, files / "without_j46.jsonl")["interval"]
 
 
-def test_codiesp_is_evaluated_from_its_table_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_codiesp_is_evaluated_from_its_table_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "dev"
     (folder / "text_files").mkdir(parents=True)
     (folder / "text_files" / "d1.txt").write_text("tos y asma")
@@ -81,14 +83,14 @@ def test_codiesp_is_evaluated_from_its_table_alone(tmp_path: Path, capsys: pytes
 
 def test_codiesp_dev_as_its_own_prediction_is_perfect(
     codiesp_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     table = tmp_path / "devX.tsv"
     table.write_bytes((codiesp_path / "dev" / "devX.tsv").read_bytes())
     found = scored(capsys, codiesp_path / "dev", table)
     assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (3431, 0, 0)
 
 
-def test_conll_files_are_matched_by_the_number_of_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_conll_files_are_matched_by_the_number_of_the_block(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gold.conll").write_text("tos\tB-R05\n\nasma\tB-J45\n")
     (tmp_path / "pred.conll").write_text("tos\tB-R05\n\nasma\tO\n")
     found = scored(capsys, tmp_path / "gold.conll", tmp_path / "pred.conll")
@@ -98,7 +100,7 @@ def test_conll_files_are_matched_by_the_number_of_the_block(tmp_path: Path, caps
 @pytest.mark.parametrize("suffix", ["jsonl", "tsv"])
 def test_predictions_in_another_format_keep_the_ids_of_conll(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str
-):
+) -> None:
     (tmp_path / "gold.conll").write_text("tos\tB-R05\n\nasma\tB-J45\n")
     predicted = [PredictedNote("gold#1", "tos", (SPAN,), predictions=(Prediction("", 1.0),))]
     {"jsonl": write_jsonl, "tsv": write_codiesp}[suffix](predicted, tmp_path / f"pred.{suffix}")
@@ -106,7 +108,9 @@ def test_predictions_in_another_format_keep_the_ids_of_conll(
     assert (found["micro"]["tp"], found["micro"]["fp"], found["micro"]["fn"]) == (1, 0, 1)
 
 
-def test_the_same_seed_gives_the_same_interval_and_another_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_same_seed_gives_the_same_interval_and_another_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     gold = [Note(str(i), "tos y asma", (SPAN, OTHER, APART), "es") for i in range(30)]
     write_jsonl(gold, tmp_path / "gold.jsonl")
     write_jsonl([replace(note, spans=note.spans[: int(note.id) % 4]) for note in gold], tmp_path / "pred.jsonl")
@@ -117,7 +121,7 @@ def test_the_same_seed_gives_the_same_interval_and_another_does_not(tmp_path: Pa
     assert one == same != other
 
 
-def test_without_json_a_table_is_printed(files: Path, capsys: pytest.CaptureFixture[str]):
+def test_without_json_a_table_is_printed(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["score", "--gold", str(files / "gold"), "--pred", str(files / "pred")]) == 0
     head, row, below = capsys.readouterr().out.splitlines()
     assert below == "1 of 3 gold notes have no prediction; each counts as predicted empty."
@@ -133,21 +137,23 @@ def refused(capsys: pytest.CaptureFixture[str], gold: Path, pred: Path) -> str:
     return lines[0]
 
 
-def test_a_predicted_note_that_gold_lacks_is_refused_without_its_name(files: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_predicted_note_that_gold_lacks_is_refused_without_its_name(
+    files: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_jsonl([*PREDICTED, Note("SECRET", "tos")], files / "more.jsonl")
     error = refused(capsys, files / "gold.jsonl", files / "more.jsonl")
     assert "1 predicted note(s) are not among the 3 gold notes" in error
     assert "SECRET" not in error
 
 
-def test_predictions_on_another_text_are_refused(files: Path, capsys: pytest.CaptureFixture[str]):
+def test_predictions_on_another_text_are_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_jsonl([replace(PREDICTED[0], text="Tos seca y asma")], files / "changed.jsonl")
     assert "1 note(s) have another text than those given" in refused(
         capsys, files / "gold.jsonl", files / "changed.jsonl"
     )
 
 
-def test_what_is_not_there_or_no_notes_is_refused(files: Path, capsys: pytest.CaptureFixture[str]):
+def test_what_is_not_there_or_no_notes_is_refused(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (files / "empty").mkdir()
     (files / "broken.tsv").write_text("d1\tDIAGNOSTICO\tr05\n")
     assert "no such file or folder" in refused(capsys, files / "gold", files / "nowhere")
@@ -156,7 +162,7 @@ def test_what_is_not_there_or_no_notes_is_refused(files: Path, capsys: pytest.Ca
     assert "broken.tsv:1: a row that is not CodiEsp's" in refused(capsys, files / "gold", files / "broken.tsv")
 
 
-def test_bad_notes_are_counted_and_left_out_when_asked(files: Path, capsys: pytest.CaptureFixture[str]):
+def test_bad_notes_are_counted_and_left_out_when_asked(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = '{"id": "n4", "text": "tos", "spans": [{"start": 0, "end": 9, "code": "R05"}]}\n'
     (files / "bad.jsonl").write_text((files / "gold.jsonl").read_text() + bad)
     assert "span [0, 9)" in refused(capsys, files / "bad.jsonl", files / "pred.jsonl")

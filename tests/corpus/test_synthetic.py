@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from pathlib import Path
 from random import Random
 from statistics import mean, median
 
@@ -45,15 +46,15 @@ def micro_f1(pairs: list[tuple[set, set]]) -> float:
     return 2 * hits / sum(len(gold) + len(predicted) for gold, predicted in pairs)
 
 
-def test_the_corpus_is_the_one_that_was_fixed():
+def test_the_corpus_is_the_one_that_was_fixed() -> None:
     assert digest(generate(patients=8)) == DIGEST_OF_EIGHT
 
 
-def test_the_same_seed_gives_the_same_notes(few):
+def test_the_same_seed_gives_the_same_notes(few: list[Note]) -> None:
     assert generate(seed=3, patients=6) == few
 
 
-def test_another_seed_gives_other_patients_and_other_texts(few):
+def test_another_seed_gives_other_patients_and_other_texts(few: list[Note]) -> None:
     other = generate(seed=4, patients=6)
     assert not {note.patient for note in other} & {note.patient for note in few}
     assert not {note.id for note in other} & {note.id for note in few}
@@ -62,12 +63,12 @@ def test_another_seed_gives_other_patients_and_other_texts(few):
     assert not {note.text for note in other} & long_texts
 
 
-def test_notes_are_sorted_and_their_ids_differ(few):
+def test_notes_are_sorted_and_their_ids_differ(few: list[Note]) -> None:
     ids = [note.id for note in few]
     assert ids == sorted(set(ids))
 
 
-def test_no_note_is_empty_and_every_note_says_where_it_comes_from(few):
+def test_no_note_is_empty_and_every_note_says_where_it_comes_from(few: list[Note]) -> None:
     for note in few:
         assert note.text.strip()
         assert note.language in ("ca", "es")
@@ -75,7 +76,7 @@ def test_no_note_is_empty_and_every_note_says_where_it_comes_from(few):
         assert note.clinic in clinics()
 
 
-def test_spans_hold_whole_words_in_order_and_never_overlap(few):
+def test_spans_hold_whole_words_in_order_and_never_overlap(few: list[Note]) -> None:
     for note in few:
         ends = [0]
         for span in note.spans:
@@ -87,7 +88,7 @@ def test_spans_hold_whole_words_in_order_and_never_overlap(few):
         assert ends[-1] <= len(note.text)
 
 
-def test_a_patient_stays_in_one_clinic_and_mostly_in_one_language():
+def test_a_patient_stays_in_one_clinic_and_mostly_in_one_language() -> None:
     patients = plan_patients(0, 40)
     visits = [(visit, patient) for patient in patients for visit in patient.visits]
     own = sum(visit.language == patient.language for visit, patient in visits)
@@ -95,36 +96,36 @@ def test_a_patient_stays_in_one_clinic_and_mostly_in_one_language():
     assert len({patient.id for patient in patients}) == 40
 
 
-def test_less_than_one_patient_is_refused():
+def test_less_than_one_patient_is_refused() -> None:
     with pytest.raises(ValueError, match="expected at least 1"):
         generate(patients=0)
 
 
-def test_one_patient_is_enough():
+def test_one_patient_is_enough() -> None:
     notes = generate(patients=1)
     assert len(notes) == 68  # 21,812 / 320 = 68.2
 
 
-def test_codes_are_sorted_well_formed_and_several_hundred():
+def test_codes_are_sorted_well_formed_and_several_hundred() -> None:
     assert codes() == sorted(set(codes()))
     assert len(codes()) >= 350
     assert [icd10.normalise(code) for code in codes()] == codes()
 
 
-def test_every_code_is_in_the_icd10cm_order_file(data_path):
+def test_every_code_is_in_the_icd10cm_order_file(data_path: Path) -> None:
     rows = (data_path / "icd10cm" / "icd10cm-order-Jan-2021.txt").read_text("latin-1").splitlines()
     known = {row[6:14].strip() for row in rows}
     assert [code for code in codes() if code.replace(".", "") not in known] == []
 
 
-def test_every_code_has_forms_in_both_languages():
+def test_every_code_has_forms_in_both_languages() -> None:
     for item in diagnoses().values():
         assert item.forms["ca"]
         assert item.forms["es"]
         assert item.weight > 0
 
 
-def test_a_form_means_one_code_unless_clinics_read_it_differently():
+def test_a_form_means_one_code_unless_clinics_read_it_differently() -> None:
     meanings: dict[str, set[str]] = {}
     for item in diagnoses().values():
         for form in (form for forms in item.forms.values() for form in forms):
@@ -132,7 +133,7 @@ def test_a_form_means_one_code_unless_clinics_read_it_differently():
     assert {form: found for form, found in meanings.items() if len(found) > 1} == {}
 
 
-def test_clinics_disagree_about_some_abbreviations():
+def test_clinics_disagree_about_some_abbreviations() -> None:
     readings: dict[str, set[str]] = {}
     for clinic in clinics().values():
         for text, code in clinic.readings.items():
@@ -141,18 +142,18 @@ def test_clinics_disagree_about_some_abbreviations():
     assert sum(len(meanings) > 1 for meanings in readings.values()) >= 5
 
 
-def test_every_slot_of_every_sentence_can_be_filled():
+def test_every_slot_of_every_sentence_can_be_filled() -> None:
     fillable = {*words(), *numbers(), "ta", "date", "dx", "list"}
     slots = {part for rows in templates().values() for row in rows.values() for text in row for part in text[1::2]}
     assert slots <= fillable
     assert SLOT.findall("{ta} x {dx}") == ["ta", "dx"]
 
 
-def test_both_languages_have_the_same_sections():
+def test_both_languages_have_the_same_sections() -> None:
     assert templates()["ca"].keys() == templates()["es"].keys()
 
 
-def test_a_typo_never_writes_another_known_word():
+def test_a_typo_never_writes_another_known_word() -> None:
     rng = Random(0)
     typos = 0
     for word in sorted(vocabulary()):
@@ -164,7 +165,7 @@ def test_a_typo_never_writes_another_known_word():
     assert typos > 500  # a typo rate of 2.5% times 20, on two thousand words
 
 
-def test_noise_of_rate_zero_changes_nothing():
+def test_noise_of_rate_zero_changes_nothing() -> None:
     text = "Fibril·lació auricular, también insuficiencia cardíaca"
     assert add_noise(Random(0), text, rate=0.0, known=frozenset()) == (text, 0)
 
@@ -173,37 +174,37 @@ def spoken(text: str, clinic: str = "") -> list[tuple[str, str]]:
     return [(text[span.start : span.end], span.code) for span in oracle(text, clinic=clinic)]
 
 
-def test_oracle_takes_the_modifiers_into_the_mention():
+def test_oracle_takes_the_modifiers_into_the_mention() -> None:
     assert spoken("Control de gonartrosis derecha severa.") == [("gonartrosis derecha severa", "M17.9")]
 
 
-def test_oracle_reads_a_typo_and_a_missing_accent():
+def test_oracle_reads_a_typo_and_a_missing_accent() -> None:
     assert spoken("Pacient amb insuficencia cardiaca.") == [("insuficencia cardiaca", "I50.9")]
 
 
 @pytest.mark.parametrize("text", ["Niega HTA, DM2 ni EPOC.", "AF: madre con DM2.", "Cribratge de càncer de còlon."])
-def test_negated_family_and_prevention_mentions_are_not_annotated(text):
+def test_negated_family_and_prevention_mentions_are_not_annotated(text: str) -> None:
     assert spoken(text) == []
 
 
-def test_a_suspected_diagnosis_is_annotated():
+def test_a_suspected_diagnosis_is_annotated() -> None:
     assert spoken("Sospecha de TEP, pido pruebas.") == [("TEP", "I26.9")]
 
 
-def test_an_abbreviation_means_what_the_clinic_means():
+def test_an_abbreviation_means_what_the_clinic_means() -> None:
     assert spoken("Control de IR.", "alzina") == [("IR", "N18.9")]
     assert spoken("Control de IR.", "bruc") == [("IR", "J96.1")]
     assert spoken("Control de IR.") == []
 
 
-def test_reader_gives_the_notes_and_the_code_list():
+def test_reader_gives_the_notes_and_the_code_list() -> None:
     corpus = Synthetic(seed=3, patients=2)
     assert list(corpus.notes()) == generate(seed=3, patients=2)
     assert corpus.codes() == codes()
     assert corpus.train_fraction == 0.2
 
 
-def test_full_size_follows_the_published_statistics(full):
+def test_full_size_follows_the_published_statistics(full: Generated) -> None:
     notes = full.notes
     assert len(notes) == 21_812
     visits = Counter(note.patient for note in notes)
@@ -218,7 +219,7 @@ def test_full_size_follows_the_published_statistics(full):
     assert full.noised / full.words <= 0.10
 
 
-def test_full_size_has_a_long_tail_of_codes(full):
+def test_full_size_has_a_long_tail_of_codes(full: Generated) -> None:
     support = Counter(span.code for note in full.notes for span in note.spans)
     assert len(support) >= 400
     assert sum(count <= 10 for count in support.values()) > len(support) / 2
@@ -226,7 +227,7 @@ def test_full_size_has_a_long_tail_of_codes(full):
 
 
 @pytest.mark.parametrize(("fraction", "expected"), [(1.0, 0.696), (0.2, 0.628)])
-def test_full_size_is_neither_toy_nor_trick_for_the_lexicon(full, fraction, expected):
+def test_full_size_is_neither_toy_nor_trick_for_the_lexicon(full: Generated, fraction: float, expected: float) -> None:
     train = training_slice([note for note in full.notes if split_of(note) == "train"], fraction)
     test = [note for note in full.notes if split_of(note) == "test"]
     lexicon = Lexicon.fit(train)
@@ -238,7 +239,7 @@ def test_full_size_is_neither_toy_nor_trick_for_the_lexicon(full, fraction, expe
     assert 0.20 <= mean(unseen) <= 0.35
 
 
-def test_full_size_can_be_read_by_one_who_knows_the_rules(full):
+def test_full_size_can_be_read_by_one_who_knows_the_rules(full: Generated) -> None:
     test = [note for note in full.notes if split_of(note) == "test"]
     assert micro_f1([(set(note.spans), set(oracle(note.text, clinic=note.clinic))) for note in test]) >= 0.95
 

@@ -112,7 +112,7 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     listed = os.scandir
 
     def scandir(path: str | Path) -> "os._ScandirIterator[str]":  # type: ignore[name-defined]
-        if os.path.basename(path) == "locked":
+        if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
         return listed(path)
 

@@ -13,13 +13,13 @@ MANIFEST = {
 }
 
 
-def test_counts_stand_in_the_order_of_clinics_and_the_largest_first():
+def test_counts_stand_in_the_order_of_clinics_and_the_largest_first() -> None:
     assert shares(MANIFEST, "languages") == {"es": [0, 5], "ca": [3, 1]}
     assert list(shares(MANIFEST, "languages")) == ["es", "ca"]  # 5 before 4
     assert shares({}, "chapters") == {}
 
 
-def test_a_picture_names_clinics_languages_and_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_picture_names_clinics_languages_and_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install clinfed[train])")
     monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")  # text as text, not as outlines
     draw(MANIFEST, tmp_path / "new" / "one.svg")
@@ -30,12 +30,12 @@ def test_a_picture_names_clinics_languages_and_chapters(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("manifest", [MANIFEST, {}])
-def test_a_png_is_drawn_too(tmp_path: Path, manifest: dict):
+def test_a_png_is_drawn_too(tmp_path: Path, manifest: dict) -> None:
     pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install clinfed[train])")
     draw(manifest, tmp_path / "holdings.png")
     assert (tmp_path / "holdings.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_another_kind_of_file_is_refused(tmp_path: Path):
+def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.gif; expected \.png or \.svg"):
         draw(MANIFEST, tmp_path / "holdings.gif")

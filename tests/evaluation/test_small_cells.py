@@ -1,6 +1,7 @@
 """The small-cell rule: no named count is about fewer patients than the site says."""
 
 from collections import defaultdict
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ notes = st.lists(
 
 
 @given(notes, st.integers(0, 5))
-def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(evaluated, threshold):
+def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(evaluated: Any, threshold: int) -> None:
     having = defaultdict(set)
     for note in evaluated:
         for span in note.gold:
@@ -34,27 +35,27 @@ def test_what_is_named_and_what_is_left_out_are_about_enough_patients_each(evalu
 
 
 @given(notes, st.integers(0, 5))
-def test_totals_stay_as_they_are(evaluated, threshold):
+def test_totals_stay_as_they_are(evaluated: Any, threshold: int) -> None:
     counts = count_spans(evaluated, replicates=3)
     fewer = counts.folded(nameable([evaluated], SHARED, threshold))
     assert [fewer.micro(of) for of in fewer.languages] == [counts.micro(of) for of in counts.languages]
     assert sum(fewer.bands().values(), start=type(fewer.micro())()) == counts.micro()
 
 
-def test_without_a_threshold_every_shared_code_is_named():
+def test_without_a_threshold_every_shared_code_is_named() -> None:
     gold, predicted = Span(((0, 3),), "A00"), Span(((0, 3),), "B00")
     own = Span(((4, 7),), "site's own")
     evaluated = [EvaluatedNote("p", "ca", frozenset({gold, own}), frozenset({predicted}))]
     assert nameable([evaluated], SHARED, 0) == {("ca", "A00"), ("ca", "B00")}
 
 
-def test_a_code_that_is_left_out_alone_takes_the_next_rarest_with_it():
+def test_a_code_that_is_left_out_alone_takes_the_next_rarest_with_it() -> None:
     having = {"rare": {"p"}, "known": {"p", "q", "r"}, "common": {"p", "q", "r", "s"}}
     assert frequent(having, 3) == {"common"}
     assert folded({"rare": 1, "known": 3, "common": 9}, {"common"}) == {"common": 9, "other": 4}
 
 
-def test_macro_f1_is_over_the_codes_that_are_named():
+def test_macro_f1_is_over_the_codes_that_are_named() -> None:
     gold = frozenset({Span(((0, 3),), "A00"), Span(((4, 7),), "C00")})
     found = frozenset({Span(((0, 3),), "A00")})
     evaluated = [EvaluatedNote(patient, "es", gold, found) for patient in "pq"]

@@ -42,7 +42,7 @@ def noised(rng: random.Random, tags: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_equals_seqeval_strict_on_tag_sequences(seed: int):
+def test_equals_seqeval_strict_on_tag_sequences(seed: int) -> None:
     rng = random.Random(seed)
     for _ in range(1000):
         gold = [random_tags(rng, rng.randrange(1, 12)) for _ in range(rng.randrange(1, 4))]
@@ -75,7 +75,7 @@ def random_spans(rng: random.Random) -> frozenset[Span]:
     return frozenset(spans)
 
 
-def test_equals_set_intersection_on_overlapping_and_discontinuous_spans():
+def test_equals_set_intersection_on_overlapping_and_discontinuous_spans() -> None:
     rng = random.Random(0)
     for _ in range(1000):
         notes = [EvaluatedNote(str(i), "es", random_spans(rng), random_spans(rng)) for i in range(3)]
@@ -85,25 +85,25 @@ def test_equals_set_intersection_on_overlapping_and_discontinuous_spans():
         assert count_spans(notes, replicates=0).micro() == expected
 
 
-def test_the_same_words_with_another_code_or_another_fragment_are_wrong():
+def test_the_same_words_with_another_code_or_another_fragment_are_wrong() -> None:
     gold = frozenset({Span(((0, 5), (9, 12)), "R07")})
     for predicted in (Span(((0, 5), (9, 12)), "R52"), Span(((0, 12),), "R07"), Span(((0, 5),), "R07")):
         counts = count_spans([EvaluatedNote("u", "es", gold, frozenset({predicted}))])
         assert counts.micro() == Counts(0, 1, 1)
 
 
-def test_a_span_with_two_codes_is_two_mentions():
+def test_a_span_with_two_codes_is_two_mentions() -> None:
     gold = frozenset({Span(((0, 5),), "R07"), Span(((0, 5),), "R52")})
     assert count_spans([EvaluatedNote("u", "es", gold, frozenset({Span(((0, 5),), "R07")}))]).micro() == Counts(1, 0, 1)
 
 
-def test_the_same_span_in_another_note_is_another_mention():
+def test_the_same_span_in_another_note_is_another_mention() -> None:
     span = frozenset({Span(((0, 5),), "R07")})
     notes = [EvaluatedNote("a", "es", span, frozenset()), EvaluatedNote("b", "es", frozenset(), span)]
     assert count_spans(notes).micro() == Counts(0, 1, 1)
 
 
-def test_a_note_without_predictions_counts_as_empty():
+def test_a_note_without_predictions_counts_as_empty() -> None:
     gold = [Note("a", "tos", (Span(((0, 3),), "R05"),), "es", patient="p"), Note("b", "tos")]
     assert evaluated(gold, {}) == [
         EvaluatedNote("p", "es", frozenset(gold[0].spans), frozenset()),
@@ -111,7 +111,7 @@ def test_a_note_without_predictions_counts_as_empty():
     ]
 
 
-def test_predictions_for_notes_that_gold_lacks_are_refused_without_naming_them():
+def test_predictions_for_notes_that_gold_lacks_are_refused_without_naming_them() -> None:
     with pytest.raises(ValueError, match=r"^1 predicted note\(s\) are not among the 1 gold notes$"):
         evaluated([Note("a", "tos")], {"SECRET": []})
     with pytest.raises(ValueError, match="each id once"):

@@ -40,7 +40,7 @@ def test_a_terminal_sees_how_much_is_done_and_the_time_that_is_left(monkeypatch:
 def test_a_terminal_that_says_no_size_sees_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.openpty()  # a new one has 0 rows and 0 columns
     os.set_blocking(ours, False)
-    with open(ours, "rb", buffering=0) as seen, open(theirs, "w", encoding="utf-8") as stream:
+    with os.fdopen(ours, "rb", buffering=0) as seen, os.fdopen(theirs, "w", encoding="utf-8") as stream:
         shown(stream, monkeypatch)
         stream.flush()
         assert " 75%|" in (seen.read(4096) or b"").decode()

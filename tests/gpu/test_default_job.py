@@ -25,11 +25,11 @@ def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return json.loads(Path(json.loads(done.stdout.splitlines()[-1])["record"]).read_text())
 
 
-def test_the_loss_falls(record: dict):
+def test_the_loss_falls(record: dict) -> None:
     losses = [each["loss"] for each in record["rounds"]]
     assert losses[-1] < losses[0]
 
 
-def test_training_and_inference_memory_are_measured_apart(record: dict):
+def test_training_and_inference_memory_are_measured_apart(record: dict) -> None:
     probes = record["probes"]
     assert probes["training_peak_bytes"] > probes["inference_peak_bytes"] > 0

@@ -136,6 +136,6 @@ def test_the_manifest_counts_by_hand() -> None:
     }
 
 
-def test_a_label_that_is_no_code_has_a_chapter_of_its_own():
+def test_a_label_that_is_no_code_has_a_chapter_of_its_own() -> None:
     note = Note("n", "aspirina", (Span(((0, 8),), "FARMACO"),), "es")
     assert describe([note])["chapters"] == {UNKNOWN: 1}

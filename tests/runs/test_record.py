@@ -70,7 +70,7 @@ def sample() -> RunRecord:
     }
 
 
-def test_a_evaluation_merges_clinics_and_names_the_worst():
+def test_a_evaluation_merges_clinics_and_names_the_worst() -> None:
     merged = two_clinics(right=1)
     assert (merged["micro"]["tp"], merged["micro"]["fn"]) == (2, 8)
     assert merged["micro"]["f1"] == pytest.approx(4 / 12)  # 2*2 / (2*2 + 8); the clinics' mean would be (1 + 0.2) / 2
@@ -80,24 +80,24 @@ def test_a_evaluation_merges_clinics_and_names_the_worst():
     assert worst_clinic(merged["by_clinic"]) == ".200 (south)"
 
 
-def test_a_clinic_without_gold_mentions_is_not_the_worst():
+def test_a_clinic_without_gold_mentions_is_not_the_worst() -> None:
     merged = evaluation({"empty": counts("es", right=0, gold=0), "south": counts("es", right=1, gold=2)})
     assert worst_clinic(merged["by_clinic"]) == ".667 (south)"
     assert worst_clinic(evaluation({})["by_clinic"]) == "-"
 
 
-def test_a_evaluation_without_replicates_has_no_interval():
+def test_a_evaluation_without_replicates_has_no_interval() -> None:
     assert evaluation({"south": counts("es", right=1, gold=2, replicates=0)})["interval"] is None
 
 
-def test_a_difference_is_paired():
+def test_a_difference_is_paired() -> None:
     better, worse = counts("es", right=2, gold=2), counts("es", right=1, gold=2)
     found = difference(better, worse)
     assert found["f1"] == pytest.approx(1 - 2 / 3)
     assert found["interval"][1] == pytest.approx(1 - 2 / 3)
 
 
-def test_only_what_the_same_clinics_have_evaluated_is_paired():
+def test_only_what_the_same_clinics_have_evaluated_is_paired() -> None:
     better, worse = counts("es", right=2, gold=2), counts("es", right=1, gold=2)
     evaluated = {
         "adapter": {"north": better, "south": worse},
@@ -108,13 +108,13 @@ def test_only_what_the_same_clinics_have_evaluated_is_paired():
     assert paired_differences(evaluated, "not evaluated") == {}
 
 
-def test_the_record_comes_back_as_it_was_written(tmp_path: Path):
+def test_the_record_comes_back_as_it_was_written(tmp_path: Path) -> None:
     write(tmp_path / "runs" / "run.json", sample())
     assert read(tmp_path / "runs" / "run.json") == sample()
     assert [file.name for file in (tmp_path / "runs").iterdir()] == ["run.json"]
 
 
-def test_a_failed_write_leaves_the_old_record(tmp_path: Path):
+def test_a_failed_write_leaves_the_old_record(tmp_path: Path) -> None:
     write(tmp_path / "run.json", sample())
     broken = sample()
     broken["seconds"] = float("nan")
@@ -123,7 +123,7 @@ def test_a_failed_write_leaves_the_old_record(tmp_path: Path):
     assert read(tmp_path / "run.json") == sample()
 
 
-def test_numpy_numbers_are_written_as_numbers(tmp_path: Path):
+def test_numpy_numbers_are_written_as_numbers(tmp_path: Path) -> None:
     record = sample()
     record["bytes_up"] = np.int64(7)  # type: ignore[typeddict-item]
     write(tmp_path / "run.json", record)
@@ -131,13 +131,13 @@ def test_numpy_numbers_are_written_as_numbers(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}'])
-def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, text: str):
+def test_what_is_no_record_is_refused_in_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "run.json").write_text(text)
     with pytest.raises(UserError, match=r"run\.json: .*(no run record|expected 1)"):
         read(tmp_path / "run.json")
 
 
-def test_the_summary_has_what_the_command_promises():
+def test_the_summary_has_what_the_command_promises() -> None:
     found = summary(sample(), Path("/somewhere/run.json"))
     assert found["micro_f1"] == pytest.approx(1 / 3)
     assert found["macro_f1"] == pytest.approx(1 / 3)
@@ -151,19 +151,19 @@ def test_the_summary_has_what_the_command_promises():
     assert [found[key] for key in rest] == ["ad", 2, 2, 1, 2, 9.0]
 
 
-def test_a_round_is_one_line():
+def test_a_round_is_one_line() -> None:
     assert round_line(sample()["rounds"][0]) == (
         "round 1 | 2 clinics | loss 0.500 | F1 .333 | ca 1.000 | es .200 | worst .200 (south) | 2.5 s | "
         "up 3.30 MB down 6.60 MB"
     )
 
 
-def test_a_round_that_was_not_validated_shows_no_score():
+def test_a_round_that_was_not_validated_shows_no_score() -> None:
     unevaluated = {**sample()["rounds"][0], "validation": None}
     assert round_line(unevaluated) == "round 1 | 2 clinics | loss 0.500 | 2.5 s | up 3.30 MB down 6.60 MB"
 
 
-def test_the_closing_table_shows_systems_golds_and_the_ceiling():
+def test_the_closing_table_shows_systems_golds_and_the_ceiling() -> None:
     text = table_on_test(sample())
     rows = [line.split("  ")[0] for line in text.splitlines()]
     expected = [
@@ -179,7 +179,7 @@ def test_the_closing_table_shows_systems_golds_and_the_ceiling():
     assert "federated adapter minus lexicon, pooled: -.014 [-.030, .000] F1, paired" in text
 
 
-def test_representable_gold_stands_in_the_closing_table_only_where_it_differs():
+def test_representable_gold_stands_in_the_closing_table_only_where_it_differs() -> None:
     record = sample()
     assert "representable = those" in table_on_test(record)
     record["test"]["federated"]["representable"] = record["test"]["federated"]["all"]
@@ -188,11 +188,11 @@ def test_representable_gold_stands_in_the_closing_table_only_where_it_differs():
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.6214, ".621"), (1.0, "1.000"), (0.9996, "1.000"), (-0.25, "-.250")])
-def test_fractions_have_three_decimals(value: float, text: str):
+def test_fractions_have_three_decimals(value: float, text: str) -> None:
     assert fraction(value) == text
 
 
-def test_the_closing_table_says_what_could_not_be_learnt_or_read():
+def test_the_closing_table_says_what_could_not_be_learnt_or_read() -> None:
     record = sample() | {
         "unrepresentable": {"train": {"overlapping": 2, "discontinuous": 1}, "validation": {}},
         "skipped": {"north": {"procedure": 3}, "south": {"procedure": 3}, "west": {}},

@@ -3,6 +3,7 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from clinfed.training.encoded import encode_notes
 from tests.training.invented import CODES, invented_notes
 
 
-def test_notes_are_tokenised_once(tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_notes_are_tokenised_once(tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
     first = encode_notes(Jerl(), invented_notes(20), tokenizer, CODES, **options)
     monkeypatch.setattr("clinfed.tasks.tagging.base.subwords_of", None)  # a second tokenisation would fail
@@ -22,7 +23,7 @@ def test_notes_are_tokenised_once(tokenizer, tmp_path: Path, monkeypatch: pytest
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer, tmp_path: Path):
+def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer: Any, tmp_path: Path) -> None:
     notes = invented_notes(20)
 
     def folders() -> set[Path]:
@@ -45,7 +46,7 @@ def test_a_new_cache_removes_those_that_no_run_has_used_for_a_month(tokenizer, t
     assert folders() == {used, recent, writing, new}
 
 
-def test_other_notes_get_another_cache(tokenizer, tmp_path: Path):
+def test_other_notes_get_another_cache(tokenizer: Any, tmp_path: Path) -> None:
     options = {"window": 32, "stride": 8, "cache": tmp_path / "cache"}
     notes = invented_notes(20)
     first = encode_notes(Jerl(), notes, tokenizer, CODES, **options)

@@ -35,7 +35,7 @@ ADAPTERS = {"lora": Lora(r=8), "qlora": Qlora(r=8), "full": Full()}
 
 
 @pytest.fixture
-def encoded(tokenizer, tmp_path: Path) -> Encoded:
+def encoded(tokenizer: Any, tmp_path: Path) -> Encoded:
     return encode_notes(Jerl(), invented_notes(96), tokenizer, CODES, window=32, stride=8, cache=tmp_path / "cache")
 
 
@@ -55,7 +55,7 @@ def run(
     total: int = 2,
     part: tuple[int, int] = (0, 1),
     mu: float = 0.0,
-):
+) -> Any:
     before = {name: each.detach().clone() for name, each in trainable_parameters(tagger)} if mu else {}
 
     def pull(name: str, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ def run(
 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
-def test_a_small_model_learns_the_task(task: Task, small_base: Callable[..., Base], encoded: Encoded):
+def test_a_small_model_learns_the_task(task: Task, small_base: Callable[..., Base], encoded: Encoded) -> None:
     tagger = make(small_base(), Full(), task)
     run(tagger, task, encoded, epochs=range(8), total=8)
     found = predict(tagger, task, encoded, CODES, SETTINGS, pad_id=0)
@@ -77,8 +77,8 @@ def test_a_small_model_learns_the_task(task: Task, small_base: Callable[..., Bas
 
 @pytest.mark.parametrize("task", [JerlFactored(lexicon=True), Jerl(lexicon=True)], ids=["factored", "flat"])
 def test_before_training_a_hinted_head_says_what_the_lexicon_says(
-    task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
-):
+    task: Task, small_base: Callable[..., Base], tokenizer: Any, tmp_path: Path
+) -> None:
     notes = invented_notes(64)
     features = GazetteerFeatures(notes[:32])
     options = {
@@ -103,7 +103,7 @@ def test_before_training_a_hinted_head_says_what_the_lexicon_says(
     assert sum(map(len, found.values())) > 20
 
 
-def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
+def test_a_cache_is_another_with_other_hints(tokenizer: Any, tmp_path: Path) -> None:
     notes = invented_notes(40)
     options = {"window": 32, "stride": 8, "cache": tmp_path}
     plain = encode_notes(Jerl(), notes[30:], tokenizer, CODES, **options)
@@ -116,7 +116,7 @@ def test_a_cache_is_another_with_other_hints(tokenizer, tmp_path: Path):
 
 
 @pytest.mark.parametrize("method", ADAPTERS)
-def test_training_repeats_bit_for_bit(method: str, small_base: Callable[..., Base], encoded: Encoded):
+def test_training_repeats_bit_for_bit(method: str, small_base: Callable[..., Base], encoded: Encoded) -> None:
     states = []
     for _ in range(2):
         tagger = make(small_base(), ADAPTERS[method], JerlFactored())
@@ -126,7 +126,9 @@ def test_training_repeats_bit_for_bit(method: str, small_base: Callable[..., Bas
 
 
 @pytest.mark.parametrize("method", ADAPTERS)
-def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: Callable[..., Base], encoded: Encoded):
+def test_a_state_carries_a_round_to_another_warm_model(
+    method: str, small_base: Callable[..., Base], encoded: Encoded
+) -> None:
     """One round at a clinic, whose warm model held another adapter before, equals the plain loop bit for bit."""
     task = JerlFactored()
     plain = make(small_base(), ADAPTERS[method], task)
@@ -141,8 +143,8 @@ def test_a_state_carries_a_round_to_another_warm_model(method: str, small_base: 
 
 @pytest.mark.parametrize("task", [JerlFactored(), Jerl()], ids=["factored", "flat"])
 def test_rows_of_tags_that_the_notes_do_not_hold_are_known(
-    task: Task, small_base: Callable[..., Base], tokenizer, tmp_path: Path
-):
+    task: Task, small_base: Callable[..., Base], tokenizer: Any, tmp_path: Path
+) -> None:
     notes = [note for note in invented_notes(40) if all(span.code == "I10" for span in note.spans)]
     few = encode_notes(Jerl(), notes, tokenizer, CODES, window=32, stride=8, cache=tmp_path)
     tagger = make(small_base(), Lora(r=8), task)
@@ -157,7 +159,7 @@ def test_rows_of_tags_that_the_notes_do_not_hold_are_known(
             assert rows is None, name
 
 
-def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded):
+def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: Encoded) -> None:
     """Two rounds of one epoch see the notes and learning rates of one round of two: only the optimiser is new."""
     task = JerlFactored()
     tagger = make(small_base(), Lora(r=8), task)
@@ -169,7 +171,7 @@ def test_rounds_continue_the_schedule(small_base: Callable[..., Base], encoded: 
 
 def test_the_parts_of_an_epoch_train_on_its_batches_with_dropout_of_their_own(
     small_base: Callable[..., Base], encoded: Encoded, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     seen: list[tuple[list[int], bytes, float]] = []
 
     class Recorded(JerlFactored):
@@ -194,14 +196,14 @@ def test_the_parts_of_an_epoch_train_on_its_batches_with_dropout_of_their_own(
     assert len({dropout for _, dropout, _ in seen}) == 12
 
 
-def test_a_part_without_a_batch_changes_nothing(small_base: Callable[..., Base], encoded: Encoded):
+def test_a_part_without_a_batch_changes_nothing(small_base: Callable[..., Base], encoded: Encoded) -> None:
     tagger = make(small_base(), Lora(r=8), JerlFactored())
     before = read_state(tagger).sha256()
     done = run(tagger, JerlFactored(), encoded, epochs=range(1), part=(0, 13))
     assert (done.steps, done.loss, read_state(tagger).sha256()) == (0, 0.0, before)
 
 
-def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[..., Base], encoded: Encoded):
+def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[..., Base], encoded: Encoded) -> None:
     def distance(mu: float) -> float:
         tagger = make(small_base(), Lora(r=8), JerlFactored())
         before = read_state(tagger)
@@ -215,7 +217,7 @@ def test_the_proximal_term_holds_the_model_near_its_start(small_base: Callable[.
 @pytest.mark.parametrize("method", ["lora", "qlora"])
 def test_a_masked_tensor_keeps_its_numbers_and_the_others_train(
     method: str, small_base: Callable[..., Base], encoded: Encoded
-):
+) -> None:
     tagger = make(small_base(), ADAPTERS[method], JerlFactored())
     before = read_state(tagger)
     with frozen(tagger, lambda name: ".lora_A." not in name):
@@ -227,7 +229,7 @@ def test_a_masked_tensor_keeps_its_numbers_and_the_others_train(
         assert np.array_equal(after[name], before[name]) == (".lora_A." in name), name
 
 
-def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
+def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]) -> None:
     state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
     assert all("lora_" in name for name in state if name.startswith("encoder."))
@@ -235,7 +237,7 @@ def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
 
 def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
     small_base: Callable[..., Base], encoded: Encoded
-):
+) -> None:
     # The first step of Adam moves each number by its learning rate, whatever the gradient is.
     task = JerlFactored(head_dropout=0.0)
     settings = Training(learning_rate=1e-4, head_factor=5.0, schedule="constant", weight_decay=0.0, window=32, stride=8)
@@ -249,7 +251,7 @@ def test_the_head_learns_at_its_factor_of_the_rate_and_the_adapter_at_the_rate(
 
 def test_plain_steps_go_along_the_clipped_gradient_by_each_parts_rate(
     small_base: Callable[..., Base], encoded: Encoded
-):
+) -> None:
     task = JerlFactored(head_dropout=0.0)
     settings = replace(SETTINGS, optimiser="sgd", learning_rate=0.5, schedule="constant", weight_decay=0.0)
     tagger = make(small_base(), Lora(r=8), task)
@@ -272,7 +274,7 @@ def test_plain_steps_go_along_the_clipped_gradient_by_each_parts_rate(
 
 def test_a_factor_of_one_is_one_learning_rate_for_all_bit_for_bit(
     small_base: Callable[..., Base], encoded: Encoded, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     def one_group(tagger: Tagger, settings: Training) -> torch.optim.Optimizer:
         group = {"params": trainable_weights(tagger), "factor": 1.0}
         return torch.optim.AdamW([group], lr=settings.learning_rate, weight_decay=settings.weight_decay)

@@ -23,11 +23,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, obje
     return folder, pretrain_base({"notes": TEXTS}, settings, folder)
 
 
-def test_held_out_perplexity_falls_far_below_guessing(made: tuple[Path, dict[str, object]]):
+def test_held_out_perplexity_falls_far_below_guessing(made: tuple[Path, dict[str, object]]) -> None:
     assert made[1]["held_out_perplexity_all"] < 20  # about 60 word forms: guessing gives about that
 
 
-def test_the_saved_base_is_float16_and_loads_as_any_folder(made: tuple[Path, dict[str, object]]):
+def test_the_saved_base_is_float16_and_loads_as_any_folder(made: tuple[Path, dict[str, object]]) -> None:
     from safetensors import safe_open
 
     with safe_open(made[0] / "model.safetensors", "np") as file:
@@ -38,7 +38,7 @@ def test_the_saved_base_is_float16_and_loads_as_any_folder(made: tuple[Path, dic
     assert encoder(**ids).last_hidden_state.shape[-1] == 64
 
 
-def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[str, object]], tmp_path: Path):
+def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[str, object]], tmp_path: Path) -> None:
     settings = PretrainSettings(tokens_per_row=16, steps=1, learning_rate=0.0, matrix_learning_rate=0.0, threads=1)
     facts = pretrain_base({"notes": TEXTS}, settings, tmp_path, begin=made[0])
     assert facts["begun_with"] == made[1]
@@ -47,7 +47,7 @@ def test_a_base_is_trained_further_from_its_own_weights(made: tuple[Path, dict[s
 
 def test_what_is_saved_lies_between_the_base_begun_with_and_where_training_ended(
     made: tuple[Path, dict[str, object]], tmp_path: Path
-):
+) -> None:
     def weights(begun_share: float) -> torch.Tensor:
         folder = tmp_path / str(begun_share)
         settings = PretrainSettings(tokens_per_row=16, steps=3, begun_share=begun_share, threads=1)
@@ -66,20 +66,20 @@ def test_what_is_saved_lies_between_the_base_begun_with_and_where_training_ended
         (["pacient", *TEXTS[1:50]], "source notes: its held-out documents, one of 50, fill no row of 16 sub-words"),
     ],
 )
-def test_too_little_text_is_refused_before_anything_is_trained(texts: list[str], message: str, tmp_path: Path):
+def test_too_little_text_is_refused_before_anything_is_trained(texts: list[str], message: str, tmp_path: Path) -> None:
     settings = PretrainSettings(vocab_size=200, hidden_size=64, layers=1, heads=2, tokens_per_row=16, threads=1)
     with pytest.raises(UserError, match=message):
         pretrain_base({"notes": texts}, settings, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_one_document_of_fifty_is_held_out():
+def test_one_document_of_fifty_is_held_out() -> None:
     train, held = held_out_split([str(i) for i in range(100)])
     assert held == ["0", "50"]
     assert not set(train) & set(held)
 
 
-def test_rows_are_full_and_start_alike():
+def test_rows_are_full_and_start_alike() -> None:
     tokenizer = train_tokenizer(TEXTS, 200)
     rows = pack(TEXTS, tokenizer, 16)
     assert rows.shape[1] == 16
@@ -87,7 +87,7 @@ def test_rows_are_full_and_start_alike():
     assert (rows != tokenizer.pad_token_id).all()
 
 
-def test_special_tokens_are_never_hidden_and_a_tenth_of_the_chosen_stays_visible():
+def test_special_tokens_are_never_hidden_and_a_tenth_of_the_chosen_stays_visible() -> None:
     tokenizer = train_tokenizer(TEXTS, 200)
     rows = torch.arange(len(tokenizer)).repeat(400, 1)
     hidden, chosen = mask_tokens(rows, 0.3, tokenizer, torch.Generator().manual_seed(0))
@@ -97,13 +97,13 @@ def test_special_tokens_are_never_hidden_and_a_tenth_of_the_chosen_stays_visible
     assert [round(float(share.float().mean()), 1) for share in shares] == [0.8, 0.1]
 
 
-def test_the_learning_rate_warms_up_and_ends_at_zero():
+def test_the_learning_rate_warms_up_and_ends_at_zero() -> None:
     settings = PretrainSettings(steps=100, warmup=0.1)
     assert learning_rate_factor(4, settings) == 0.5
     assert learning_rate_factor(55, settings) == 0.5  # (100 - 55) / 90
     assert learning_rate_factor(100, settings) == 0.0
 
 
-def test_accents_and_capitals_share_pieces():
+def test_accents_and_capitals_share_pieces() -> None:
     tokenizer = train_tokenizer(TEXTS, 200)
     assert tokenizer.tokenize("HIPERTENSIÓ") == tokenizer.tokenize("hipertensio")

@@ -16,7 +16,7 @@ from configs import Run
         ("constant", 7.0, 1.0),
     ],
 )
-def test_schedules_follow_the_global_epoch(schedule: str, epoch: float, expected: float):
+def test_schedules_follow_the_global_epoch(schedule: str, epoch: float, expected: float) -> None:
     settings = Training(learning_rate=1.0, schedule=schedule, warmup=0.1, gamma=0.9)
     assert learning_rate_at(epoch, 10, settings) == pytest.approx(expected)
 

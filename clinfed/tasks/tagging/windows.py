@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from clinfed.corpus.note import Fragment
 
@@ -20,7 +21,7 @@ class Window:
     words: list[int]
 
 
-def subwords_of(tokenizer, text: str, words: Sequence[Fragment]) -> list[list[int]]:
+def subwords_of(tokenizer: Any, text: str, words: Sequence[Fragment]) -> list[list[int]]:
     """Return the sub-word ids of each word; a word that the tokenizer drops becomes its unknown token."""
     if not words:
         return []

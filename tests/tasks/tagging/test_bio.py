@@ -3,6 +3,7 @@
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def span(start: int, end: int, code: str = "A00") -> Span:
     return Span(((start, end),), code)
 
 
-def test_two_adjacent_mentions_stay_two():
+def test_two_adjacent_mentions_stay_two() -> None:
     words = words_of("HTA DM2")
     tags, held, unrepresentable = tags_of(words, [span(0, 3, "A00"), span(4, 7, "B01")], INDEX)
     assert tags == [1, 3]  # B-A00, B-B01: were the second an I, they would merge
@@ -27,18 +28,18 @@ def test_two_adjacent_mentions_stay_two():
     assert not unrepresentable
 
 
-def test_i_without_b_begins_nothing():
+def test_i_without_b_begins_nothing() -> None:
     words = words_of("a b c")
     assert spans_of(words, [2, 2, 0], CODES) == []
 
 
-def test_the_longest_of_overlapping_spans_is_kept():
+def test_the_longest_of_overlapping_spans_is_kept() -> None:
     kept, unrepresentable = flat_spans([span(0, 3), span(2, 9), span(8, 11)])
     assert kept == [span(2, 9)]  # the greatest number would be two: 0-3 and 8-11
     assert unrepresentable == Counter({"overlapping": 2})
 
 
-def test_every_lost_span_has_its_reason():
+def test_every_lost_span_has_its_reason() -> None:
     words = words_of("dolor lumbar cronica izq")
     spans = [
         Span(((0, 5), (13, 20)), "A00"),
@@ -60,7 +61,7 @@ def test_every_lost_span_has_its_reason():
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12), st.sampled_from(CODES)), max_size=12))
-def test_nothing_is_lost_silently(triples):
+def test_nothing_is_lost_silently(triples: Any) -> None:
     text = "l'HTA i DM2, mal control; dolor (lumbar) crònic."
     spans = {span(start, min(start + size, len(text)), code) for start, size, code in triples}
     tags, held, unrepresentable = tags_of(words_of(text), spans, INDEX)
@@ -68,16 +69,16 @@ def test_nothing_is_lost_silently(triples):
     assert set(held) <= set(spans_of(words_of(text), tags, CODES))
 
 
-def test_words_of_split_at_punctuation_and_keep_letters_with_digits():
+def test_words_of_split_at_punctuation_and_keep_letters_with_digits() -> None:
     assert [("DM2/HTA l'avi")[s:e] for s, e in words_of("DM2/HTA l'avi")] == ["DM2", "/", "HTA", "l", "'", "avi"]
 
 
-def test_a_letter_and_its_combining_mark_are_one_word_with_their_neighbours():
+def test_a_letter_and_its_combining_mark_are_one_word_with_their_neighbours() -> None:
     text = unicodedata.normalize("NFD", "infecció àcida.")
     assert [text[s:e] for s, e in words_of(text)] == [*text[:-1].split(" "), "."]
 
 
-def test_flat_tags_hold_about_three_quarters_of_codiesp(codiesp_path: Path):
+def test_flat_tags_hold_about_three_quarters_of_codiesp(codiesp_path: Path) -> None:
     notes = list(Codiesp(path=str(codiesp_path)).notes())
     by_split = {split: [n for n in notes if n.split == split] for split in ("train", "test")}
     recall = {}
@@ -89,5 +90,5 @@ def test_flat_tags_hold_about_three_quarters_of_codiesp(codiesp_path: Path):
     assert abs(recall["test"] - 0.766) < 0.002
 
 
-def test_notes_without_words_are_empty():
+def test_notes_without_words_are_empty() -> None:
     assert representable([Note("n", " \n")], CODES)[0] == {"n": frozenset()}

@@ -49,12 +49,12 @@ def plain_cover(words: list[Fragment], span: Span) -> tuple[list[int], bool]:
 
 
 @given(st.lists(spans(), max_size=25))
-def test_flat_spans_are_those_of_the_plain_rule(some: list[Span]):
+def test_flat_spans_are_those_of_the_plain_rule(some: list[Span]) -> None:
     assert bio.flat_spans(some) == plain_flat(some)
 
 
 @given(spans())
-def test_covered_words_are_those_of_the_plain_rule(span: Span):
+def test_covered_words_are_those_of_the_plain_rule(span: Span) -> None:
     words = bio.words_of(TEXT)
     covered, exact = bio.covered_words(words, span)
     assert (list(covered), exact) == plain_cover(words, span)
@@ -91,7 +91,7 @@ def cut(mentions: int) -> None:
 
 
 @pytest.mark.parametrize("work", [tag, cut])
-def test_four_times_the_note_takes_about_four_times_the_steps(work: Any):
+def test_four_times_the_note_takes_about_four_times_the_steps(work: Any) -> None:
     small, large = steps(work, 100), steps(work, 400)
     assert small > 1000
     assert large < 5 * small  # steps by the square would be 16 times as many

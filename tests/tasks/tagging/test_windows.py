@@ -42,7 +42,7 @@ def notes() -> list[Note]:
 
 
 @pytest.mark.parametrize("kind", ["wordpiece", "byte level", "unigram"])
-def test_spans_survive_tags_and_windows(kind: str, notes: list[Note]):
+def test_spans_survive_tags_and_windows(kind: str, notes: list[Note]) -> None:
     texts = [note.text for note in notes]
     makers = {"wordpiece": lambda t: train_tokenizer(t, 600), "byte level": byte_level, "unigram": unigram}
     tokenizer = makers[kind](texts)
@@ -62,7 +62,7 @@ def test_spans_survive_tags_and_windows(kind: str, notes: list[Note]):
         assert set(held) <= set(spans_of(words, rebuilt, codes))
 
 
-def test_decomposed_words_have_the_subwords_of_composed_ones():
+def test_decomposed_words_have_the_subwords_of_composed_ones() -> None:
     tokenizer = byte_level(["infecció àcida"])  # composes nothing itself, unlike the one that clinfed trains
     composed = "infecció àcida"
     decomposed = unicodedata.normalize("NFD", composed)
@@ -71,7 +71,9 @@ def test_decomposed_words_have_the_subwords_of_composed_ones():
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=60), st.integers(6, 20), st.integers(0, 3))
-def test_windows_evaluate_each_word_once_and_point_at_its_first_subword(lengths, size, stride):
+def test_windows_evaluate_each_word_once_and_point_at_its_first_subword(
+    lengths: list[int], size: int, stride: int
+) -> None:
     pieces = [[100 * word + i for i in range(length)] for word, length in enumerate(lengths)]
     windows = windows_of(pieces, cls_id=-1, sep_id=-2, size=size, stride=stride)
     evaluated = [word for window in windows for word in window.words]
@@ -81,7 +83,7 @@ def test_windows_evaluate_each_word_once_and_point_at_its_first_subword(lengths,
         assert [window.input_ids[p] for p in window.positions] == [100 * word for word in window.words]
 
 
-def test_a_mention_on_a_window_edge_has_context_on_both_sides():
+def test_a_mention_on_a_window_edge_has_context_on_both_sides() -> None:
     pieces = [[word] for word in range(20)]
     windows = windows_of(pieces, cls_id=-1, sep_id=-2, size=12, stride=4)
     # Room for 10: words 0-9, then 6-15, then 12-19; the shared words 6-9 and 12-15 are halved.
