@@ -224,7 +224,8 @@ def _explain(chosen: Mapping[str, str], settings: Mapping[str, str]) -> UserErro
         return wrong
     plain = OmegaConf.to_container(_compose(chosen, {}))
     assert isinstance(plain, dict)
-    known = {str(key): value for key, value in _leaves(plain) if key not in ("experiment", "options")}  # type: ignore[arg-type]
+    named = {str(key): value for key, value in plain.items()}
+    known = {key: value for key, value in _leaves(named) if key not in ("experiment", "options")}
     for key, value in settings.items():
         if key not in known:
             return UserError(f"{key}={value}: no such key{mistakes.instead(key, chosen, known)}")

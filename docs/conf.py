@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]  # docstrings.py, and the packages of this checkout
 
-import docstrings  # noqa: E402
+import docstrings  # noqa: E402 - after the path that leads to it
 
-from configs import discovery  # noqa: E402
+from configs import discovery  # noqa: E402 - likewise
 
 project = "clinfed"
 author = "the authors of clinfed"

@@ -41,8 +41,10 @@ class Coordinator:
         self.model = Model(run)
         code = fingerprints.code()
         deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
-        settings = {"codes": self.model.codes, "code": code, "deadline_s": deadline_s}
-        self.exchange = Exchange(backend, run, **settings, progress=Progress(folder, run.rounds))
+        progress = Progress(folder, run.rounds)
+        self.exchange = Exchange(
+            backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, progress=progress
+        )
         self.admission = Admission(self.exchange, run)
 
     def run_all(self) -> None:
@@ -124,8 +126,10 @@ class Coordinator:
     def evaluate_on_test(self, adapter: AdapterState, round_index: int) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
         handles = self.admission.federation.with_notes("test")
-        asked = {"split": "test", "test_evaluation": True, "replicates": True}
-        test_evaluation, refused = parted(self.exchange.evaluate(handles, adapter, round_index, **asked))
+        replies = self.exchange.evaluate(
+            handles, adapter, round_index, split="test", test_evaluation=True, replicates=True
+        )
+        test_evaluation, refused = parted(replies)
         say_refused(self.say, "test", refused)
         require(len(test_evaluation), quorum(self.run, len(handles)), refused, "test")
         return test_evaluation, refused

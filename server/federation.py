@@ -97,4 +97,5 @@ def federation_of(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Fed
 
 def _usable(answer: Answer) -> int:
     """Return the training mentions that tags can hold."""
-    return int(answer.report["train_mentions"]) - sum(read_json(answer, "unrepresentable").get("train", {}).values())
+    lost: dict[str, int] = read_json(answer, "unrepresentable").get("train", {})
+    return int(answer.report["train_mentions"]) - sum(lost.values())

@@ -120,8 +120,10 @@ def validate(
     """
     if not handles:
         return [], []
-    asked = {"split": "validation", "test_evaluation": False, "replicates": replicates}
-    return parted(exchange.evaluate(handles, server.adapter, server.round, **asked))
+    replies = exchange.evaluate(
+        handles, server.adapter, server.round, split="validation", test_evaluation=False, replicates=replicates
+    )
+    return parted(replies)
 
 
 def validation_score(validated: Sequence[Answer]) -> float | None:

@@ -96,7 +96,7 @@ def mentions(
             while last < len(words) and kinds[last] == 2:
                 last += 1
             votes = logits[place:last, 3:].log_softmax(-1).sum(0)  # each word of a mention has a say in its code
-            code = codes[votes.argmax()] if factored else codes[(best[place] - 1) // 2]
+            code = codes[int(votes.argmax())] if factored else codes[(best[place] - 1) // 2]
             yield words[place][0], words[last - 1][1], code
         place = last
 

@@ -30,7 +30,7 @@ class Loha(PeftAdapter):
 
         return LoHaConfig(
             r=self.r,
-            alpha=self.alpha,
+            alpha=self.alpha,  # type: ignore[arg-type]  # peft only divides it by r
             rank_dropout=self.rank_dropout,
             module_dropout=self.module_dropout,
             target_modules=list(targets),

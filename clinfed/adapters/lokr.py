@@ -7,7 +7,7 @@ section 3.3; implemented by peft.
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinfed.adapters.base import DROPOUT, RANK, SCALE, PeftAdapter
 from clinfed.errors import AdviceWarning, UserError
@@ -52,7 +52,7 @@ class Lokr(PeftAdapter):
             warnings.warn(self._advice(shapes), AdviceWarning, stacklevel=2)
         return LoKrConfig(
             r=self.r,
-            alpha=self.alpha,
+            alpha=self.alpha,  # type: ignore[arg-type]  # peft only divides it by r
             decompose_factor=self.decompose_factor,
             rank_dropout=self.rank_dropout,
             module_dropout=self.module_dropout,
@@ -92,8 +92,8 @@ def _second(shape: Shape, factor: int) -> Shape:
     return factorization(shape[0], factor)[1], factorization(shape[1], factor)[1]
 
 
-def _shape(layer: "nn.Module") -> Shape:
-    return int(layer.in_features), int(layer.out_features)  # type: ignore[arg-type]
+def _shape(layer: Any) -> Shape:
+    return int(layer.in_features), int(layer.out_features)
 
 
 def _is_whole_name(encoder: "nn.Module", name: str) -> bool:

@@ -39,7 +39,8 @@ class Lora(PeftAdapter):
         model = super().attach(encoder)
         for layer in model.modules():
             if isinstance(layer, BaseTunerLayer):
-                layer.cast_input_dtype_enabled = bool(self.decomposed or self.dropout)
+                wide = bool(self.decomposed or self.dropout)
+                layer.cast_input_dtype_enabled = wide  # type: ignore[assignment]  # torch's types know tensors only
         return model
 
     def config(self, encoder: "nn.Module", targets: Sequence[str]) -> "PeftConfig":
@@ -48,7 +49,7 @@ class Lora(PeftAdapter):
 
         return LoraConfig(
             r=self.r,
-            lora_alpha=self.alpha,
+            lora_alpha=self.alpha,  # type: ignore[arg-type]  # peft only divides it by r
             lora_dropout=self.dropout,
             bias="none",
             use_dora=self.decomposed,

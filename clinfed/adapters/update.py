@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from clinfed.adapters.state import AdapterState
 
@@ -27,7 +28,7 @@ class Payload:
     @classmethod
     def of(cls, flat: AdapterState) -> "Payload":
         """Return the payload of which `flat` gives these tensors."""
-        adapter, extra = {}, dict[str, dict[str, object]]()
+        adapter, extra = {}, dict[str, dict[str, Any]]()
         for wire_name, array in flat.items():
             if wire_name.startswith(f"{EXTRA}."):
                 _, name, tensor = wire_name.split(".", 2)

@@ -1,7 +1,7 @@
 """Between a model and an AdapterState: reading the trained parameters, and writing them in place."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,7 @@ FLOAT32 = np.dtype(np.float32).str  # as it travels
 class Tagger(Protocol):
     """A model with an encoder (with or without adapter) and a head."""
 
-    encoder: "nn.Module"
+    encoder: Any  # of transformers, or peft's around it: torch's types know none of their attributes
     head: "nn.Module"
 
 

@@ -1,11 +1,16 @@
 """Plain records <-> Flower's: the one place that knows which of Flower's types holds which record."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 
 from clinfed import protocol
 from clinfed.runs.backend import Block, Content
 
-TYPES = {
+Record = ArrayRecord | ConfigRecord | MetricRecord
+
+TYPES: dict[str, type[Record]] = {
     protocol.QUESTION: ConfigRecord,
     protocol.IDENTITY: ConfigRecord,
     protocol.COUNT_NAMES: ConfigRecord,
@@ -20,10 +25,10 @@ def to_flower(content: Content) -> RecordDict:
     return RecordDict({name: _record(name, values) for name, values in content.items()})
 
 
-def _record(name: str, values: dict) -> ArrayRecord | ConfigRecord | MetricRecord:
+def _record(name: str, values: Mapping[str, Any]) -> Record:
     if TYPES[name] is ArrayRecord:
         return ArrayRecord({key: Array(each.dtype, each.shape, each.kind, each.data) for key, each in values.items()})
-    return TYPES[name](values)
+    return TYPES[name](dict(values))
 
 
 def from_flower(content: RecordDict) -> Content:
@@ -31,7 +36,7 @@ def from_flower(content: RecordDict) -> Content:
     return {name: _plain(name, record) for name, record in content.items()}
 
 
-def _plain(name: str, record: object) -> dict:
+def _plain(name: str, record: object) -> dict[str, Any]:
     if name not in TYPES or not isinstance(record, TYPES[name]):
         raise ValueError("a record that is unknown, or of another type than agreed")
     if isinstance(record, ArrayRecord):

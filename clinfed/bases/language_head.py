@@ -52,7 +52,7 @@ def load_language_head(base: Base, *, device: str = "cpu") -> "nn.Module":
             setattr(whole, whole.base_model_prefix, Given())
             self.layers = whole
 
-        def forward(self, hidden_NH: "torch.Tensor") -> "torch.Tensor":  # noqa: N803
+        def forward(self, hidden_NH: "torch.Tensor") -> "torch.Tensor":  # noqa: N803 - its axes
             logits: torch.Tensor = self.layers(inputs_embeds=hidden_NH.unsqueeze(0)).logits[0]
             return logits
 

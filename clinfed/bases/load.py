@@ -12,14 +12,13 @@ from clinfed.bases.quantized import quiet_bitsandbytes, steady
 from clinfed.errors import UserError
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import BitsAndBytesConfig, PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import BitsAndBytesConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # What must agree between a config file and the weights that it describes; the rest only tunes behaviour.
 SIZES = ("hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size")
 
 
-def load_encoder(base: Base, *, quantization: "BitsAndBytesConfig | None" = None, device: str = "cpu") -> "nn.Module":
+def load_encoder(base: Base, *, quantization: "BitsAndBytesConfig | None" = None, device: str = "cpu") -> Any:
     """Return the encoder without a pooler, in evaluation mode, frozen, float32 where it is not quantised.
 
     Raises: UserError when files are missing, do not fit base.config, or lack some of the encoder's weights.
@@ -58,7 +57,7 @@ def load_tokenizer(base: Base) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def meta_encoder(base: Base) -> "nn.Module":
+def meta_encoder(base: Base) -> Any:
     """Return the encoder with shapes but without numbers, on the meta device; no network, no weights read."""
     import torch
 
@@ -94,19 +93,23 @@ def folder_config(base: Base) -> "PretrainedConfig":
     from transformers import AutoConfig
 
     with quiet():
-        return AutoConfig.from_pretrained(base.folder(), trust_remote_code=False, local_files_only=True)
+        found: PretrainedConfig = AutoConfig.from_pretrained(
+            base.folder(), trust_remote_code=False, local_files_only=True
+        )
+    return found
 
 
-def _from_config(config: "PretrainedConfig") -> "nn.Module":
+def _from_config(config: "PretrainedConfig") -> "PreTrainedModel":
     import torch
     from transformers import AutoModel
 
     with quiet():
         # The files' own dtype, often float16, stands in the config and would be taken otherwise.
-        return AutoModel.from_config(config, dtype=torch.float32, **_no_pooler(config))
+        encoder: PreTrainedModel = AutoModel.from_config(config, dtype=torch.float32, **_no_pooler(config))
+    return encoder
 
 
-def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> "nn.Module":
+def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> Any:
     import torch
     from transformers import AutoConfig, AutoModel
 
@@ -138,7 +141,7 @@ def _from_folder(folder: Path, base: Base, quantization: "BitsAndBytesConfig | N
     return _frozen(steady(encoder), device)
 
 
-def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> "nn.Module":
+def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", device: str) -> Any:
     import torch
 
     with torch.random.fork_rng(devices=[]):
@@ -152,7 +155,7 @@ def _random_encoder(base: Base, quantization: "BitsAndBytesConfig | None", devic
         return _from_folder(Path(folder), base, quantization, device)
 
 
-def _frozen(encoder: "nn.Module", device: str) -> "nn.Module":
+def _frozen(encoder: Any, device: str) -> Any:
     if device == "cpu":
         encoder.set_attn_implementation("eager")  # a training step takes a fifth less than with fused kernels
     return encoder.requires_grad_(False).eval()
@@ -164,7 +167,8 @@ def _no_pooler(config: "PretrainedConfig") -> dict[str, bool]:
 
     if type(config) not in MODEL_MAPPING:
         raise UserError(f"model_type={config.model_type}: transformers has no plain encoder of this family")
-    has_pooler = "add_pooling_layer" in inspect.signature(MODEL_MAPPING[type(config)].__init__).parameters
+    family: Any = MODEL_MAPPING[type(config)]
+    has_pooler = "add_pooling_layer" in inspect.signature(family.__init__).parameters
     return {"add_pooling_layer": False} if has_pooler else {}
 
 

@@ -8,7 +8,7 @@ import configs
 from client import enrolment
 from clinfed import fingerprints
 from clinfed.checks import holdings, machine
-from clinfed.checks.finding import Finding, attempted, failed
+from clinfed.checks.finding import Finding, Level, attempted, failed
 from clinfed.checks.link import Address, link
 from clinfed.clinic.data import site_codes, site_corpus
 from clinfed.clinic.permissions import admit_run
@@ -18,7 +18,7 @@ from clinfed.home import home
 from configs import Run
 
 OTHERS_MAY_WRITE, OTHERS_MAY_READ = 0o022, 0o077
-KEY_FOUND = {
+KEY_FOUND: dict[enrolment.Enrolment, tuple[Level, str, str]] = {
     enrolment.Enrolment.REGISTERED: ("ok", "the coordinator knows this key", ""),
     enrolment.Enrolment.UNKNOWN: (
         "fail",
@@ -139,4 +139,4 @@ def known_key(address: Address, authority: Path, path: Path, *, reached: bool) -
             Finding("key", "warn", f"{named}: the coordinator could not be asked", "put the rows above right"),
         ]
     level, found, remedy = KEY_FOUND[enrolment.ask(str(address), authority.absolute(), key)]
-    return [*rows, Finding("key", level, f"{named}: {found}", remedy)]  # type: ignore[arg-type]
+    return [*rows, Finding("key", level, f"{named}: {found}", remedy)]

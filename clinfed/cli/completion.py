@@ -54,5 +54,5 @@ def _parser(keys: list[str]) -> argparse.ArgumentParser:
         for action in each._actions:
             if action.metavar == "key=value":
                 custom = {"bash": "_clinfed_keys", "zsh": "_clinfed_keys", "fish": " ".join(keys)}
-                action.complete = custom  # type: ignore[attr-defined]
+                action.complete = custom  # type: ignore[attr-defined]  # shtab reads it
     return parser

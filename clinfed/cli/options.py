@@ -8,9 +8,9 @@ from clinfed.corpus import kinds
 from clinfed.errors import UserError
 from clinfed.settings import MOST_SEED, expected, refuse_outside
 
-SEED = {"least": 0, "most": MOST_SEED}
-PORT = {"least": 1, "most": 65_535}
-THREADS = {"least": 1, "most": 1_024}
+SEED: dict[str, Any] = {"least": 0, "most": MOST_SEED}
+PORT: dict[str, Any] = {"least": 1, "most": 65_535}
+THREADS: dict[str, Any] = {"least": 1, "most": 1_024}
 
 
 class Number(argparse.Action):

@@ -76,8 +76,8 @@ def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     identity = _identity(clinic, question) | {f"fingerprint.{name}": value for name, value in ours.items()}
     identity |= {"roots": "\n".join(dict.fromkeys(roots)), "manifest": _to_json(clinic.manifest())}
     identity |= {"unrepresentable": _to_json(unrepresentable), "skipped": _to_json(dict(clinic.skipped))}
-    report = {f"{split}_notes": count for split, count in notes.items()} | held
-    report |= {"nodes": clinic.num_nodes} | _load_report(cache)
+    counted = {f"{split}_notes": count for split, count in notes.items()} | held
+    report: dict[str, float] = {**counted, "nodes": clinic.num_nodes, **_load_report(cache)}
     return {protocol.IDENTITY: identity, protocol.REPORT: report}
 
 

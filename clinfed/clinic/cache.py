@@ -22,6 +22,7 @@ from clinfed.clinic.permissions import admit_run
 from clinfed.clinic.site import PARTITION, PARTITIONS, NodeConfig, of_node
 from clinfed.corpus.note import Note, Span
 from clinfed.home import clinic_folder
+from clinfed.tasks.base import no_feature
 from configs import Run, load, refuse_relative_paths
 
 if TYPE_CHECKING:
@@ -134,7 +135,8 @@ class WorkerCache:
             window=settings.window,
             stride=settings.stride,
             cache=clinic_folder("encoded"),
-            **({"feature": featured.of, "feature_key": featured.key} if featured else {}),
+            feature=featured.of if featured else no_feature,
+            feature_key=featured.key if featured else "",
         )
 
     def _embed(self, clinic: Clinic, encoded: "Encoded") -> "Encoded":
@@ -152,8 +154,8 @@ class WorkerCache:
     def features(self, clinic: Clinic) -> GazetteerFeatures:
         """Return the features of the clinic's private lexicon."""
         if clinic.name not in self._features:
-            own = clinic.lexicon_from is None
-            self._features[clinic.name] = GazetteerFeatures(clinic.split("train") if own else clinic.lexicon_from)
+            notes = clinic.split("train") if clinic.lexicon_from is None else clinic.lexicon_from
+            self._features[clinic.name] = GazetteerFeatures(notes)
         return self._features[clinic.name]
 
     def lexicon(self, name: str, notes: Sequence[Note]) -> Lexicon:

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from clinfed.clinic.site import Site
 from clinfed.corpus.language import with_languages
@@ -154,10 +155,12 @@ def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:
     """Return the reader of the site's format with the run's way of reading (case, slice) and the site's own paths."""
     reader = plugin_class("corpus", site.format)()
     assert isinstance(reader, Corpus)
+    own: dict[str, Any] = {}
     if hasattr(reader, "keep_fragments"):
-        reader = replace(reader, keep_fragments=getattr(run_corpus, "keep_fragments", False))
+        own["keep_fragments"] = getattr(run_corpus, "keep_fragments", False)
     return replace(
         reader,
+        **own,
         path=site.notes,
         labels=site.labels,
         lowercase=run_corpus.lowercase,

@@ -164,13 +164,14 @@ def evaluate(
         predicted = _predicted(cache, clinic, encoded)
     if split == "validation" and replicates:
         cache.validated[clinic.name] = (state.sha256(), predicted)
-    task, options = cache.run.task, {"test_evaluation": test_evaluation, "replicates": replicates}
+    task = cache.run.task
+    options: dict[str, Any] = {"test_evaluation": test_evaluation, "replicates": replicates}
     counts = against_both(task, clinic, protocol.FEDERATED, notes, predicted, **options)
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     if test_evaluation and task.has_spans:
         unseen = _unseen(cache, clinic, state)
-        beside = {
+        beside: dict[str, Mapping[str, Any]] = {
             **_lexicons(cache, clinic, notes),
             protocol.ENSEMBLE: _ensemble(cache, clinic, unseen, notes, predicted),
         }

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Fragment
@@ -68,7 +69,7 @@ def settled(where: str, raw: str, mentions: Sequence[Mention]) -> Places:
         return range(len(raw) + 1)
     text = plain(raw)
     ways = [
-        _places(raw, lambda piece, pair=pair: pair if piece == "\r\n" else 1, mark=mark)  # type: ignore[misc]
+        _places(raw, partial(_width, pair), mark=mark)
         for mark, pair in itertools.product((1, 0) if marked else (0,), (2, 1) if paired else (1,))
     ]
     if not mentions:
@@ -127,6 +128,11 @@ def _is_at(text: str, mention: Mention, places: Places, form: Callable[[str], st
         return False
     parts = [text[start:end] for start, end in moved(mention.fragments, places)]
     return form(" ".join(parts)) == form(mention.surface)
+
+
+def _width(pair: int, piece: str) -> int:
+    """Return how far a character counts, where CR LF counts as `pair`."""
+    return pair if piece == "\r\n" else 1
 
 
 def _places(raw: str, width: Callable[[str], int], *, mark: int = 1, first: int = 0) -> list[int]:

@@ -170,8 +170,8 @@ def _notes(given: Iterable[str | Note] | str | Path, name: str) -> list[Note]:
 def _read(path: str | Path, name: str) -> list[Note]:
     from clinfed.corpus import kinds
 
-    # It may be a text, which no error may quote; Path.exists raises for a long one.
-    if isinstance(path, str) and not os.path.exists(path):  # noqa: PTH110
+    # It may be a text, which no error may quote.
+    if isinstance(path, str) and not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for a long one
         raise UserError(f"{name}: no such file or folder; expected the path of notes, or texts in a list: [text]")
     skipped: Counter[str] = Counter()
     notes = list(kinds.read(Path(path), kinds.kind_of(Path(path)), skip_bad=False, skipped=skipped))

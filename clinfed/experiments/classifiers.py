@@ -158,6 +158,7 @@ class Classifiers:
         table = np.asarray(added)
         holds_gold = table[..., [0, 2]].any() if table.ndim else False  # else each threshold is as good as the others
         threshold, validation = documents.best_threshold(table) if holds_gold else (LEAST_SURE, None)
+        assert isinstance(self.run.task, Document)
         task = replace(self.run.task, threshold=threshold)
         counts = {}
         for clinic in self.clinics:

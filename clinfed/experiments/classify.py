@@ -26,7 +26,7 @@ from clinfed.probes.memory import peak_memory
 from clinfed.runs import documents
 from clinfed.runs import record as records
 from clinfed.runs.documents import DocumentRecord, DocumentSystem
-from clinfed.runs.recorder import machine, versions
+from clinfed.runs.machine import machine, versions
 from configs import Only
 from server.model import run_folder
 

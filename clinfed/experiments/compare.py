@@ -49,7 +49,7 @@ class Comparison:
 
     folder: Path
     table: Table
-    absent: dict[str, set[int]]  # row -> seeds that deal it no training note
+    absent: dict[str, frozenset[int]]  # row -> seeds that deal it no training note
     failed: list[str]
 
     @property
@@ -102,7 +102,8 @@ def tables(shown: Sequence[tuple[Row, Iterable[int]]], pending: Sequence[tuple[R
                 both.append(Table(f"pending: {', '.join(waiting)}", f"pending: {', '.join(waiting)}"))
     rows = {key: value for table in both for key, value in table.rows.items()}
     filled = [table for table in both if table.text]
-    return Table(*("\n\n".join(getattr(each, form) for each in filled) for form in ("text", "markdown")), rows)
+    text, markdown = ("\n\n".join(getattr(each, form) for each in filled) for form in ("text", "markdown"))
+    return Table(text, markdown, rows)
 
 
 def split_options(overrides: Iterable[str]) -> tuple[int, list[str], list[str]]:

@@ -9,6 +9,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
@@ -105,7 +106,7 @@ class Following(Followed):
 
     def read_log(self) -> None:
         """Follow the run's log to its end."""
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         command = [FLWR, "log", self.run_id, "--stream"]
         with subprocess.Popen(command, cwd=self.folder, text=True, errors="replace", **pipes) as flower:
             assert flower.stdout is not None

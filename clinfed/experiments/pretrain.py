@@ -1,9 +1,9 @@
 """The texts and settings from which `clinfed pretrain` makes a small base."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinfed.errors import UserError
 from clinfed.settings import check
@@ -60,7 +60,7 @@ def settings_of(pairs: list[str]) -> "PretrainSettings":
     """Return the settings that key=value pairs give. Raises: UserError for one that is none."""
     from clinfed.training.pretrain import PretrainSettings
 
-    kinds = {field.name: type(field.default) for field in fields(PretrainSettings)}
+    kinds: dict[str, Callable[[str], Any]] = {field.name: type(field.default) for field in fields(PretrainSettings)}
     values = {}
     for pair in pairs:
         key, _, value = pair.partition("=")

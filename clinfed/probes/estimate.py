@@ -62,6 +62,7 @@ def estimate_training(
     from clinfed.bases import meta_encoder
 
     encoder = meta_encoder(base)
+    head: nn.Module
     with torch.device("meta"):
         if task.head_of_base:
             head = nn.Linear(encoder.config.hidden_size, encoder.config.vocab_size).requires_grad_(False)

@@ -32,7 +32,8 @@ class FourBitShape(nn.Module):
 
     def forward(self, x: "Tensor") -> "Tensor":
         """Return a tensor of the layer's output shape. Shapes: x (..., in_features); returns (..., out_features)."""
-        out = _Unpacked.apply(x.to(torch.bfloat16), self.out_features, self.in_features)
+        shape = (self.out_features, self.in_features)
+        out: Tensor = _Unpacked.apply(x.to(torch.bfloat16), *shape)  # type: ignore[no-untyped-call]  # torch's own
         return (out if self.bias is None else out + self.bias.to(out.dtype)).to(x.dtype)
 
 

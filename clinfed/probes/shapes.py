@@ -76,7 +76,7 @@ class _Recorder(TorchDispatchMode):
     """Notes each storage that an operation makes, and its end."""
 
     def __init__(self, modules: tuple[nn.Module, ...]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch's own
         self.events: list[Event] = []
         self._made = 0
         # Views of weights are no new memory.

@@ -81,12 +81,12 @@ def derived(mentions: Sequence[Mention], spans: Iterable[Span]) -> Correction:
     decisions: list[Decision] = []
     for mention in mentions:
         kept = next((span for span in (mention.predicted, mention.gold) if span in left), None)
-        left.discard(kept)  # type: ignore[arg-type]
+        left.discard(kept)
         decisions.append(None if kept is None else PREDICTED if kept == mention.predicted else GOLD)
     for number, mention in enumerate(mentions):
         if decisions[number] is None:
             other = next((span for span in sorted(left) if span.fragments == place_of(mention)), None)
-            left.discard(other)  # type: ignore[arg-type]
+            left.discard(other)
             decisions[number] = Coded(other.code) if other else NEITHER
     return Correction(tuple(decisions), tuple(sorted(left)), is_reviewed=True)
 

@@ -29,7 +29,7 @@ def cores() -> int:
 def machine(threads: int, device: str) -> dict[str, Any]:
     """Return what the numbers were measured on; no host name."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    described = {"name": f"{platform.system()} {platform.machine()}", "processor": _processor()}
+    described: dict[str, Any] = {"name": f"{platform.system()} {platform.machine()}", "processor": _processor()}
     described |= {"cores": os.cpu_count(), "threads": threads}
     return described | {"memory_bytes": memory, "device": device, "gpu": _gpu() if device != "cpu" else None}
 

@@ -87,7 +87,7 @@ class MLflow:
     def __init__(self, store: Path, run: str, settings: Mapping[str, str]) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before the import: it would call home
         os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"  # else it wants a database; a folder is enough here
-        from mlflow import MlflowClient  # type: ignore[import-not-found, unused-ignore]
+        from mlflow import MlflowClient  # type: ignore[import-not-found, unused-ignore]  # as its user has it
 
         store.mkdir(parents=True, exist_ok=True)
         self._client: Any = MlflowClient(tracking_uri=store.as_uri())

@@ -155,7 +155,8 @@ class Document(Task):
         assert isinstance(batch, NoteBatch)
         if batch.vectors.shape[1]:
             return batch.vectors
-        hidden = model.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state.float()
+        said = model.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        hidden: Tensor = said.last_hidden_state.float()
         if self.pooling == "cls":
             return hidden[:, 0]
         real = batch.attention_mask.unsqueeze(-1)

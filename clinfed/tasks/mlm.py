@@ -56,7 +56,7 @@ class LossSums(EvaluationCounts):
     def score(self) -> float:
         """Return the mean loss in nats, negative: less is better."""
         loss, tokens = (sum(each) for each in zip((0, 0), *self.losses.values(), strict=True))
-        return -loss / MICRO / max(1, tokens)
+        return float(-loss / MICRO / max(1, tokens))
 
     @staticmethod
     def shown(score: float) -> str:

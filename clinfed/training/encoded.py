@@ -46,7 +46,8 @@ class Encoded:
     @cached_property
     def rows(self) -> list[Row]:
         """Return the examples as lists of plain numbers, read once: batches pick from memory."""
-        return self.windows.to_list()
+        rows: list[Row] = self.windows.to_list()
+        return rows
 
     def __len__(self) -> int:
         return len(self.notes)

@@ -1,6 +1,6 @@
 """Tagger: a frozen base with its adapter, and the task's head on top."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Tagger(nn.Module):
     """Encoder and head; `hidden` gives the vectors of the words that a batch evaluates, in order."""
 
+    encoder: Any  # of transformers, or peft's around it: torch's types know none of their attributes
+
     def __init__(self, encoder: nn.Module, head: nn.Module) -> None:
         super().__init__()
         self.encoder = encoder
@@ -29,7 +31,9 @@ class Tagger(nn.Module):
 
         Shapes: input_ids, attention_mask (B, T) int64; evaluated (B, T) bool with N true; returns (N, H).
         """
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[evaluated]
+        said = self.encoder(input_ids=input_ids, attention_mask=attention_mask)
+        hidden: Tensor = said.last_hidden_state[evaluated]
+        return hidden
 
 
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:

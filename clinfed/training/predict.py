@@ -12,7 +12,8 @@ from clinfed.training.encoded import Encoded
 from clinfed.training.model import Tagger, autocast
 from clinfed.training.settings import Training
 
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Padded tokens a batch: on a CPU what fits its caches is fastest, on a GPU what keeps it busy.
 PREDICTION_TOKENS = {"cpu": 1024, "cuda": 16384}

@@ -74,6 +74,8 @@ def build_model(settings: PretrainSettings, vocab_size: int) -> nn.Module:
     """
     from transformers import ModernBertConfig, ModernBertForMaskedLM
 
+    # On the CPU the fused kernel's backward pass takes a third longer.
+    attention: dict[str, Any] = {"attn_implementation": "eager"}
     config = ModernBertConfig(
         vocab_size=vocab_size,
         hidden_size=settings.hidden_size,
@@ -91,13 +93,13 @@ def build_model(settings: PretrainSettings, vocab_size: int) -> nn.Module:
         bos_token_id=2,
         sep_token_id=3,
         eos_token_id=3,
-        attn_implementation="eager",  # on the CPU the fused kernel's backward pass takes a third longer
+        **attention,
     )
     torch.manual_seed(settings.seed)
     return ModernBertForMaskedLM(config)
 
 
-def masked_loss(model: nn.Module, inputs: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
+def masked_loss(model: Any, inputs: Tensor, rows: Tensor, chosen: Tensor) -> Tensor:
     """Return the mean cross-entropy at the masked positions, in nats; the vocabulary layer runs on those only.
 
     Shapes: inputs, rows (B, T) int64; chosen (B, T) bool; returns ().
@@ -111,7 +113,9 @@ def optimisers(model: nn.Module, settings: PretrainSettings) -> list[torch.optim
 
     Source: Jordan et al. 2024, Muon: An optimizer for hidden layers; its update scaled to AdamW's (Liu et al. 2025).
     """
-    matrices, others, vectors = [], [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    vectors: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.ndim < 2:
             vectors.append(parameter)
@@ -183,7 +187,7 @@ def perplexity(model: nn.Module, rows: Tensor, *, masked: float, tokenizer: Any,
     return math.exp(total / count)
 
 
-def save(model: nn.Module, tokenizer: Any, folder: Path, facts: dict[str, object]) -> None:
+def save(model: Any, tokenizer: Any, folder: Path, facts: dict[str, object]) -> None:
     """Write encoder and language-modelling head as float16 safetensors, the tokenizer, and pretraining.json."""
     folder.mkdir(parents=True, exist_ok=True)
     model.half().save_pretrained(folder)
@@ -204,7 +208,7 @@ def load(folder: Path) -> tuple[Any, nn.Module]:
 
 
 @torch.no_grad()
-def average(model: nn.Module, other: nn.Module, share: float) -> None:
+def average(model: Any, other: Any, share: float) -> None:
     """Move the model's weights by a share of the way to another's: between two ends of one run the loss is lower still.
 
     Source: Izmailov et al. 2018, Averaging Weights Leads to Wider Optima and Better Generalization.
@@ -227,7 +231,7 @@ def _refuse_little_text(rows: Tensor, held_out: Mapping[str, Tensor], settings: 
 
 
 def pretrain_base(
-    sources: dict[str, Sequence[str]],
+    sources: Mapping[str, Sequence[str]],
     settings: PretrainSettings,
     folder: Path,
     *,
@@ -256,7 +260,7 @@ def pretrain_base(
     if begin is not None:
         average(model, load(begin)[1], settings.begun_share)
     model.half().float()  # evaluated as it is stored
-    options = {"masked": settings.masked, "tokenizer": tokenizer, "device": device}
+    options: dict[str, Any] = {"masked": settings.masked, "tokenizer": tokenizer, "device": device}
     facts: dict[str, object] = {
         "settings": asdict(settings),
         "training_tokens": rows.numel(),

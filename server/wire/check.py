@@ -51,7 +51,7 @@ def check_report(report: Mapping[str, Any], names: Collection[str]) -> None:
         raise BadAnswerError(Reason.FIGURES)
 
 
-def _plausible(name: str, value: object) -> bool:
+def _plausible(name: str, value: Any) -> bool:
     if name == "loss":  # a likelihood of a density may be negative
         return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_FIGURE
     # bool is an int to Python, but no count.

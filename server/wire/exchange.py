@@ -120,7 +120,7 @@ class Exchange:
         which state a clinic takes up, as in clinfed.runs.state.RunState.
         """
         record = {protocol.ADAPTER: to_record(sent.flat)}
-        own = {
+        own: dict[str, dict[str, str | int]] = {
             handle.clinic: {protocol.RUN_KEY: run_key, protocol.STATE_ROUND: accepted.get(handle.clinic, 0)}
             for handle in handles
         }

@@ -45,8 +45,9 @@ def rounds(record: RunRecord) -> "Figure":
     numbers = [number for number, _ in evaluated]
     left.plot(numbers, [each["micro"]["f1"] for _, each in evaluated], marker="o", label="all")
     for axes, key, title in ((left, "by_language", "validation F1 by language"), (right, "by_clinic", "by clinic")):
-        for name in sorted({name for _, each in evaluated for name in each[key]}):  # type: ignore[literal-required]
-            scores = [each[key].get(name, {}).get("f1", float("nan")) for _, each in evaluated]  # type: ignore[literal-required]
+        parts: list[Any] = [dict(each)[key] for _, each in evaluated]
+        for name in sorted({name for part in parts for name in part}):
+            scores = [part.get(name, {}).get("f1", float("nan")) for part in parts]
             axes.plot(numbers, scores, marker=".", label=name or "no language")
         axes.set_title(title)
         axes.set_xlabel("round")

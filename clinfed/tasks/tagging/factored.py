@@ -1,7 +1,7 @@
 """The same tags from two small heads: is this word in a mention (B, I, O), and if so, of which code."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinfed.tasks.tagging.base import FIRST_TRUST, Tagging, add_feature, weights
 
@@ -36,7 +36,7 @@ class JerlFactored(Tagging):
         """Return the tags' codes: the code layer has a row for each, the mention layer is everybody's."""
         return _code(tags[tags > 0]).unique() if name.startswith("code.") else None
 
-    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
+    def word_loss(self, head: Any, hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
         """Return the mean cross-entropy of the tags over words, in nats: -log p(O), or -log p(B or I) - log p(code).
 
         Shapes: hidden (N, H); tags, features (N,) int64; returns ().
@@ -52,21 +52,19 @@ class JerlFactored(Tagging):
             loss = loss + functional.cross_entropy(codes, _code(tags[inside]), reduction="sum") / len(tags)
         return loss
 
-    def _mentions(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
+    def _mentions(self, head: Any, hidden: "Tensor", features: "Tensor") -> "Tensor":
         """Return logits of O, B, I. Shapes: hidden (N, H); features (N,) int64; returns (N, 3)."""
-        logits = head["mention"](hidden).float()
+        logits: Tensor = head["mention"](hidden).float()
         return logits + head["mention_hint"](_kind(features)) if self.lexicon else logits
 
-    def _codes(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
+    def _codes(self, head: Any, hidden: "Tensor", features: "Tensor") -> "Tensor":
         """Return logits of the codes. Shapes: hidden (N, H); features (N,) int64; returns (N, C)."""
-        logits = head["code"](hidden).float()
+        logits: Tensor = head["code"](hidden).float()
         if not self.lexicon:
             return logits
         return add_feature(logits, _code(features).clamp(min=0), features > 0, head["code_hint"].weight[0, 0])
 
-    def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
-    ) -> "tuple[Tensor, Tensor]":
+    def scored(self, head: Any, hidden: "Tensor", windows: "Tensor", features: "Tensor") -> "tuple[Tensor, Tensor]":
         """Return the tags of the most probable mentions; a mention's words vote on its code with log-probabilities.
 
         The scores are (p(B) + p(I)) p(code), where p(code) is the normalised geometric mean of the votes.

@@ -1,7 +1,7 @@
 """Joint entity recognition and linking with one softmax over O and all B-/I-code tags, the reference paper's head."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinfed.settings import setting
 from clinfed.tasks.tagging.base import DROPOUT, FIRST_TRUST, Tagging, add_feature, weights
@@ -39,15 +39,13 @@ class Jerl(Tagging):
         """Return the tags themselves: the last layer has a row for each."""
         return tags if name.startswith("tag.") else None
 
-    def word_loss(self, head: "nn.Module", hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
+    def word_loss(self, head: Any, hidden: "Tensor", tags: "Tensor", features: "Tensor") -> "Tensor":
         """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, features (N,); returns ()."""
         from torch.nn import functional
 
         return functional.cross_entropy(self._logits(head, hidden, features), tags)
 
-    def scored(
-        self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
-    ) -> "tuple[Tensor, Tensor]":
+    def scored(self, head: Any, hidden: "Tensor", windows: "Tensor", features: "Tensor") -> "tuple[Tensor, Tensor]":
         """Return the most probable tag of each word, and the probability of its code's two tags.
 
         Shapes: hidden (N, H); windows, features (N,); returns (N,) int64 and (N,) float32.
@@ -63,6 +61,6 @@ class Jerl(Tagging):
         scores[inside] = probabilities.gather(1, torch.stack([begin, begin + 1], 1)).sum(-1)
         return tags, scores
 
-    def _logits(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
-        logits = head["tag"](head["dropout"](hidden)).float()
+    def _logits(self, head: Any, hidden: "Tensor", features: "Tensor") -> "Tensor":
+        logits: Tensor = head["tag"](head["dropout"](hidden)).float()
         return add_feature(logits, features, features > 0, head["hint"].weight[0, 0]) if self.lexicon else logits
