@@ -41,7 +41,7 @@ def parse(where: str, line: str, skipped: Counter[str]) -> Note:
     fields = jsonlines.parse_object(where, line)
     number = fields.get("id")
     id_ = fields.pop("note_id", None) or (str(number) if type(number) is int else number)
-    given = next((value for name in LABELS if (value := fields.pop(name, None)) is not None), [])
+    given: Any = next((value for name in LABELS if (value := fields.pop(name, None)) is not None), [])
     if not isinstance(given, list):
         raise BadInputError(where, "broken spans", "the labels are no list", _EXPECTED)
     if relations := fields.pop(RELATIONS, None):

@@ -61,7 +61,13 @@ def _result(target: Path, note: Note, number: int) -> dict[str, Any]:
     span, prediction = note.spans_with_predictions[number]
     start, end = single(target, span)
     value = {"start": start, "end": end, "text": note.text[start:end], "labels": [span.code]}
-    result = {"id": f"m{number + 1}", "from_name": FROM, "to_name": TO, "type": "labels", "value": value}
+    result: dict[str, Any] = {
+        "id": f"m{number + 1}",
+        "from_name": FROM,
+        "to_name": TO,
+        "type": "labels",
+        "value": value,
+    }
     if prediction and prediction.title:
         result["meta"] = {"text": [prediction.title]}
     if prediction and math.isfinite(prediction.score):

@@ -20,10 +20,10 @@ WHAT = "a JSONL file that doccano has exported, or a folder of such files"
 
 @dataclass(frozen=True)
 class Doccano(FileCorpus):
-    """Notes in doccano's JSONL files; skipped counts what reading left out or ignored."""
+    """Notes in doccano's JSONL files."""
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped)
 
 
 def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:

@@ -22,10 +22,10 @@ _LIST = "a list of tasks, as the export JSON has it"
 
 @dataclass(frozen=True)
 class LabelStudio(FileCorpus):
-    """Annotated notes in Label Studio's JSON files; skipped counts what reading left out or ignored."""
+    """Annotated notes in Label Studio's JSON files."""
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped)
 
 
 def read(
