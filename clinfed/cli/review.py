@@ -73,7 +73,7 @@ def export(args: argparse.Namespace) -> int:
     if args.export.exists():
         raise UserError(f"{args.export}: exists already; expected a new file; name another, or remove it")
     desk = loaded(args)
-    forms.WRITERS[form](desk.exported(), args.export)
+    forms.TOOLS[form](desk.exported(), args.export)
     reviewed = desk.count(REVIEWED)
     print(f"{args.export}: {len(desk.review.notes):,} notes, {reviewed:,} of them as corrected, the rest as predicted")
     return 0

@@ -7,19 +7,23 @@ from pathlib import Path
 from clinfed.corpus.csv_table import write_csv
 from clinfed.corpus.doccano import write_doccano
 from clinfed.corpus.labelstudio import write_labelstudio
-from clinfed.corpus.note import PredictedNote
+from clinfed.corpus.note import Note, PredictedNote
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 from clinfed.errors import UserError
 
 Writer = Callable[[Iterable[PredictedNote], Path], None]
 
+# Annotation tools take notes that nobody has predicted anything of, too.
+TOOLS: dict[str, Callable[[Iterable[Note], Path], None]] = {
+    "doccano": write_doccano,
+    "labelstudio": write_labelstudio,
+}
 WRITERS: dict[str, Writer] = {
     "jsonl": write_jsonl,
     "brat": write_brat,
     "codiesp": write_codiesp,
     "csv": write_csv,
-    "doccano": write_doccano,
-    "labelstudio": write_labelstudio,
+    **TOOLS,
 }
 ENDINGS = {".doccano.jsonl": "doccano", ".labelstudio.json": "labelstudio"}  # these go before the suffixes
 SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
