@@ -201,7 +201,7 @@ def test_reader_gives_the_notes_and_the_code_list() -> None:
     corpus = Synthetic(seed=3, patients=2)
     assert list(corpus.notes()) == generate(seed=3, patients=2)
     assert corpus.codes() == codes()
-    assert corpus.train_fraction == 0.2
+    assert corpus.train_fraction == 0.1
 
 
 def test_full_size_follows_the_published_statistics(full: Generated) -> None:
