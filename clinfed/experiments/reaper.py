@@ -80,10 +80,10 @@ def _from_ps(wanted: bytes) -> Iterable[int]:
 def _is_server(pid: int) -> bool:
     """Return whether a process runs the loop over rounds; False where its command cannot be read."""
     try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return any(word.rpartition(b"/")[2] in SERVERS for word in words[:2])  # a script: the interpreter stands before it
+    return any(word.rpartition(b"/")[2] in SERVERS for word in command.split(b"\0"))  # a script follows its interpreter
 
 
 def _signal(pids: Iterable[int], number: int) -> None:
