@@ -230,3 +230,13 @@ def test_the_table_of_a_comparison_has_room_in_a_terminal_and_is_whole_in_markdo
     head, rows, _ = comparison_rows(results)
     assert all(column in table.text for column in head)
     assert all("| " + " | ".join(each) + " |" in table.markdown.splitlines() for each in [head, *rows])
+
+
+@pytest.mark.parametrize("length", [10, 60, 200])
+def test_nothing_of_a_comparison_is_wider_than_a_terminal_whatever_the_names(length: int) -> None:
+    longest = "hospital " * (length // 9) + "x" * (length % 9)
+    rows = [row("federated", (30, 40), lexicons={"pooled_lexicon": 20}), row(f"local {longest}", (30, 10))]
+    pending = [f"{longest} {number} (seed 0)" for number in range(9)]
+    text = comparison_table(rows, pending=pending).text
+    assert max(map(len, text.splitlines())) <= WIDTH == 120
+    assert f"{longest} 8 (seed 0)".split()[-3:] == text.split()[-3:]

@@ -93,6 +93,12 @@ def difference_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     return rows
 
 
+def side_of(difference: Mapping[str, Any]) -> str:
+    """Return "better", "worse", or "even" where the interval of a difference holds 0."""
+    low, high = difference["interval"]
+    return "better" if low > 0 else "worse" if high < 0 else "even"
+
+
 def difference_lines(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the differences as lines of Markdown, and below them what McNemar's test means here."""
     lines = []

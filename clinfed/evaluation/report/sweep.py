@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinfed.evaluation.report.colours import Mark, marks
 from clinfed.evaluation.report.figures import inline_svg, new_figure, save
 from clinfed.evaluation.report.pictures import Picture
 from clinfed.evaluation.report.tables import bars, fraction
@@ -71,6 +72,7 @@ class SweepReport:
             evaluated=self.evaluated(),
             head=CHOSEN_HEAD,
             rows=self._chosen(),
+            marks=self._marks,
             plot_title=TITLE,
             # Our own picture, whose texts are escaped.
             plot=Markup(inline_svg(picture.figure, picture.title, picture.description)),
@@ -87,6 +89,10 @@ class SweepReport:
         files.append(target.with_suffix(".md"))
         files[-1].write_text("\n".join(self._markdown()) + "\n", encoding="utf-8")
         return files
+
+    @property
+    def _marks(self) -> dict[str, Mark]:
+        return marks(row.name for row in self.rows)
 
     def verdict(self) -> str:
         """Return the best of all trials in a sentence."""
@@ -134,8 +140,10 @@ class SweepReport:
         for row in self.rows:
             numbers = [trial.number for trial in row.trials]
             best = [max(trial.f1 for trial in row.trials[: place + 1]) for place in range(len(row.trials))]
-            [line] = axes.step(numbers, best, where="post", label=row.name)
-            axes.plot(numbers, [trial.f1 for trial in row.trials], linestyle="", marker="o", color=line.get_color())
+            mark = self._marks[row.name]
+            axes.step(numbers, best, where="post", color=mark.colour)
+            shape = {"linestyle": "", "marker": mark.marker, "color": mark.colour, "label": row.name}
+            axes.plot(numbers, [trial.f1 for trial in row.trials], **shape)
         axes.set_xlabel("trial; the line is the best until then")
         axes.set_ylabel("validation F1")
         axes.set_ylim(bottom=0)
