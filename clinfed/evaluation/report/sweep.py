@@ -142,8 +142,8 @@ class SweepReport:
             best = [max(trial.f1 for trial in row.trials[: place + 1]) for place in range(len(row.trials))]
             mark = self._marks[row.name]
             axes.step(numbers, best, where="post", color=mark.colour)
-            shape: dict[str, Any] = {"linestyle": "", "marker": mark.marker, "color": mark.colour, "label": row.name}
-            axes.plot(numbers, [trial.f1 for trial in row.trials], **shape)
+            scores = [trial.f1 for trial in row.trials]
+            axes.plot(numbers, scores, linestyle="", marker=mark.marker, color=mark.colour, label=row.name)
         axes.set_xlabel("trial; the line is the best until then")
         axes.set_ylabel("validation F1")
         axes.set_ylim(bottom=0)
