@@ -66,7 +66,7 @@ class Partition:
     """How notes are dealt to clinics in a simulation."""
 
     within_language: bool = setting(
-        False, help="the rule runs inside each language, so that no clinic has two majority languages"
+        False, help="apply the rule inside each language, so that no clinic mixes two majority languages"
     )
 
     @abstractmethod

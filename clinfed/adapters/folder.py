@@ -126,7 +126,7 @@ def _tensors(path: Path) -> "dict[str, np.ndarray]":
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(
-                f"{path}: {name} holds numbers that are not finite; expected those of a finished training; "
+                f"{path}: {name} holds numbers that are not finite; expected the weights of a finished training; "
                 "copy the folder again, or train anew with a lower training.learning_rate"
             )
     return tensors

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("site", help="its name")
     _add_folder(add)
     _add_renew(actions)
-    gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
+    gate = actions.add_parser("gate", help="what gate.sh starts: the only port for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
-    app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the app as it is installed here")
+    app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the installed app to a folder")
     app.add_argument("folder", type=Path, help="a new folder")
     start = actions.add_parser("run", help="what run.sh starts: a run at all registered sites, followed to its end")
     start.add_argument("folder", type=Path, help="the coordinator's folder")
@@ -36,7 +36,7 @@ def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="write a folder for the coordinator and one for each site",
         description="Write certificates, keys, start scripts, systemd units, compose files and a README for each side.",
     )
-    parser.add_argument("--sites", required=True, help="names with commas between: north,south,coast")
+    parser.add_argument("--sites", required=True, help="names separated by commas: north,south,coast")
     parser.add_argument("--host", required=True, help="name or IP address at which sites reach the coordinator")
     add_number(parser, "--port", default=Plan.port, help="the one port that is open to sites (%(default)s)", **PORT)
     add_number(

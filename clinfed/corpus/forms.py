@@ -24,7 +24,7 @@ def format_of(out: Path) -> str:
     """Return the form that a name's ending stands for. Raises: UserError for an ending that stands for none."""
     if (suffix := out.suffix.lower()) not in SUFFIXES:
         raise UserError(
-            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
+            f"{out}: no form has the ending {suffix}; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
             f"folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
         )
     return SUFFIXES[suffix]

@@ -1,4 +1,4 @@
-"""The gate that every note passes: what may enter, what is refused or skipped, and how that is said.
+"""The checks on every note: what may enter, what is refused or skipped, and how that is said.
 
 The law of a note: UTF-8 text that is not blank, without byte order mark and without carriage return (readers convert
 them, see `counting`), each mention a code and non-empty ranges in reading order inside the text,

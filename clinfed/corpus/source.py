@@ -19,7 +19,7 @@ class Corpus:
     train_fraction: float = setting(
         1.0, help="part of the training notes that is used, nested by hash; evaluation uses all", **FRACTION
     )
-    lowercase: bool = setting(False, help="case normalisation, as in the reference paper")
+    lowercase: bool = setting(False, help="lower-case all text, as in the reference paper")
     skip_bad: bool = setting(False, help="count and report bad notes instead of stopping at the first")
     labels: str = setting(
         "", help="JSON list of the codes that all sides share; empty takes the corpus's own public list"

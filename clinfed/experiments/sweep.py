@@ -68,7 +68,7 @@ def read_space(path: Path) -> Space:
         space = yaml.safe_load(path.read_text(encoding="utf-8"))
         wrong = [key for key, each in space.items() if not (isinstance(key, str) and _can_be_drawn(each))]
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: no search space ({type(error).__name__}); expected {expected}") from None
+        raise UserError(f"{path}: not a search space ({type(error).__name__}); expected {expected}") from None
     if wrong:
         raise UserError(
             f"{path}: {wrong[0]}: neither choices nor numbers low <= high, with log above 0; expected {expected}"

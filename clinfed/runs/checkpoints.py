@@ -102,7 +102,7 @@ def find(given: Path, runs: Path) -> Path:
             raise UserError(f"resume={given}: this run is complete; its record is {path / 'record.json'}")
         if (path / FOLDER).is_dir():
             return path
-    raise UserError(f"resume={given}: no run to go on with; give its folder or its id (a folder of {runs})")
+    raise UserError(f"resume={given}: no run to resume; give its folder or its id (a folder of {runs})")
 
 
 @contextmanager
@@ -116,7 +116,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder.parent}: this run is still going on; wait for its end, or stop it") from None
+            raise UserError(f"{folder.parent}: this run is still in progress; wait for its end, or stop it") from None
         yield
 
 
@@ -127,8 +127,8 @@ def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any]) -> N
         if not key.startswith(FREE):
             ours, theirs, named = value_of(now, key), value_of(saved, key), key.removeprefix("options.")
             raise UserError(
-                f"resume: {named} is {ours} now and {theirs} in the checkpoint; give {named}={theirs} as there "
-                "(clinfed simulate takes it by itself), or start a new run"
+                f"resume: {named} is {ours} now and {theirs} in the checkpoint; give {named}={theirs} again "
+                "(`clinfed simulate` reads it there by itself), or start a new run"
             )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from clinfed.evaluation.small_cells import Rule
 
 Row = dict[str, Any]  # plain numbers; what they are is the task's affair
-Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
+Gazetteer = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note: its gazetteer features
 
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
@@ -39,7 +39,7 @@ def no_feature(note: Note) -> Sequence[Span]:
 class Examples:
     """Notes as numbers. Each row is one example of the loop, and has at least `note` (a row of notes) and `input_ids`.
 
-    lost: gold that the task cannot learn, counted by reason.
+    unrepresentable: gold that the task cannot represent, counted by reason.
     """
 
     notes: list[Row] = field(default_factory=list)
@@ -109,7 +109,7 @@ class Task:
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return the notes as examples, in the order given.
 

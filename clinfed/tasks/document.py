@@ -21,7 +21,7 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
 from clinfed.evaluation.spans import EvaluatedNote
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,9 @@ class Document(Task):
     pools = True
 
     pooling: str = setting(
-        "mean", help="of the encoder's output: over all sub-words of a note, or its first", choices=("mean", "cls")
+        "mean",
+        help="mean: of the encoder's output over all sub-words of a note; cls: of its first",
+        choices=("mean", "cls"),
     )
     hidden: int = setting(
         256, help="size of the one hidden layer; 0: a linear classifier", least=0, most=65_536, unit="units"
@@ -81,7 +83,7 @@ class Document(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return one example a note; its windows do not overlap, so that each sub-word counts once in the mean.
 

@@ -22,7 +22,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.counts import EvaluationCounts, Wire, check_array, check_languages
 from clinfed.evaluation.small_cells import Rule, with_frequent_languages
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -122,7 +122,9 @@ class Mlm(Task):
     needs_mentions = False
     head_of_base = True
 
-    masked: float = setting(0.3, help="part of the sub-words that are to be told", above=0, below=1, unit="fraction")
+    masked: float = setting(
+        0.3, help="part of the sub-words that the model must predict", above=0, below=1, unit="fraction"
+    )
 
     def encode(
         self,
@@ -132,7 +134,7 @@ class Mlm(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return windows that do not overlap. notes: id. rows: note, input_ids, altered, told, mask_id, vocabulary."""
         notes, examples = list(notes), Examples()

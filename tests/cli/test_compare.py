@@ -103,7 +103,7 @@ def test_a_stopped_comparison_takes_its_runs_with_it_and_goes_on(world: Any, tmp
         try:
             second = subprocess.run(long, env=environment, capture_output=True, text=True, timeout=60, check=False)
             assert second.returncode == 2
-            assert "still going on" in second.stderr
+            assert "still in progress" in second.stderr
             compare.send_signal(signal.SIGTERM)
             assert compare.wait(30) == 128 + signal.SIGTERM
             child.wait(30)  # raises where the run has outlived its comparison

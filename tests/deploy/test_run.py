@@ -41,7 +41,7 @@ def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("strategy=nope", "strategy=nope: no such option; choose one of "),
         ("corpus.path=/notes", "corpus.path=/notes: a clinic reads its own notes, "),
         ("only.clinic=north", "only.*: chooses notes for `clinfed train`; "),
-        ("resume=nowhere", "resume=/elsewhere/nowhere: no run to go on with; "),
+        ("resume=nowhere", "resume=/elsewhere/nowhere: no run to resume; "),
     ],
 )
 def test_a_run_is_refused_before_anything_is_uploaded(

@@ -32,8 +32,8 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return F1 of each system minus each later one with its paired interval, over the seeds that both have.
 
     Systems: rows, their ensembles with the clinics' lexicons, and the lexicons that were evaluated beside a row, on its
-    seeds: a clinic's own follows the seed's partition. Systems evaluated on other notes are no pair. mcnemar: of two
-    rows' first seed, None where the mentions' outcomes were not kept, as of others.
+    seeds: a clinic's own follows the seed's partition. Systems evaluated on different notes are no pair. mcnemar: of
+    two rows' first seed, None where the mentions' outcomes were not kept, as of others.
     """
     finished = [result for result in results if result.runs]
     ensembles = [result for result in finished if result.ensemble is not None]
@@ -63,7 +63,7 @@ def evaluated_apart(results: Sequence[Result]) -> list[str]:
     for result in others:
         if apart := (result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])):
             where = f"(seeds {listed(apart)}): no pair there"
-            found.append(f"{result.name} was evaluated on other notes than {first.name} {where}")
+            found.append(f"{result.name} was evaluated on different notes than {first.name} {where}")
     for result in (first, *others):
         golds = [run.gold for run in result.runs.values()]
         if any(gold != golds[0] for gold in golds):
@@ -139,8 +139,8 @@ def p_value(p: float) -> str:
 def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
     """Return the two rows whose codes are compared: the named ones, else the leading row and a rival.
 
-    None where fewer are finished, or those two were evaluated on other notes. Raises: UserError for a name that no
-    finished row has, and for two named ones that were evaluated on other notes.
+    None where fewer are finished, or those two were evaluated on different notes. Raises: UserError for a name that no
+    finished row has, and for two named ones that were evaluated on different notes.
     """
     named = {result.name: result for result in results if result.runs}
     if unknown := [name for name in names if name not in named]:
@@ -151,7 +151,7 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
     if common_seeds(chosen) or not chosen[0].runs.keys() & chosen[1].runs.keys():
         return chosen[0], chosen[1]
     if names:
-        raise UserError(f"{names[0]} and {names[1]} were evaluated on other notes; choose two rows of one corpus")
+        raise UserError(f"{names[0]} and {names[1]} were evaluated on different notes; choose two rows of one corpus")
     return None
 
 

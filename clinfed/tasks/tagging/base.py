@@ -10,7 +10,7 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
 from clinfed.evaluation.spans import evaluated
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 from clinfed.tasks.tagging.bio import IGNORED, OUTSIDE, representable, spans_of, tags_of, words_of
 from clinfed.tasks.tagging.windows import Window, subwords_of, windows_of
 
@@ -58,7 +58,7 @@ class Tagging(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return windows of sub-words with the tags of their words.
 
