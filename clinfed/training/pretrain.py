@@ -102,8 +102,9 @@ def masked_loss(model: nn.Module, inputs: Tensor, rows: Tensor, chosen: Tensor) 
 
     Shapes: inputs, rows (B, T) int64; chosen (B, T) bool; returns ().
     """
-    hidden = model.model(input_ids=inputs).last_hidden_state[chosen]
-    return functional.cross_entropy(model.decoder(model.head(hidden)).float(), rows[chosen])
+    hidden_NH = model.model(input_ids=inputs).last_hidden_state[chosen]
+    logits_NV = model.decoder(model.head(hidden_NH)).float()
+    return functional.cross_entropy(logits_NV, rows[chosen])
 
 
 def optimisers(model: nn.Module, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
