@@ -63,7 +63,7 @@ def serve(server: socket.socket, app: Callable[..., Any], watch: "Watch", *, idl
             if frames.same_user(connection):
                 _answer(connection, app, watch)
             else:
-                say("turned a process of another user away")
+                say("refused a process of another user")
         server.settimeout(max(idle_s, 0.001))  # 0 would mean not to wait for a connection at all
 
 

@@ -80,7 +80,7 @@ class Coordinator:
         say_refused(self.say, "start", self.refused)
         self.say(describe(federation))
         for clinic in federation.without_mentions():
-            self.say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
+            self.say(f"warning: no mention to learn from: {clinic}; it learns no diagnosis")
         if not federation.with_notes("test"):
             raise UserError(
                 "no clinic holds a test note, on which the result is evaluated; bring notes of more patients"

@@ -126,7 +126,7 @@ class Following:
         if status == f"{FINISHED}completed" and self.record:
             return 0
         if folder := interrupted(self.shown):
-            self.note(f"go on with it: ./run.sh resume={folder.name}")
+            self.note(f"resume it with: ./run.sh resume={folder.name}")
         if self.error:
             raise UserError(self.error)
         if status != f"{FINISHED}stopped":

@@ -52,7 +52,7 @@ def simulate(overrides: Sequence[str], out: IO[str]) -> Path:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     finally:
         if folder := interrupted(shown):
-            print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
+            print(f"resume it with: clinfed simulate resume={folder}", file=sys.stderr)
     collect_artefacts(path.parent, records.read(path))
     return path
 

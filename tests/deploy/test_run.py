@@ -114,7 +114,7 @@ def test_only_a_completed_run_with_a_record_ends_well(
     capsys.readouterr()
     assert followed(coordinator, *head).evaluate("finished:failed") == 1
     printed = capsys.readouterr().err.splitlines()
-    assert printed[0] == f"go on with it: ./run.sh resume={RUN}"
+    assert printed[0] == f"resume it with: ./run.sh resume={RUN}"
     assert printed[-1] == "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77"
     assert followed(coordinator, *head).evaluate("finished:completed") == 1
     assert followed(coordinator, *head, record).evaluate("finished:stopped") == 1

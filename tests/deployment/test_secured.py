@@ -263,7 +263,7 @@ def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it
     federation.type("flwr.sh", "stop", number)
     assert federation.processes["stopped"].wait(LIMIT_S) == 1
     lines = federation.log("stopped").splitlines()
-    assert f"go on with it: ./run.sh resume={run.name}" in lines
+    assert f"resume it with: ./run.sh resume={run.name}" in lines
     assert lines[-1] == f"clinfed deploy: the run has no record (finished:stopped); its log: ./flwr.sh log {number}"
     code, printed = federation.end_of("run.sh", f"resume={run.name}", "wait_for_clients.wait_s=1", "clinics=3")
     assert "resumed after round" in printed, printed

@@ -68,7 +68,8 @@ def evaluated_apart(results: Sequence[Result]) -> list[str]:
         golds = [run.gold for run in result.runs.values()]
         if any(gold != golds[0] for gold in golds):
             found.append(
-                f"{result.name}: its seeds were not all evaluated on the same notes, as where a clinic is left out"
+                f"{result.name}: its seeds were not all evaluated on the same notes, for example because a clinic was "
+                "left out"
             )
     return found
 
