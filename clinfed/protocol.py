@@ -173,6 +173,6 @@ def _wire(
         wire[array] = rows = arrays[f"{name}.{array}"]
         for key in lists:
             text = str(names[f"{name}.{key}"])
-            # A evaluated split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+            # An evaluated split may hold no mention; one unknown language ("") is a line of its own all the same.
             wire[key] = text.split("\n") if len(rows) else []
     return wire

@@ -69,7 +69,7 @@ class Site:
 
     @property
     def held(self) -> tuple[object, ...]:
-        """Return the settings of which a change asks for the notes to be read again."""
+        """Return the settings whose change makes the clinic read its notes again."""
         return tuple(getattr(self, key) for key in HELD)
 
 

@@ -71,7 +71,7 @@ class Gate:
             return Response(status_code=400)
         except httpx.TransportError as error:
             log.warning("the SuperLink does not answer: %s", type(error).__name__)
-            return Response(status_code=503)  # upon which a SuperNode tries again
+            return Response(status_code=503)  # a SuperNode then tries again
         kept = {name: value for name, value in answer.headers.items() if name not in NOT_FORWARDED}
         return Response(answer.content, answer.status_code, kept)
 

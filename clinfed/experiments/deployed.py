@@ -85,7 +85,7 @@ class Following:
                 assert flower.stdout is not None
                 for line in flower.stdout:
                     self.read(line.rstrip("\n"))
-            return self.evaluate(self.status() if self.run_id else "not started")
+            return self.exit_code(self.status() if self.run_id else "not started")
         except KeyboardInterrupt:
             if self.run_id:
                 self.note(
@@ -121,7 +121,7 @@ class Following:
                 return status
             time.sleep(ASK_EVERY_S)
 
-    def evaluate(self, status: str) -> int:
+    def exit_code(self, status: str) -> int:
         """Return 0 where the run came to its end; else say what is to be done. Raises: UserError of the server."""
         if status == f"{FINISHED}completed" and self.record:
             return 0

@@ -226,7 +226,7 @@ def _launch(threads: int) -> Iterator[Launch]:
         launch.environment = _environment(launch.folder, launch.mark, threads)
         yield launch
     finally:
-        watcher.communicate()  # closes its input, upon which it stops all processes
+        watcher.communicate()  # closes its input; it then stops all processes
         for process in launch.processes:
             process.wait()
 

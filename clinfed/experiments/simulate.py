@@ -75,7 +75,7 @@ def collect_artefacts(folder: Path, record: records.RunRecord) -> None:
     for file in artefacts.FILES:
         clinics = {clinic: artefact_file(record["adapter_sha256"], clinic, file) for clinic in record["manifest"]}
         artefacts.collect(folder / file, clinics)
-    if record["chosen_round"] != record["rounds"][-1]["round"]:  # of which the record has the validation scores
+    if record["chosen_round"] != record["rounds"][-1]["round"]:  # whose validation scores are in the record
         (folder / artefacts.VALIDATION_UNITS).unlink(missing_ok=True)
 
 

@@ -27,7 +27,7 @@ from strategies.base import ServerState
 
 FOLDER = "state"  # of a run's folder
 STATE = "state.json"
-# What may be another on resuming, for it changes no result: for how long and how many clinics the server waits.
+# What may differ on resuming, because it changes no result: for how long and how many clinics the server waits.
 FREE = ("resume", "backend", "wait_for_clients.", "round.quorum", "round.deadline_s")
 ADAPTER, BEST = "adapter", "best"  # files; a strategy's own tensors are in memory-NAME
 _ROUND_KEYS = {"number": "round_index", "passes": "epochs"}  # as version 0.1 called them

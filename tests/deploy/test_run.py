@@ -110,14 +110,14 @@ def test_only_a_completed_run_with_a_record_ends_well(
 ) -> None:
     head = ["Successfully started run 77", f"clinfed | run folder: {coordinator}/state/runs/{RUN}"]
     record = "clinfed | run record: /r/record.json"
-    assert followed(coordinator, *head, record).evaluate("finished:completed") == 0
+    assert followed(coordinator, *head, record).exit_code("finished:completed") == 0
     capsys.readouterr()
-    assert followed(coordinator, *head).evaluate("finished:failed") == 1
+    assert followed(coordinator, *head).exit_code("finished:failed") == 1
     printed = capsys.readouterr().err.splitlines()
     assert printed[0] == f"resume it with: ./run.sh resume={RUN}"
     assert printed[-1] == "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77"
-    assert followed(coordinator, *head).evaluate("finished:completed") == 1
-    assert followed(coordinator, *head, record).evaluate("finished:stopped") == 1
+    assert followed(coordinator, *head).exit_code("finished:completed") == 1
+    assert followed(coordinator, *head, record).exit_code("finished:stopped") == 1
 
 
 def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
@@ -125,4 +125,4 @@ def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
         coordinator, "Successfully started run 7", "clinfed | error: two sites are missing", "Traceback"
     )
     with pytest.raises(UserError, match=r"^two sites are missing$"):
-        following.evaluate("finished:failed")
+        following.exit_code("finished:failed")

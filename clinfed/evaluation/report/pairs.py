@@ -118,11 +118,11 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
         )
     trained = {result.name for result in results}
     if not any({each["ours"], each["theirs"]} <= trained for each in found):
-        return "McNemar: none. It compares two trained rows mention by mention, and here is no such pair."
+        return "McNemar: none. It compares two trained rows mention by mention. There is no such pair."
     if any(run.hits for result in results for run in result.runs.values()):
         return (
-            "McNemar: none. Of no pair have both rows kept, for the first seed that both have finished, each mention's "
-            "outcome on the same mentions at the same clinics."
+            "McNemar: none. It needs two rows that kept each mention's outcome for their first common seed, on the "
+            "same mentions at the same clinics. There is no such pair."
         )
     run = next(run for result in results for run in result.runs.values())
     corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
@@ -165,7 +165,7 @@ def _usual_pair(finished: Sequence[Result]) -> list[Result]:
 
 
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:
-    """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
+    """Return the codes whose gold mentions one row finds more often than the other, for their first common seed."""
     seed = min(common_seeds([ours, theirs]), default=None)
     if seed is None:
         return []
@@ -184,7 +184,7 @@ def surplus_lines(ours: Result, theirs: Result) -> list[str]:
 
 
 def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
-    """Return the codes of which the rows find different numbers of gold mentions, and their totals, below SURPLUS_HEAD.
+    """Return the codes whose gold mentions the rows find differently often, and their totals, below SURPLUS_HEAD.
 
     Of the first seed that both have. The total of the last column is the difference of all true positives.
     """
