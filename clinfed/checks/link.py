@@ -96,7 +96,7 @@ def _no_tls(address: Address, error: Exception) -> Finding:
         remedy = "have the coordinator start the SuperLink with --ssl-certfile and --ssl-keyfile, without --insecure"
         return Finding("tls", "fail", found, remedy)
     reason = getattr(error, "reason", None) or type(error).__name__
-    found = f"{address} takes the connection, but no TLS comes about ({reason})"
+    found = f"{address} takes the connection, but the TLS handshake fails ({reason})"
     return Finding("tls", "fail", found, "correct host and port; ask whether a firewall decrypts TLS")
 
 

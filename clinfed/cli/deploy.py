@@ -86,7 +86,7 @@ def _init(args: argparse.Namespace) -> int:
     folders.init(args.output, plan)
     print(f"{args.output}/{COORDINATOR}: for the machine {plan.host}; it alone keeps ca.key")
     for site in plan.sites:
-        print(f"{args.output}/{site}: for {site}, by a safe way; delete it here once it is there")
+        print(f"{args.output}/{site}: for {site}, over a safe channel; delete it here once it is there")
     print("each README.md has the commands")
     return 0
 
@@ -95,7 +95,7 @@ def _add(args: argparse.Namespace) -> int:
     from clinfed import fingerprints
 
     folders.add_site(args.output, args.site, fingerprints.code())
-    print(f"{args.output}/{args.site}: for {args.site}, by a safe way; delete it here once it is there")
+    print(f"{args.output}/{args.site}: for {args.site}, over a safe channel; delete it here once it is there")
     print(f"in {args.output}/{COORDINATOR}: ./register.sh {args.site}")
     return 0
 
@@ -106,9 +106,11 @@ def _renew(args: argparse.Namespace) -> int:
         print("  sudo systemctl restart clinfed-superlink clinfed-gate")
         return 0
     key, site = folders.renew_site(args.output, args.site), args.site
-    print(f"{key}: new; the old key stays good until the first of these. In {args.output}/{COORDINATOR}, now:")
+    print(
+        f"{key}: new; the old key stays valid until the first of these commands. In {args.output}/{COORDINATOR}, now:"
+    )
     print(f"  ./unregister.sh {site}\n  ./register.sh {site}")
-    print(f"then carry {site}.key to {site} by a safe way, delete it here, and there:")
+    print(f"then take {site}.key to {site} over a safe channel, delete it here, and run there:")
     print(f"  sudo systemctl restart clinfed-{site}")
     return 0
 

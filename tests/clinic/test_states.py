@@ -86,7 +86,7 @@ def test_a_state_of_another_run_is_not_found() -> None:
 
 def test_a_state_of_other_settings_is_refused_with_both_fingerprints() -> None:
     states.save(place(), state(1.0, 1), before=0)
-    with pytest.raises(UserError, match="of another run: its fingerprint is ffffffffffffffff, this run's eeeeeeee"):
+    with pytest.raises(UserError, match="to another run: its fingerprint is ffffffffffffffff, this run's eeeeeeee"):
         states.load(place(fingerprint="e" * 64), 1)
 
 
