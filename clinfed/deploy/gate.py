@@ -1,8 +1,8 @@
 """The coordinator's only open port: the calls of Flower's Fleet API that sites need, and nothing else.
 
-A SuperLink serves sites, operators and its own processes at one port, and whoever reaches that port may register a key
-or start a run, which is code that sites execute: its control API asks nobody for a password. So the SuperLink listens
-on loopback, and this forwards the ten calls of a SuperNode, whose signatures the SuperLink checks. TLS on both sides.
+A SuperLink serves sites, operators and its own processes at one port, and its control API has no password. Anybody who
+reaches that port may register a key or start a run, and a run is code that sites execute. So the SuperLink listens on
+loopback, and the gate forwards the ten calls of a SuperNode, whose signatures the SuperLink checks. TLS on both sides.
 """
 
 import logging

@@ -1,9 +1,9 @@
 """Codes of whole notes, from frozen embeddings and a small classifier that alone is averaged.
 
 A front of `task=document adapter=none`: the encoder reads each note once and is never trained; its vectors are kept. A
-classifier of their size needs no workers, so all clinics are trained one after another in this process, from the notes
-that the partition deals to each, and the strategy that any run uses averages them. Beside the federation it trains each
-clinic's own classifier and one on all notes. Scores are of codes of notes: not those of `clinfed train`.
+classifier of their size needs no workers, so this process trains all clinics one after another. The partition deals
+the notes, and the run's strategy averages the classifiers. Beside the federation it trains each clinic's own
+classifier and one on all notes. Scores are of codes of notes: not those of `clinfed train`.
 """
 
 import time

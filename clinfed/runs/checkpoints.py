@@ -1,9 +1,8 @@
-"""A run on disk after each round, whole or not at all: what it goes on from when its server was killed.
+"""A run on disk after each round, whole or not at all: what it resumes from when its server was killed.
 
-RUN/state/round-NNNN holds the global adapter, the strategy's own tensors and the best adapter as safetensors, and
-state.json with the settings, the fingerprints, the history and the round whose validation was not known yet. No state
-of a random generator is among it: every draw follows from the run's seed, a number of round or epoch, and a clinic's
-name.
+RUN/state/round-NNNN holds the global adapter, the strategy's own tensors and the best adapter as safetensors. Its
+state.json has the settings, the fingerprints, the history, and the round that was not validated yet. It holds no state
+of a random generator: every draw follows from the run's seed, a round or epoch number, and a clinic's name.
 """
 
 import fcntl
