@@ -79,7 +79,7 @@ class Participation:
     )
     deadline_s: float = setting(
         0.0,
-        help="longest wait longest wait for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation",
+        help="longest wait for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation",
         least=0,
         most=LONGEST_S,
         unit="seconds",
@@ -92,7 +92,7 @@ class Stop:
 
     patience: int = setting(
         0,
-        help="ends the run after so many ends the run after so many validated rounds without a better micro-F1; 0: never",
+        help="ends the run after so many validated rounds without a better micro-F1; 0: never",
         least=0,
         most=MOST_ROUNDS,
         unit="rounds",
@@ -130,7 +130,7 @@ class Run:
         choices=("last", "best"),
     )
     seed: int = setting(
-        0, help="seed seed of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED
+        0, help="seed of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED
     )
     clinics: int = setting(
         0,

@@ -38,7 +38,7 @@ class Base:
     revision: str = setting("", help="full commit of a hub id, because a branch could change between two clinics")
     license: str = setting("", help="licence of the base, for model cards")
     config: dict[str, Any] = setting({}, help="model_type, layer sizes and vocabulary; counting reads only this")
-    random_init: bool = setting(False, help="the the same architecture without the pretrained weights, for comparison")
+    random_init: bool = setting(False, help="the same architecture without the pretrained weights, for comparison")
     random_seed: int = setting(0, help="seed of the random weights; the same on all sides", least=0, most=MOST_SEED)
 
     @property

@@ -19,9 +19,9 @@ from clinfed.corpus import titles
 from clinfed.corpus.files import given_path
 from clinfed.corpus.kinds import WHAT
 from clinfed.experiments.progress import shown
+from clinfed.review.access import Address
 from clinfed.review.app import listening, make_app, serve
 from clinfed.review.desk import BEGUN, Desk
-from clinfed.review.door import Address
 from clinfed.review.files import WRITTEN, load
 from clinfed.review.saved import CorrectionsFile, beside
 

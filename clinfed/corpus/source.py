@@ -5,7 +5,7 @@
     >>> from clinfed.corpus.note import Span
     >>> class Diagnoses(Corpus):
     ...     '''A text file with one diagnosis a line: its code, a semicolon, its words.'''
-    ...     def notes(self):
+    ...     def notes(self, skipped=None):
     ...         for number, line in enumerate(Path(self.path).read_text("utf-8").splitlines(), start=1):
     ...             code, words = line.split(";")
     ...             yield Note(f"line-{number}", words, (Span(((0, len(words)),), code),), language="es")
