@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="last line of standard output: the table as JSON")
-    parser.add_argument("--table", action="store_true", help="show what is finished, and run nothing")
+    parser.add_argument("--table", action="store_true", help="show what is finished, run nothing")
     parser.epilog = (
         "compare.seeds=N repeats every row N times (default 1). compare.rows=federated,centralised runs these rows "
         "only; `clinfed compare --table` names all. Any other override holds for every row."

@@ -144,7 +144,7 @@ def test_a_file_that_is_no_correction_of_these_notes_is_refused_and_kept(tmp_pat
     file = tmp_path / "notes.corrections.jsonl"
     for content, reason in (
         ('{"id": "other", "text": "canary"}\n', "1 of 1 notes are not in"),
-        ('{"id": "n2", "text": "canary"}\n', "another text"),
+        ('{"id": "n2", "text": "canary"}\n', "differ in text"),
         ("canary\n", "not JSON"),
     ):
         file.write_text(content)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CHOSEN_HEAD = ("row", "trials", "best validation F1", "trial", "settings")
 TITLE = "Validation F1 of each trial"
-JUDGED = (
+EVALUATED = (
     "Strict micro-F1 on validation notes after training in one place; test notes are not looked at. Two rows are "
     "comparable where they had as many trials, on the same notes."
 )
@@ -105,7 +105,7 @@ class SweepReport:
 
     def evaluated(self) -> str:
         """Return what the numbers are."""
-        return f"{JUDGED} All rows: {self.shared}." if self.shared else JUDGED
+        return f"{EVALUATED} All rows: {self.shared}." if self.shared else EVALUATED
 
     def _chosen(self) -> list[list[str]]:
         return [
