@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import test_evaluation
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -209,7 +209,7 @@ def test_a_process_of_another_user_gets_no_answer_even_through_an_open_folder(wo
     assert attack() == "", "the socket's own mode keeps it out"
     (folder / worker.name).chmod(0o666)
     assert attack() == "bytes received: 0\n", "let in, and turned away by the kernel's word on who it is"
-    assert "turned a process of another user away" in log(home)
+    assert "refused a process of another user" in log(home)
     assert who(worker) == (pid, 2)
 
 
@@ -274,7 +274,7 @@ def test_the_process_that_only_passes_a_message_on_imports_no_torch() -> None:
 
 def test_a_blob_of_impossible_length_is_refused() -> None:
     left, right = socket.socketpair()
-    with test_evaluation(left), test_evaluation(right):
+    with closing(left), closing(right):
         left.sendall(frames.LENGTH.pack(2**40))
         with pytest.raises(ValueError, match="at most"):
             frames.receive(right)

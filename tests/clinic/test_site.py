@@ -167,7 +167,7 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
     ("changes", "expected"),
     [
         ({"allowed_code": None}, "allowed_code is missing; list the code"),
-        ({"rank_cup": 8}, "rank_cup is no setting; did you mean rank_cap?"),
+        ({"rank_cup": 8}, "rank_cup is not a setting; did you mean rank_cap?"),
         ({"rank_cap": "8"}, "rank_cap is '8', expected a whole number from 0"),
         ({"rank_cap": -1}, "rank_cap is -1, expected a whole number from 0"),
         ({"rank_cap": True}, "rank_cap is True, expected a whole number from 0"),
@@ -175,7 +175,7 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
         ({"notes": "notes.jsonl"}, "notes is 'notes.jsonl', expected an absolute path"),
         ({"notes": None}, "notes is missing"),
         ({"labels": "codes.json"}, "labels is 'codes.json', expected an absolute path"),
-        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, jsonl"),
+        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, doccano, jsonl"),
         ({"device": "gpu"}, "device is 'gpu', expected cpu, cuda or cuda:0"),
         ({"quantisation": "int8"}, "quantisation is 'int8', expected one of any, none, nf4"),
         ({"name": "north\n"}, "name is 'north\\n', expected at most 80 characters that can be printed"),
