@@ -133,7 +133,7 @@ class Coordinator:
     def close(self, run_state: RunState) -> None:
         """Evaluate the chosen round on test, once, and write everything down."""
         round_index, adapter, reason = choose(run_state, self.run)
-        test_evaluation, refused = self.evaluate_on_test(adapter, round_index)
+        test_evaluation, refused = self.evaluate_on_test(adapter, round_index, run_state.run_key)
         record = self.recorder.finish(
             test_evaluation,
             adapter,
@@ -161,10 +161,12 @@ class Coordinator:
         for line in filter(None, (table, too_little_training(record), f"run record: {self.folder / 'record.json'}")):
             self.say(line)
 
-    def evaluate_on_test(self, adapter: AdapterState, round_index: int) -> tuple[list[Answer], list[Refused]]:
+    def evaluate_on_test(
+        self, adapter: AdapterState, round_index: int, run_key: str
+    ) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
         handles = self.admission.federation.with_notes("test")
-        asked = {"split": "test", "test_evaluation": True, "replicates": True}
+        asked = {"split": "test", "test_evaluation": True, "replicates": True, "run_key": run_key}
         test_evaluation, refused = parted(self.exchange.evaluate(handles, adapter, round_index, **asked))
         say_refused(self.say, "test", refused)
         require(len(test_evaluation), quorum(self.run, len(handles)), refused, "test")
