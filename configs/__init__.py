@@ -7,7 +7,7 @@ config holds: overrides reach clinics over the network.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,7 @@ def load(overrides: Sequence[str] = ()) -> Run:
     except ValueError as error:  # an object's own check
         raise UserError(str(error)) from error
     assert isinstance(run, Run)
-    run.experiment, run.options = experiment, chosen
-    return run
+    return replace(run, experiment=experiment, options=chosen)
 
 
 def resolved(run: Run) -> dict[str, Any]:
@@ -177,13 +176,28 @@ def _recipe(name: str, folder: Path) -> dict[str, Any]:
 
 def _compose(chosen: Mapping[str, str], settings: Mapping[str, str]) -> DictConfig:
     store = ConfigStore.instance()
-    store.store("schema", Run)
+    store.store("schema", _schema(Run))
     for group in PLUGINS:
-        store.store(chosen[group], plugin_class(group, chosen[group]), group=group)
+        store.store(chosen[group], _schema(plugin_class(group, chosen[group])), group=group)
     arguments = [f"{group}={option}" for group, option in chosen.items()]
     arguments += [f"{key}={_quoted(value)}" for key, value in settings.items()]
     with initialize_config_dir(str(FOLDER), version_base="1.3"):
         return compose("run", overrides=arguments)
+
+
+def _schema(settings: type[Any]) -> DictConfig:
+    """Return a dataclass as OmegaConf has it, open to overrides: one that is frozen would take none."""
+    schema: DictConfig = OmegaConf.structured(settings)
+    _open(schema)
+    return schema
+
+
+def _open(node: DictConfig) -> None:
+    OmegaConf.set_readonly(node, None)
+    for name in node:
+        inside = node._get_node(name)
+        if isinstance(inside, DictConfig):
+            _open(inside)
 
 
 def _quoted(value: str) -> str:

@@ -175,9 +175,9 @@ def _lack_of(found: type[Any]) -> str:
         if getattr(method, "__isabstractmethod__", False):
             return f"has no {name}; write {name}({', '.join(inspect.signature(method).parameters)})"
     if "__init__" in vars(found) and "__dataclass_fields__" not in vars(found):
-        return "has an __init__ of its own; make it a @dataclass whose fields are its settings"
+        return "has an __init__ of its own; make it a @dataclass(frozen=True) whose fields are its settings"
     if settings := [key for key in inspect.get_annotations(found) if key not in found.__dataclass_fields__]:
-        return f"declares {settings[0]} but is no dataclass; write @dataclass above it"
+        return f"declares {settings[0]} but is no dataclass; write @dataclass(frozen=True) above it"
     return ""
 
 

@@ -19,7 +19,7 @@ MOST_CLINICS = 10_000
 LONGEST_S = 30 * 24 * 3600
 
 
-@dataclass
+@dataclass(frozen=True)
 class Central:
     """What the coordinator evaluates by itself."""
 
@@ -28,7 +28,7 @@ class Central:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Only:
     """Which training notes `clinfed train` uses, of all clinics'; evaluation stays with everyone's notes."""
 
@@ -43,7 +43,7 @@ class Only:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class WaitForClients:
     """Whom a run waits for before its first round; who comes later takes part from the round after."""
 
@@ -59,7 +59,7 @@ class WaitForClients:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Participation:
     """Who trains in a round, and when the round is over."""
 
@@ -86,7 +86,7 @@ class Participation:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Stop:
     """When a run ends before its last round."""
 
@@ -95,7 +95,7 @@ class Stop:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Run:
     """One run. Which option of each group is the default stands in run.yaml, every other default in its dataclass."""
 

@@ -61,7 +61,7 @@ def chapter_of(code: str) -> str:
     return chapter(code) if is_code(code) else UNKNOWN
 
 
-@dataclass
+@dataclass(frozen=True)
 class Partition:
     """How notes are dealt to clinics in a simulation."""
 

@@ -11,7 +11,7 @@ from partitions.base import UNKNOWN, Holding, Partition
 from partitions.spread import numbered
 
 
-@dataclass
+@dataclass(frozen=True)
 class Clinic(Partition):
     """A patient goes, with all notes, to the clinic where most of them were written.
 

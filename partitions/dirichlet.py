@@ -10,7 +10,7 @@ from partitions.base import Holding, Partition
 from partitions.spread import numbered
 
 
-@dataclass
+@dataclass(frozen=True)
 class Dirichlet(Partition):
     """Each chapter draws the clinics' shares from Dirichlet(alpha), and its patients are dealt by these shares.
 

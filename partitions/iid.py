@@ -9,7 +9,7 @@ from partitions.base import Holding, Partition
 from partitions.spread import numbered, spread
 
 
-@dataclass
+@dataclass(frozen=True)
 class Iid(Partition):
     """Patients in random order, spread so that all clinics hold about as many notes."""
 

@@ -9,7 +9,7 @@ from partitions.base import Holding, Partition, clinics_per_language
 from partitions.spread import numbered, spread
 
 
-@dataclass
+@dataclass(frozen=True)
 class Language(Partition):
     """A patient goes, with all notes, to a clinic of the language of most of the patient's notes.
 

@@ -10,7 +10,7 @@ from partitions.base import Holding, Partition
 NAME = "pooled"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Pooled(Partition):
     """One clinic, "pooled", holds every note; all other clinics sit out."""
 

@@ -10,7 +10,7 @@ from partitions.base import Holding, Partition
 from partitions.spread import numbered, spread
 
 
-@dataclass
+@dataclass(frozen=True)
 class Quantity(Partition):
     """Random patients, but the k-th clinic's share of the notes is proportional to k**-power."""
 

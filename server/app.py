@@ -56,6 +56,4 @@ def compose(overrides: Sequence[str], labels: str) -> Run:
         raise UserError(
             f"backend={run.backend}: Flower runs these clinics; leave backend out, or use `clinfed simulate`"
         )
-    if labels:
-        run.corpus = replace(run.corpus, labels=labels)
-    return run
+    return replace(run, corpus=replace(run.corpus, labels=labels)) if labels else run

@@ -18,7 +18,7 @@ the file and check each promise that it makes.
     >>> from clinfed.adapters.state import AdapterState
     >>> from clinfed.adapters.update import AdapterUpdate
     >>> from strategies.fedavg import FedAvg
-    >>> @dataclass
+    >>> @dataclass(frozen=True)
     ... class FrozenHead(FedAvg):
     ...     '''FedAvg whose head stays as it was drawn.'''
     ...     def trainable(self, name, round_index):
@@ -113,7 +113,7 @@ class Schema:
     up: Shapes
 
 
-@dataclass
+@dataclass(frozen=True)
 class Strategy:
     """How clinics train, what they send, and how their updates become the next global adapter.
 
@@ -124,7 +124,6 @@ class Strategy:
     streaming = True  # aggregate reads each update once and lets it go: memory does not grow with the clinics
     linear = False  # aggregate needs only the sum of payloads weighted by notes: secure aggregation is possible
     single_updates = True  # the server has to see each clinic's update
-    averages = False  # a single update becomes the next global adapter, bit for bit
     four_bit = True  # may stand on a base in 4 bits
     optimiser = ""  # the training.optimiser that its rule needs; "" goes with each
 
@@ -200,6 +199,11 @@ class Strategy:
     def changes_gradients(self) -> bool:
         """Return whether the training loop has to ask for each gradient."""
         return type(self).gradient is not Strategy.gradient
+
+    @property
+    def averages(self) -> bool:
+        """Return whether a single update becomes the next global adapter, bit for bit."""
+        return False
 
     @property
     def option(self) -> str:

@@ -12,7 +12,7 @@ from strategies.average import cast_like, weighted_mean
 from strategies.base import ServerState, Strategy
 
 
-@dataclass
+@dataclass(frozen=True)
 class FedAdam(Strategy):
     """With d the weighted mean of w_k - w: m = b1 m + (1-b1) d; v = b2 v + (1-b2) d^2; w += lr m / (sqrt(v) + tau).
 

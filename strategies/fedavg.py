@@ -9,7 +9,7 @@ from strategies.average import cast_like, weighted_mean
 from strategies.base import ServerState, Strategy
 
 
-@dataclass
+@dataclass(frozen=True)
 class FedAvg(Strategy):
     """w = sum_k n_k w_k / sum_k n_k, with n_k the training notes of clinic k; float64 sums, in clinic order.
 

@@ -8,7 +8,7 @@ from clinfed.settings import setting
 from strategies.fedavg import FedAvg
 
 
-@dataclass
+@dataclass(frozen=True)
 class FedProx(FedAvg):
     """FedAvg whose clinics add proximal_mu/2 * ||w - w_global||^2 to their loss, over what they train.
 

@@ -11,7 +11,7 @@ from strategies.average import cast_like, weighted_mean
 from strategies.base import ClientState, LocalReport, ServerState, Strategy
 
 
-@dataclass
+@dataclass(frozen=True)
 class FedRows(Strategy):
     """FedAvg, but a clinic without any mention of a code has no say in that code's row of the head.
 

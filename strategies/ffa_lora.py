@@ -9,7 +9,7 @@ from strategies.fedavg import FedAvg
 FROZEN = ".lora_A."  # in a tensor's name
 
 
-@dataclass
+@dataclass(frozen=True)
 class FfaLora(FedAvg):
     """FedAvg with A frozen at its shared start: the mean of B A over the clinics is then exactly (mean of B) A.
 

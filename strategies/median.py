@@ -11,7 +11,7 @@ from strategies.average import NO_NOTES, cast_like, check
 from strategies.base import ServerState, Strategy
 
 
-@dataclass
+@dataclass(frozen=True)
 class Median(Strategy):
     """w = the coordinate-wise median of the clinics' w_k, unweighted; of an even number the mean of the middle two.
 

@@ -17,7 +17,7 @@ CONTROL = "control"  # the control variate: c of the server and c_k of a clinic;
 SLACK = 1.001  # of a limit: c and its change are float32
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scaffold(Strategy):
     """Each local step goes along g - c_k + c; then c_k+ = c_k - c + (w - w_k) / (sum of the steps' learning rates).
 
@@ -29,15 +29,16 @@ class Scaffold(Strategy):
 
     linear = True
     single_updates = False
-    averages = True
     optimiser = "sgd"
 
     server_learning_rate: float = setting(
         1.0, help="1: the mean of the clinics' adapters, as in FedAvg", above=0, most=10
     )
 
-    def __post_init__(self) -> None:
-        self.averages = self.server_learning_rate == 1
+    @property
+    def averages(self) -> bool:
+        """Return whether a single update becomes the next global adapter: with a server learning rate of 1."""
+        return self.server_learning_rate == 1
 
     def start(self, adapter: AdapterState) -> ServerState:
         """Return the state before the first round: c is 0."""

@@ -21,7 +21,7 @@ SCALE: dict[str, Any] = {"above": 0, "most": 1e6}
 DROPOUT: dict[str, Any] = {"least": 0, "below": 1, "unit": "fraction"}
 
 
-@dataclass
+@dataclass(frozen=True)
 class Adapter:
     """Which parameters of a frozen encoder are trained. One module per method; the module's name is the option's name.
 
@@ -43,7 +43,7 @@ class Adapter:
         return None
 
 
-@dataclass
+@dataclass(frozen=True)
 class PeftAdapter(Adapter):
     """A method of peft on linear layers; round 0 equals the base. What a method adds is its `config`."""
 

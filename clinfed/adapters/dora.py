@@ -9,7 +9,7 @@ from typing import ClassVar
 from clinfed.adapters.lora import Lora
 
 
-@dataclass
+@dataclass(frozen=True)
 class Dora(Lora):
     """LoRA and one magnitude an output; magnitudes start at the base's norms and are averaged like A and B."""
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class Full(Adapter):
     """All encoder parameters, embeddings included; there is no pooler."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class Ia3(PeftAdapter):
     """One factor an output, starting at 1. Factors are averaged, which is exact: the update is linear in them."""
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class Loha(PeftAdapter):
     """W x + alpha/r * (B1 A1 * B2 A2) x: twice LoRA's numbers, rank up to r^2; the four factors are averaged."""
 

@@ -21,7 +21,7 @@ Shape = tuple[int, int]  # inputs and outputs of a linear layer
 FACTORS = (2, 4, 8, 16)  # of decomposition, that are tried as the parameter-matched form
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lokr(PeftAdapter):
     """W x + alpha/r * (C kron D) x, where D is a product of rank r, unless r is so large that D is stored whole.
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lora(PeftAdapter):
     """W x + alpha/r * B A x on every linear layer of every encoder layer; B starts at 0, so round 0 equals the base.
 

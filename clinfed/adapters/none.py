@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class NoAdapter(Adapter):
     """Nothing of the encoder is trained. A task that needs one vector an example reads each note once."""
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
 
-@dataclass
+@dataclass(frozen=True)
 class Qlora(Lora):
     """LoRA on an NF4 base with double quantisation, computing in bfloat16; embeddings, norms and head stay float32."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from clinfed.settings import MOST_RATE, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class Classifier:
     """Options of `classifier.*`; plain values, so that they can be printed, recorded and overridden."""
 

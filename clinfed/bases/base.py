@@ -24,7 +24,7 @@ TOKENIZER_FILES = [
 EMBEDDED = "tiny"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Base:
     """A frozen encoder: a local folder, a hub id at a pinned revision, or (path empty) one that its name alone finds.
 

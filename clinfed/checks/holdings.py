@@ -42,8 +42,8 @@ def labels(path: str, codes: Sequence[str]) -> Finding:
 def notes(corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0) -> list[Finding]:
     """Return how many notes can be read, of whom, in which languages, and what of them tags can hold."""
     careful = replace(corpus, skip_bad=True)  # one fault does not hide the others
-    held = list(with_languages(careful.notes()))
-    skipped: Mapping[str, int] = getattr(careful, "skipped", {})
+    skipped: Counter[str] = Counter()
+    held = list(with_languages(careful.notes(skipped)))
     rows = [_amount(held, corpus.path)]
     if skipped:
         rows.append(_faults(corpus, skipped))

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +61,7 @@ class WorkerCache:
             site = of_node(node_config)
             admit_run(site, self.overrides, self.run)
             if site.device and self._tagger is None:  # a model that is warm stays where it is
-                self.run.training.device = site.device
+                self.run = replace(self.run, training=replace(self.run.training, device=site.device))
             if site.held not in self._sites:
                 self._forget_notes()
                 self._sites[site.held] = read_site(self.run, site)

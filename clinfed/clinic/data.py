@@ -1,6 +1,7 @@
 """Which notes this node holds: dealt by the partition in a simulation, read from the clinic's own disk at a site."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -84,23 +85,28 @@ class Simulation:
                 f"clinics={run.clinics}: the federation has {num_nodes} SuperNodes; "
                 f"start it with --federation-config num-supernodes={run.clinics}"
             )
-        return cls.of_notes(list(with_languages(run.corpus.notes())), run, num_nodes)
+        skipped: Counter[str] = Counter()
+        notes = list(with_languages(run.corpus.notes(skipped)))
+        return cls.of_notes(notes, run, num_nodes, skipped)
 
     @classmethod
-    def of_notes(cls, notes: Sequence[Note], run: Run, num_nodes: int) -> "Simulation":
+    def of_notes(
+        cls, notes: Sequence[Note], run: Run, num_nodes: int, skipped: Mapping[str, int] | None = None
+    ) -> "Simulation":
         """Deal notes that have been read, which takes seconds: one corpus may be dealt with several seeds.
 
+        skipped: what reading left out, by reason.
         Raises: UserError for more clinics than patients, and where no training note holds a mention with a shared code.
         """
         refuse_more_clinics_than_patients(run, notes)
         dealt = deal(notes, run.partition, run.clinics or num_nodes, run.seed)
         train = training_slice((note for note in notes if split_of(note) == "train"), run.corpus.train_fraction)
-        skipped, codes = dict(getattr(run.corpus, "skipped", {})), tuple(run.corpus.codes())
+        counts, codes = dict(skipped or {}), tuple(run.corpus.codes())
         if train and run.task.needs_mentions and not learnable.any_code(train, set(codes)):
             mentions = sum(len(note.spans) for note in train)
-            found = learnable.missing(", ".join(dealt), len(train), skipped, mentions)
+            found = learnable.missing(", ".join(dealt), len(train), counts, mentions)
             raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")
-        return cls(dealt, codes, train, num_nodes, skipped)
+        return cls(dealt, codes, train, num_nodes, counts)
 
     def clinic(self, number: int, train_fraction: float) -> Clinic:
         """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left."""
@@ -128,17 +134,17 @@ def read_site(run: Run, site: Site) -> Clinic:
     What the run says of a place of notes is never looked at: the clinic's disk is its own affair.
     """
     corpus = site_corpus(site, run.corpus)
-    notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
+    skipped: Counter[str] = Counter()
+    notes = sorted(with_languages(corpus.notes(skipped)), key=lambda note: note.id)
     codes = site_codes(site, run.corpus)
     # The path may name a patient, and the clinic's name travels.
     name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
-    skipped = dict(getattr(corpus, "skipped", {}))
     return Clinic(
         name,
         notes,
         tuple(codes),
         run.corpus.train_fraction,
-        skipped=skipped,
+        skipped=dict(skipped),
         small_cell_threshold=site.small_cell_threshold,
         bootstrap_key=clinic_secret(),
     )
@@ -149,7 +155,7 @@ def site_corpus(site: Site, run_corpus: Corpus) -> Corpus:
     reader = plugin_class("corpus", site.format)()
     assert isinstance(reader, Corpus)
     if hasattr(reader, "keep_fragments"):
-        reader.keep_fragments = getattr(run_corpus, "keep_fragments", False)
+        reader = replace(reader, keep_fragments=getattr(run_corpus, "keep_fragments", False))
     return replace(
         reader,
         path=site.notes,

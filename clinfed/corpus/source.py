@@ -1,6 +1,7 @@
 """Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers."""
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from clinfed.settings import setting
 FRACTION: dict[str, Any] = {"least": 0, "most": 1, "unit": "fraction"}  # limits of train_fraction
 
 
-@dataclass
+@dataclass(frozen=True)
 class Corpus:
     """A source of notes, and of the list of codes that all sides share."""
 
@@ -26,8 +27,11 @@ class Corpus:
     )
 
     @abstractmethod
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes (all splits), each with its language and, where official, its split."""
+    def notes(self, skipped: Counter[str] | None = None) -> Iterator[Note]:
+        """Yield all notes (all splits), each with its language and, where official, its split.
+
+        skipped: counts what reading leaves out, merges or ignores, by reason.
+        """
         raise NotImplementedError
 
     def is_public(self, notes: Iterable[Note]) -> bool:

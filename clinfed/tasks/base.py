@@ -75,7 +75,7 @@ class Batch:
         return replace(self, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
-@dataclass
+@dataclass(frozen=True)
 class Task:
     """What is trained on top of a base. Tensors come and go only in functions: options are found without torch."""
 

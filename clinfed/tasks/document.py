@@ -51,7 +51,7 @@ class NoteBatch(Batch):
     vectors: "Tensor"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Document(Task):
     """A multilayer perceptron on a note's vector: one probability a code, many codes a note."""
 

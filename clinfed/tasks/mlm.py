@@ -114,7 +114,7 @@ class MaskedBatch(Batch):
     facts: "Tensor"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Mlm(Task):
     """Tell hidden sub-words. Training draws them anew at each step; those that are counted are always the same."""
 

@@ -28,7 +28,7 @@ from clinfed.training.tokenizer import train_tokenizer
 FACTS = "pretraining.json"  # what a base's folder says of its making
 
 
-@dataclass
+@dataclass(frozen=True)
 class PretrainSettings:
     """What defines a pretraining run; written into the model card."""
 

@@ -6,7 +6,7 @@ from clinfed.errors import UserError
 from clinfed.settings import DEVICES, MOST_RATE, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class Training:
     """Options of `training.*`; plain values, so that they can be printed, recorded and overridden."""
 

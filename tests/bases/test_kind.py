@@ -33,7 +33,7 @@ def test_a_task_that_does_not_fit_the_base_is_refused_in_one_line(small_base: Ca
     with pytest.raises(UserError, match="task=jerl_factored: asks for an encoder base, and base=small-gpt2 is a deco"):
         build(decoder, Lora(), JerlFactored(), 3, seed=0)
 
-    @dataclass
+    @dataclass(frozen=True)
     class Generation(JerlFactored):
         name = "generate"
         base_kind = "decoder"

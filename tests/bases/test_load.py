@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,8 +33,7 @@ def test_float16_files_become_float32_numbers(family: str, small_base: MakeBase,
 
 
 def test_random_weights_are_float32_even_where_the_files_are_float16(small_base: MakeBase, tmp_path: Path) -> None:
-    base = saved(small_base(), tmp_path, torch.float16)
-    base.random_init = True
+    base = replace(saved(small_base(), tmp_path, torch.float16), random_init=True)
     for encoder in (load_encoder(base), meta_encoder(base)):
         assert {parameter.dtype for parameter in encoder.parameters()} == {torch.float32}
 
@@ -81,8 +81,7 @@ def test_absent_tensors_are_refused_and_not_drawn_at_random(small_base: MakeBase
 
 
 def test_files_that_contradict_the_config_are_refused(small_base: MakeBase, tmp_path: Path) -> None:
-    base = saved(small_base("bert"), tmp_path)
-    base.config = {**small_base("bert").config, "vocab_size": 301}
+    base = replace(saved(small_base("bert"), tmp_path), config={**small_base("bert").config, "vocab_size": 301})
     with pytest.raises(UserError, match=r"vocab_size=300, base\.config says 301"):
         load_encoder(base)
 

@@ -20,12 +20,13 @@ WRONG = {
     "raising": f"{HEAD}class Median(Strategy):\n    cut = 1 / 0\n",
     "latin": f"{HEAD}NAME = 'més'\nclass Median(Strategy):\n    pass\n",
     "ending": f"import sys\n{HEAD}class Median(Strategy):\n    sys.exit(3)\n",
-    "halved": f"{HEAD}@dataclass\nclass Median(Strategy):\n    share: float = 0.5\n",
+    "halved": f"{HEAD}@dataclass(frozen=True)\nclass Median(Strategy):\n    share: float = 0.5\n",
     "undecorated": f"{COMPLETE}class Median(FedAvg):\n    share: float = 0.5\n",
+    "thawed": f"{COMPLETE}@dataclass\nclass Median(FedAvg):\n    share: float = 0.5\n",
     "made": f"{COMPLETE}class Median(FedAvg):\n    def __init__(self, cut):\n        pass\n",
     "empty": "WEIGHTS = [1, 2]\n",
-    "typed": f"{COMPLETE}@dataclass\nclass Median(FedAvg):\n    cut: complex = 1j\n",
-    "bare": f"{COMPLETE}@dataclass\nclass Median(FedAvg):\n    cut: int\n",
+    "typed": f"{COMPLETE}@dataclass(frozen=True)\nclass Median(FedAvg):\n    cut: complex = 1j\n",
+    "bare": f"{COMPLETE}@dataclass(frozen=True)\nclass Median(FedAvg):\n    cut: int\n",
 }
 
 
@@ -63,6 +64,7 @@ def test_other_options_go_on(folder: Path) -> None:
         ("importing", 1, "ModuleNotFoundError: No module named 'no_such_library'"),
         ("raising", 6, "ZeroDivisionError: division by zero"),
         ("ending", 7, "SystemExit: 3"),
+        ("thawed", 5, "TypeError: cannot inherit non-frozen dataclass from a frozen one"),
         ("latin", 5, "SyntaxError: (unicode error)"),
     ],
 )
@@ -79,8 +81,8 @@ def test_a_file_without_a_plugin_class_says_so_and_is_no_option(folder: Path) ->
     ("option", "lack"),
     [
         ("halved", "has no aggregate; write aggregate(self, server, updates)"),
-        ("undecorated", "declares share but is no dataclass; write @dataclass above it"),
-        ("made", "has an __init__ of its own; make it a @dataclass whose fields are its settings"),
+        ("undecorated", "declares share but is no dataclass; write @dataclass(frozen=True) above it"),
+        ("made", "has an __init__ of its own; make it a @dataclass(frozen=True) whose fields are its settings"),
     ],
 )
 def test_a_class_that_is_no_option_yet_says_what_it_lacks(folder: Path, option: str, lack: str) -> None:

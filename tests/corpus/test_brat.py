@@ -64,8 +64,9 @@ def test_codes_of_other_systems_and_remarks_are_counted_and_cost_no_note(tmp_pat
         "T2\tT047 29 32\tHTA\n"  # a type of UMLS, though T04.7 is a code
     )
     corpus = Brat(path=str(brat_pair(tmp_path, annotations)))
-    assert [note.spans for note in corpus.notes()] == [(Span(DIABETES, "E11.9"),)]
-    assert corpus.skipped == {
+    skipped: Counter[str] = Counter()
+    assert [note.spans for note in corpus.notes(skipped)] == [(Span(DIABETES, "E11.9"),)]
+    assert skipped == {
         "code of another terminology (UMLS)": 3,
         "code of another terminology (ICD-9)": 1,
         "code of another terminology (ICD-O)": 2,
@@ -82,8 +83,9 @@ def test_codes_of_other_systems_and_remarks_are_counted_and_cost_no_note(tmp_pat
 def test_a_mention_over_a_line_end_is_one_fragment_unless_kept(tmp_path: Path) -> None:
     path = brat_pair(tmp_path, "T1\tDIAG 29 33;34 38\tHTA. Nega\nN1\tReference T1 ICD10:I10\n")
     corpus = Brat(path=str(path))
-    assert [note.spans for note in corpus.notes()] == [(Span(((29, 38),), "I10"),)]
-    assert corpus.skipped == {"fragments parted by white space (joined)": 1}
+    skipped: Counter[str] = Counter()
+    assert [note.spans for note in corpus.notes(skipped)] == [(Span(((29, 38),), "I10"),)]
+    assert skipped == {"fragments parted by white space (joined)": 1}
     assert [note.spans for note in read(path, keep_fragments=True)] == [(Span(((29, 33), (34, 38)), "I10"),)]
 
 
@@ -114,8 +116,9 @@ def test_what_has_no_code_is_counted(tmp_path: Path) -> None:
         "A1\tNegation T1\nR1\tof Arg1:T1 Arg2:T2\n#2\tAnnotatorNotes R1\tE11.9\n\n"
     )
     corpus = Brat(path=str(brat_pair(tmp_path, annotations)))
-    assert [note.spans for note in corpus.notes()] == [()]
-    assert corpus.skipped == {
+    skipped: Counter[str] = Counter()
+    assert [note.spans for note in corpus.notes(skipped)] == [()]
+    assert skipped == {
         "mention without code": 2,
         "code of another terminology (SNOMED CT)": 1,
         "annotator note without code": 1,
@@ -178,8 +181,9 @@ def test_a_faulty_text_is_named_or_skipped(tmp_path: Path, text: str | bytes, fo
     with pytest.raises(BadInputError, match=found):
         list(read(path))
     corpus = Brat(path=str(path), skip_bad=True)
-    assert list(corpus.notes()) == []
-    assert corpus.skipped.total() == 1
+    skipped: Counter[str] = Counter()
+    assert list(corpus.notes(skipped)) == []
+    assert skipped.total() == 1
 
 
 def test_half_a_pair_is_refused(tmp_path: Path) -> None:

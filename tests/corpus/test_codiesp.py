@@ -29,21 +29,23 @@ def test_rows_become_spans_and_procedures_are_counted(tmp_path: Path) -> None:
         "a\tDIAGNOSTICO\tr68.89\tDolor\t0 5\n"  # a second code of the first span
     )
     corpus = Codiesp(path=str(codiesp_folder(tmp_path, table, {"a": TEXT, "b": "Nada."})))
+    skipped: Counter[str] = Counter()
     spans = (Span(((0, 5),), "R52"), Span(((0, 5), (8, 14)), "R50.9"), Span(((0, 5),), "R68.89"))
-    assert list(corpus.notes()) == [
+    assert list(corpus.notes(skipped)) == [
         Note("a", TEXT, spans, language="es", split="train"),
         Note("b", "Nada.", (), language="es", split="train"),
     ]
-    assert corpus.skipped == {"procedure": 1, "text without a row in the table (kept, without mentions)": 1}
+    assert skipped == {"procedure": 1, "text without a row in the table (kept, without mentions)": 1}
     assert corpus.codes() == ["R50.9", "R52", "R68.89"]
 
 
 def test_a_surface_that_differs_is_kept_and_counted(tmp_path: Path) -> None:
     table = "a\tDIAGNOSTICO\tr52\tDolor y\t0 5\na\tDIAGNOSTICO\tr50.9\tfiebre  tos\t8 14;15 15;20 23\n"
     corpus = Codiesp(path=str(codiesp_folder(tmp_path, table, {"a": TEXT})))
-    (note,) = corpus.notes()
+    skipped: Counter[str] = Counter()
+    (note,) = corpus.notes(skipped)
     assert note.spans == (Span(((0, 5),), "R52"), Span(((8, 14), (20, 23)), "R50.9"))
-    assert corpus.skipped == {"surface differs from the text (kept)": 1, "empty fragment (dropped)": 1}
+    assert skipped == {"surface differs from the text (kept)": 1, "empty fragment (dropped)": 1}
 
 
 @pytest.mark.parametrize(
@@ -90,8 +92,9 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
 
 def test_the_real_corpus_has_its_published_counts(codiesp_path: Path) -> None:
     corpus = Codiesp(path=str(codiesp_path))
+    skipped: Counter[str] = Counter()
     begin = time.perf_counter()
-    notes = list(corpus.notes())
+    notes = list(corpus.notes(skipped))
     assert time.perf_counter() - begin < 10  # seconds; 0.1 alone on a machine
     documents = Counter(note.split for note in notes)
     mentions = Counter({split: sum(len(n.spans) for n in notes if n.split == split) for split in documents})
@@ -102,7 +105,7 @@ def test_the_real_corpus_has_its_published_counts(codiesp_path: Path) -> None:
     assert codes == sorted({span.code for note in notes if note.split == "train" for span in note.spans})
     assert {note.language for note in notes} == {"es"}
     # The tables have 13,658 rows: 7,209 + 3,431 diagnoses and 3,018 procedures.
-    assert corpus.skipped == {
+    assert skipped == {
         "file of CodiEsp's background/ (not read)": 2751,
         "file of CodiEsp's text_files_en/ (not read)": 750,
         "CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)": 4,

@@ -11,23 +11,19 @@ from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
 
 
-@dataclass
+@dataclass(frozen=True)
 class FileCorpus(Corpus):
-    """Notes in files below `path`; skipped counts what reading left out, merged or ignored."""
+    """Notes in files below `path`."""
 
-    def __post_init__(self) -> None:
-        self.skipped: Counter[str] = Counter()
-
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of their files."""
-        self.skipped.clear()
-        return cased(self._read(), lowercase=self.lowercase)
+    def notes(self, skipped: Counter[str] | None = None) -> Iterator[Note]:
+        """Yield all notes in the order of their files. skipped: counts what reading leaves out, merges or ignores."""
+        return cased(self._read(Counter() if skipped is None else skipped), lowercase=self.lowercase)
 
     def codes(self) -> list[str]:
         """Return the codes of the labels file. Raises UserError where none was given."""
         return labels.shared(self.labels, type(self).__name__.lower())
 
     @abstractmethod
-    def _read(self) -> Iterator[Note]:
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
         """Yield the notes as they stand in the files, counting in `skipped`."""
         raise NotImplementedError

@@ -29,14 +29,14 @@ PAIRS = "a .txt file with its .ann beside it, or a folder of such pairs"
 ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the notes are
 
 
-@dataclass
+@dataclass(frozen=True)
 class Brat(FileCorpus):
-    """Notes in BRAT's standoff format; skipped counts what reading left out, merged or ignored."""
+    """Notes in BRAT's standoff format."""
 
     keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped, keep_fragments=self.keep_fragments)
 
 
 def read(

@@ -42,12 +42,12 @@ _Document = list[tuple[str, "_Row | BadInputError"]]
 _Rows = dict[str, _Document]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Codiesp(FileCorpus):
-    """CodiEsp's diagnoses; skipped counts what reading left out, merged or found strange."""
+    """CodiEsp's diagnoses."""
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped)
 
     def is_public(self, notes: Iterable[Note]) -> bool:
         """Return whether these are the published cases: a hospital may keep notes of its own in the same layout."""

@@ -47,12 +47,12 @@ class _Block:
     document: int
 
 
-@dataclass
+@dataclass(frozen=True)
 class Conll(FileCorpus):
-    """Notes in CoNLL columns; skipped counts what reading left out."""
+    """Notes in CoNLL columns."""
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped)
 
 
 def read(path: str | Path, *, skip_bad: bool = False, skipped: Counter[str] | None = None) -> Iterator[Note]:

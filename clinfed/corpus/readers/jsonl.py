@@ -21,14 +21,14 @@ from clinfed.settings import setting
 WHAT = "a JSONL file of notes, or a folder of such files"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Jsonl(FileCorpus):
-    """Notes in JSONL files; skipped counts what reading left out, merged or ignored."""
+    """Notes in JSONL files."""
 
     keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
 
-    def _read(self) -> Iterator[Note]:
-        return read(self.path, skip_bad=self.skip_bad, skipped=self.skipped, keep_fragments=self.keep_fragments)
+    def _read(self, skipped: Counter[str]) -> Iterator[Note]:
+        return read(self.path, skip_bad=self.skip_bad, skipped=skipped, keep_fragments=self.keep_fragments)
 
 
 def read(

@@ -1,5 +1,6 @@
 """corpus=synthetic: the embedded invented notes, made on the fly."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from clinfed.corpus.synthetic import MOST_CODES, codes, generate
 from clinfed.settings import MOST_SEED, setting
 
 
-@dataclass
+@dataclass(frozen=True)
 class Synthetic(Corpus):
     """Invented bilingual primary-care notes; splits are by patient, so no note names one."""
 
@@ -25,8 +26,8 @@ class Synthetic(Corpus):
         most=MOST_CODES,
     )
 
-    def notes(self) -> Iterator[Note]:
-        """Yield all notes in the order of their ids."""
+    def notes(self, skipped: Counter[str] | None = None) -> Iterator[Note]:
+        """Yield all notes in the order of their ids; nothing is skipped."""
         yield from generate(self.seed, self.patients)
 
     def is_public(self, notes: Iterable[Note]) -> bool:

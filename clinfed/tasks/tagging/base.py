@@ -35,7 +35,7 @@ class WordBatch(Batch):
         return self.tags != IGNORED
 
 
-@dataclass
+@dataclass(frozen=True)
 class Tagging(Task):
     """A tag for each word, numbered as in clinfed.tasks.tagging.bio."""
 

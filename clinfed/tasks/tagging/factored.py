@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class JerlFactored(Tagging):
     """p(B-code) = p(B) p(code): thousands of nearly always absent tags no longer compete with O at every word."""
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
-@dataclass
+@dataclass(frozen=True)
 class Jerl(Tagging):
     """A linear layer to L = 2C + 1 tags.
 
