@@ -17,6 +17,10 @@ REMEDIES = {
     "runs `clinfed check --settings site.toml`",
     "corpus": "leave corpus.* out: a site reads its own notes",
     "ledger": "it answers each question of a run once, as its ledger says; start a new run, or ask its engineer",
+    "embeddings": "leave adapter=full and embeddings in adapter.target_modules out, or have its engineer agree",
+    "least_notes": "too few training notes stand behind its update; raise corpus.train_fraction, or leave it out",
+    "least_patients": "too few patients stand behind its update; raise corpus.train_fraction, or leave it out",
+    "least_steps": "a round makes too few steps there; lower training.batch_notes or rounds_per_epoch",
     "base": "leave base.path and base.revision out: name a base that each site has (docs/sites.md)",
 }
 

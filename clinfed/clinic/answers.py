@@ -18,6 +18,7 @@ from clinfed.adapters.update import Payload
 from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger
+from clinfed.clinic.policy import rounded
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Block, Content, Failed
@@ -150,7 +151,7 @@ def _admitted(
     run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
     place = int(question["round"]), str(question["split"])
     asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), ledger.settings_of(cache.run), nonce)
-    Ledger().admit(asked)
+    Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 
 
@@ -189,7 +190,8 @@ def _signed(
 ) -> Content:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, {})
-    signed = {protocol.REPORT: {**earlier, **report, **_load_report(cache)}}
+    figures = {**earlier, **report, **_load_report(cache)}
+    signed = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
     return {**content, **signed, protocol.IDENTITY: _identity(clinic, question)}
 
 

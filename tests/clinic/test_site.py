@@ -81,7 +81,8 @@ def test_what_goes_beyond_a_setting_is_refused_before_notes_are_opened_and_both_
 
 
 def test_every_setting_that_can_refuse_has_a_remedy_and_a_test() -> None:
-    assert set(REMEDIES) == {*BEYOND, "settings", "ledger"}  # the ledger: tests/clinic/test_ledger.py
+    elsewhere = {"ledger", "least_notes", "least_patients", "least_steps", "embeddings"}  # test_ledger, test_policy
+    assert set(REMEDIES) == {*BEYOND, "settings", *elsewhere}
 
 
 def test_the_coordinator_is_told_the_fingerprint_that_the_site_must_add() -> None:

@@ -46,6 +46,7 @@ class JerlFactored(Tagging):
         hidden = head["dropout"](hidden)
         inside = tags > 0
         loss = functional.cross_entropy(self._mentions(head, hidden, features), _kind(tags))
+        inside &= _code(tags) < head["code"].out_features  # a mention of no code teaches where it is, and no more
         if inside.any():
             codes = self._codes(head, hidden[inside], features[inside])
             # Over all words, as the mentions' loss: else a code outweighs a boundary, and boundaries fail.
