@@ -14,7 +14,7 @@ from clinfed.errors import UserError
 from configs import Only, Run, load, refuse_relative_paths
 from configs.migrations import notices
 from server.coordinator import coordinate
-from server.progress import say, say_error
+from server.progress import Reporter, Say, say
 
 app = ServerApp()
 
@@ -22,25 +22,27 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Run once; a user's mistake is one line, and the run ends as failed."""
+    reporter = Reporter(str(context.run_config.get("status", "")))
     try:
-        run = read_run(context)
+        run = read_run(context, reporter.say)
         fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
-        coordinate(FlowerBackend(grid), run)
+        reporter.complete(coordinate(FlowerBackend(grid), run, reporter.say, reporter.begun))
     except UserError as error:
-        say_error(error)
+        reporter.refused(error)
         raise
     except OSError as error:
         if said := disk.mistake(error, unnamed="a file of the run's folder"):
-            say_error(UserError(said))
+            reporter.refused(UserError(said))
         raise
 
 
-def read_run(context: Context) -> Run:
+def read_run(context: Context, say: Say = say) -> Run:
     """Return the run that Flower's run config describes."""
-    return compose(shlex.split(str(context.run_config["overrides"])), str(context.run_config.get("labels", "")))
+    config = context.run_config
+    return compose(shlex.split(str(config["overrides"])), str(config.get("labels", "")), say)
 
 
-def compose(overrides: Sequence[str], labels: str) -> Run:
+def compose(overrides: Sequence[str], labels: str, say: Say = say) -> Run:
     """Return the run of a federation. Raises: UserError for overrides that it cannot have.
 
     labels: the coordinator's own copy of the shared list of codes, for a federation of real sites, where no override

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from clinfed import fingerprints, protocol
@@ -173,10 +174,14 @@ class Coordinator:
         return test_evaluation, refused
 
 
-def coordinate(backend: Backend, run: Run, say: Say = say) -> Path:
-    """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path."""
+def coordinate(backend: Backend, run: Run, say: Say = say, begun: Callable[[Path], None] = lambda folder: None) -> Path:
+    """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path.
+
+    begun: called with the folder, as soon as it is known.
+    """
     folder = run_folder(run)
     with checkpoints.held(folder / checkpoints.FOLDER):
+        begun(folder)
         say(f"run folder: {folder}")
         Coordinator(folder, backend, run, say).run_all()
     return folder / "record.json"

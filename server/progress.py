@@ -5,12 +5,14 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clinfed.protocol import Refused
+from clinfed.runs import status
+from clinfed.runs.status import Status
 
-MARK = "clinfed | "  # `clinfed simulate` shows what follows it
+MARK = "clinfed | "  # `clinfed simulate` shows the lines that begin so
 
 Say = Callable[[str], None]
 
@@ -41,9 +43,41 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def say_error(error: Exception) -> None:
-    """Print a user's mistake as the one line that `clinfed simulate` repeats."""
-    say(f"error: {error}".replace("\n", " "))
+class Reporter:
+    """Says lines for people, and writes where the run stands for the command that has started it.
+
+    path: of the status file; "" where no command waits for one.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        self._path = path
+        self._now = Status()
+
+    def say(self, text: str) -> None:
+        """Print a text for the user."""
+        say(text)
+        self._now = replace(self._now, lines=self._now.lines + len(text.splitlines()))
+
+    def begun(self, folder: Path) -> None:
+        """Report the run's folder."""
+        self._write(replace(self._now, folder=str(folder)))
+
+    def complete(self, record: Path) -> None:
+        """Report that the run has come to its end."""
+        self._write(replace(self._now, record=str(record)))
+
+    def refused(self, error: Exception) -> None:
+        """Report a user's mistake in one line: to the command that waits, else to whoever reads what is printed."""
+        line = str(error).replace("\n", " ")
+        if self._path:
+            self._write(replace(self._now, error=line))
+        else:
+            say(f"error: {line}")
+
+    def _write(self, now: Status) -> None:
+        self._now = now
+        if self._path:
+            status.write(Path(self._path), now)
 
 
 def say_refused(say: Say, what: str, refused: Iterable[Refused]) -> None:

@@ -57,6 +57,16 @@ def test_the_bundle_holds_the_code_and_nothing_else(bundle: Path) -> None:
     assert code <= files(bundle)
 
 
+def test_every_module_of_the_packages_is_packed_and_in_the_fingerprint(bundle: Path) -> None:
+    here = {
+        path.relative_to(ROOT).as_posix()
+        for package in ("clinfed", "client", "configs", "partitions", "server", "strategies")
+        for path in (ROOT / package).rglob("*.py")
+    }
+    assert here - files(bundle) == set()
+    assert here - {path.as_posix() for package in PACKAGES for path in bundled_files(ROOT, package)} == set()
+
+
 def test_data_files_of_the_bundle_are_a_short_known_list(bundle: Path) -> None:
     # Whoever adds one looks at it first: no note may be in it.
     data = {name for name in files(bundle) if not name.endswith(".py")}

@@ -1,5 +1,6 @@
 """The wheel: what `pip install clinfed` gives works from any folder, without the checkout."""
 
+import json
 import os
 import subprocess
 import sys
@@ -42,8 +43,8 @@ def test_the_wheel_holds_every_module_and_no_test(installed: Path) -> None:
 
 def test_the_wheel_trains_and_predicts_far_from_the_checkout(installed: Path, tmp_path: Path) -> None:
     small = ("corpus.patients=12", "rounds=1", "training.window=64", "training.stride=8")
-    printed = clinfed(installed, tmp_path, "train", *small)
-    folder = Path(printed.splitlines()[-1].removeprefix("run record: ")).parent
+    done = json.loads(clinfed(installed, tmp_path, "train", "--json", *small))
+    folder = Path(done["record"]).parent
     (tmp_path / "note.txt").write_text("Pacient amb HTA.\n", "utf-8")
     clinfed(installed, tmp_path, "predict", "--adapter", str(folder), "--notes", "note.txt", "--out", "found.jsonl")
     assert (tmp_path / "found.jsonl").read_text("utf-8").count("\n") == 1

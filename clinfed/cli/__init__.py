@@ -10,6 +10,7 @@ from typing import TextIO
 from clinfed import disk
 from clinfed.bases.quantized import quiet_bitsandbytes
 from clinfed.errors import UserError
+from clinfed.runs.status import report_error
 
 COMMANDS = {
     "simulate": "train adapters across simulated clinics, and evaluate them",
@@ -95,6 +96,7 @@ def _tell_renamed(overrides: Sequence[str]) -> None:
 
 
 def _refused(command: str | None, text: str) -> int:
+    report_error(text)
     print(f"clinfed {command}: {text}" if command else f"clinfed: {text}", file=sys.stderr)
     return 2
 

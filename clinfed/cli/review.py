@@ -2,7 +2,8 @@
 
     clinfed review found.jsonl --notes notes.jsonl --open
 
-OUT is what `clinfed predict` wrote. Only who has the printed address can read the page; see docs/using.md.
+OUT is what `clinfed predict` wrote. Corrections of reviewed notes are saved beside the notes, as JSONL that training
+reads. Only who has the printed address can use the page; see docs/using.md.
 """
 
 import argparse
@@ -15,11 +16,14 @@ from pathlib import Path
 
 from clinfed.cli.options import add_notes, add_number
 from clinfed.corpus import titles
+from clinfed.corpus.files import given_path
+from clinfed.corpus.kinds import WHAT
 from clinfed.experiments.progress import shown
 from clinfed.review.app import listening, make_app, serve
+from clinfed.review.desk import BEGUN, Desk
 from clinfed.review.door import Address
 from clinfed.review.files import WRITTEN, load
-from clinfed.review.notes import Review
+from clinfed.review.saved import CorrectionsFile, beside
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("out", type=Path, metavar="OUT", help=WRITTEN)
     add_notes(parser)
     parser.add_argument("--titles", type=Path, help=f"titles of codes, by default those in OUT: {titles.EXPECTED}")
+    parser.add_argument(
+        "--corrections", type=Path, help="where corrections are saved: *.jsonl, by default beside NOTES"
+    )
     add_number(parser, "--port", default=0, help="on 127.0.0.1; by default (0) a free one", least=0, most=65_535)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
@@ -36,20 +43,28 @@ def run(args: argparse.Namespace) -> int:
     with ExitStack() as stack:
         bound = stack.enter_context(listening(args.port))
         address = Address(bound.getsockname()[1])
-        app = make_app(loaded(args), address)
+        desk = loaded(args)
         print(f"{address.url}\nOnly this address shows the notes; Ctrl-C ends it.", flush=True)
+        print(f"Corrections are saved in {desk.file.path}", flush=True)
         if args.open:
             open_browser(address.url, Path(stack.enter_context(tempfile.TemporaryDirectory())))
         with suppress(KeyboardInterrupt):
-            serve(app, bound)
+            serve(make_app(desk, address), bound)
+    if begun := desk.count(BEGUN):
+        print(
+            f"{begun:,} note(s) begun and not reviewed to their end; their corrections were not saved", file=sys.stderr
+        )
     return 0
 
 
-def loaded(args: argparse.Namespace) -> Review:
-    """Return notes and predictions. Raises: UserError where they do not belong together."""
+def loaded(args: argparse.Namespace) -> Desk:
+    """Return notes, predictions and earlier corrections. Raises: UserError where they do not belong together."""
+    given_path(args.notes, WHAT)
+    file = CorrectionsFile(args.corrections or beside(args.notes), args.notes)  # before the notes: they may change now
     named = titles.from_file(args.titles) if args.titles else None
     reading = {"given": args.format, "skip_bad": args.skip_bad, "named": named}
-    return load(args.out, args.notes, **reading, shown=shown, tell=lambda line: print(line, file=sys.stderr))
+    review = load(args.out, args.notes, **reading, shown=shown, tell=lambda line: print(line, file=sys.stderr))
+    return Desk(review, file)
 
 
 def open_browser(url: str, folder: Path) -> None:

@@ -7,6 +7,7 @@ comparison can be stopped and resumed, and the table says what is pending.
 """
 
 import hashlib
+import os
 import signal
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
 from clinfed.experiments.simulate import collect_artefacts
 from clinfed.home import home
-from clinfed.runs import checkpoints
+from clinfed.runs import checkpoints, status
 from clinfed.runs.machine import cores
 from clinfed.runs.record import read as read_record
 
@@ -178,12 +179,13 @@ class Children:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ended = False
 
-    def run(self, command: Sequence[str], log: IO[str]) -> int:
-        """Return the exit code of a command, whose output goes to the log."""
+    def run(self, command: Sequence[str], log: IO[str], status_file: Path) -> int:
+        """Return the exit code of a command, whose output goes to the log. status_file: where it says what is wrong."""
+        environment = os.environ | {status.VARIABLE: str(status_file)}
         with self._lock:
             if self._ended:
                 return -signal.SIGTERM
-            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment)
             self._running.add(process)
         code = process.wait()
         with self._lock:
@@ -210,19 +212,18 @@ def ended_early(pool: ThreadPoolExecutor, children: Children) -> Iterator[None]:
 
 
 def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path, children: Children) -> str:
-    """Run one row with one seed; return "" or the last line of its error."""
+    """Run one row with one seed; return "", or why it failed."""
     target = row.folder(folder, seed)
     target.mkdir(parents=True, exist_ok=True)
     settings = [*overrides, *row.overrides, f"seed={seed}", f"output={target}"]
     if begun := row.interrupted(folder, seed):
         settings = [f"resume={begun}"]
     command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
-    with (target / "run.log").open("w", encoding="utf-8") as log:
-        code = children.run(command, log)
-    if code == 0:
-        return ""
-    lines = (target / "run.log").read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    return f"failed ({code}): {lines[-1] if lines else 'no output'}"
+    log, said = target / "run.log", target / "status.json"
+    said.unlink(missing_ok=True)
+    with log.open("w", encoding="utf-8") as output:
+        code = children.run(command, output, said)
+    return "" if code == 0 else f"failed ({code}): {status.read(said).error or f'see {log}'}"
 
 
 def collect(row: Row, seeds: Iterable[int], folder: Path) -> Result:

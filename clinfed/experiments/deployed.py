@@ -1,12 +1,11 @@
 """What run.sh starts: checks a run at the coordinator, starts it at the real sites, and ends as it has ended."""
 
 import json
-import re
-import shlex
 import shutil
 import subprocess
 import sys
 import time
+import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,17 +13,17 @@ from pathlib import Path
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
-from clinfed.experiments.launch import ERROR, MARK, RECORD, TAIL_LINES, stage
+from clinfed.experiments.followed import Followed
+from clinfed.experiments.launch import TAIL_LINES, run_config, stage
 from clinfed.experiments.progress import Bar, rounds_done
 from clinfed.experiments.resume import as_resumed
-from clinfed.experiments.simulate import interrupted, run_folder_in
+from clinfed.experiments.simulate import interrupted
 from configs import absolute_paths, refuse_at_site
 from configs.overrides import parse
 
 APP, SETTINGS = "state/app", "state/run.toml"  # in the coordinator's folder
 CODES = "codes.json"
 FLWR = "./flwr.sh"
-STARTED = re.compile(r"Successfully started run (\d+)")
 FINISHED = "finished:"
 ASK_EVERY_S = 1.0  # for the status of a run whose log has ended before it
 
@@ -40,9 +39,9 @@ def start(folder: Path, given: Sequence[str], seen_from: Path) -> int:
     overrides = checked(folder, given, seen_from, labels)
     shutil.rmtree(folder / APP, ignore_errors=True)
     stage(folder / APP)
-    settings = f"overrides = {json.dumps(shlex.join(overrides))}\nlabels = {json.dumps(labels)}\n"
-    (folder / SETTINGS).write_text(settings, "utf-8")
-    following = Following(folder)
+    # A name of its own: a run that was left to itself goes on writing where it stands.
+    following = Following(folder, folder.absolute() / "state" / f"status-{uuid.uuid4().hex}.json")
+    (folder / SETTINGS).write_text(run_config(overrides, labels=labels, status=str(following.path)), "utf-8")
     with Bar(1, following.look) as bar:
         following.show = lambda line: bar.say(line, sys.stdout)
         return following.to_the_end()
@@ -66,46 +65,55 @@ def checked(folder: Path, given: Sequence[str], seen_from: Path, labels: str) ->
     return overrides
 
 
-class Following:
+class Following(Followed):
     """Starts the run that is staged in a coordinator's folder, and shows the server's lines as they come."""
 
-    def __init__(self, folder: Path, show: Callable[[str], None] = print) -> None:
-        self.folder, self.show = folder, show
+    def __init__(self, folder: Path, path: Path, show: Callable[[str], None] = print) -> None:
+        super().__init__(path, show)
+        self.folder = folder
         self.run_id = ""
-        self.shown: list[str] = []
         self.last: deque[str] = deque(maxlen=TAIL_LINES)
-        self.error = self.record = ""
 
     def to_the_end(self) -> int:
         """Return the run's exit code. Raises: UserError where the server refused the run."""
-        command = [FLWR, "run", APP, "--stream", "--run-config", SETTINGS]
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         try:
-            with subprocess.Popen(command, cwd=self.folder, text=True, errors="replace", **pipes) as flower:
-                assert flower.stdout is not None
-                for line in flower.stdout:
-                    self.read(line.rstrip("\n"))
-            return self.evaluate(self.status() if self.run_id else "not started")
+            self.run_id = self.start()
+            if self.run_id:
+                self.show(f"run {self.run_id} has started; Ctrl-C leaves it running")
+                self.read_log()
+            code = self.evaluate(self.flower_status() if self.run_id else "not started")
         except KeyboardInterrupt:
             if self.run_id:
                 self.note(
                     f"the run goes on; follow it with {FLWR} log {self.run_id}, end it with {FLWR} stop {self.run_id}"
                 )
             raise
+        finally:
+            if self.status.ended:
+                self.path.unlink()
+        return code
 
-    def read(self, line: str) -> None:
-        """Take one line of `flwr run --stream`: of the server's, or of Flower's log."""
-        self.last.append(line)
-        if not self.run_id and (found := STARTED.search(line)):
-            self.run_id = found[1]
-            self.say(f"run {self.run_id} has started; Ctrl-C leaves it running")
-        elif line.startswith(ERROR):
-            self.error = line.removeprefix(ERROR)
-        elif line.startswith(MARK):
-            self.record = line.removeprefix(RECORD) if line.startswith(RECORD) else self.record
-            self.say(line.removeprefix(MARK))
+    def start(self) -> str:
+        """Hand the app to the SuperLink; return the run's id, "" where it was not started."""
+        command = [FLWR, "run", APP, "--format", "json", "--run-config", SETTINGS]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        self.last += [*done.stdout.splitlines(), *done.stderr.splitlines()]
+        try:
+            return str(json.loads(done.stdout)["run-id"] or "")
+        except (ValueError, KeyError, TypeError):
+            return ""
 
-    def status(self) -> str:
+    def read_log(self) -> None:
+        """Follow the run's log to its end."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        command = [FLWR, "log", self.run_id, "--stream"]
+        with subprocess.Popen(command, cwd=self.folder, text=True, errors="replace", **pipes) as flower:
+            assert flower.stdout is not None
+            for line in flower.stdout:
+                self.last.append(line.rstrip("\n"))
+                self.hear(line)
+
+    def flower_status(self) -> str:
         """Return how the run ended, as Flower has it; waits for its end where only its log has ended."""
         command = [FLWR, "list", "--run-id", self.run_id, "--format", "json"]
         while True:
@@ -121,29 +129,24 @@ class Following:
                 return status
             time.sleep(ASK_EVERY_S)
 
-    def evaluate(self, status: str) -> int:
+    def evaluate(self, flower_status: str) -> int:
         """Return 0 where the run came to its end; else say what is to be done. Raises: UserError of the server."""
-        if status == f"{FINISHED}completed" and self.record:
+        now = self.status
+        if flower_status == f"{FINISHED}completed" and now.record:
             return 0
-        if folder := interrupted(self.shown):
-            self.note(f"go on with it: ./run.sh resume={folder.name}")
-        if self.error:
-            raise UserError(self.error)
-        if status != f"{FINISHED}stopped":
+        if now.folder and interrupted(Path(now.folder)):
+            self.note(f"go on with it: ./run.sh resume={Path(now.folder).name}")
+        if now.error:
+            raise UserError(now.error)
+        if flower_status != f"{FINISHED}stopped":
             self.note("\n".join(self.last))
         log = f"; its log: {FLWR} log {self.run_id}" if self.run_id else ""
-        self.note(f"clinfed deploy: the run has no record ({status}){log}")
+        self.note(f"clinfed deploy: the run has no record ({flower_status}){log}")
         return 1
 
     def look(self) -> tuple[float, str] | None:
         """Return which part of the rounds is done."""
-        folder = run_folder_in(self.shown)
-        return rounds_done(folder) if folder else None
-
-    def say(self, line: str) -> None:
-        """Show a line."""
-        self.shown.append(line)
-        self.show(line)
+        return rounds_done(self.run_folder) if self.run_folder else None
 
     @staticmethod
     def note(text: str) -> None:

@@ -26,14 +26,12 @@ from typing import IO
 
 from clinfed.errors import UserError
 from clinfed.experiments import reaper
+from clinfed.experiments.followed import Followed
 from clinfed.fingerprints import PACKAGES, bundled_files, root_of
 from clinfed.runs.machine import cores
 
 DEFAULT_CLINICS = 2  # as Flower's own federation has by default
-MARK = "clinfed | "  # opens each line that the server means for the user
-ERROR = MARK + "error: "
-RECORD = MARK + "run record: "
-FOLDER = "run folder: "  # so begins the line, without MARK, that says where the run's checkpoints are
+STATUS = "status.json"  # where the run stands, in the private folder
 START_LIMIT_S = 180.0  # of the SuperLink; it takes 2 s on an idle machine
 SERVER = "flwr-simulation"  # the command of the process in which the server and its loop over rounds run
 LAST_WORDS_S = 10.0  # for what a server that has ended wrote last to come through
@@ -95,24 +93,25 @@ class Launch:
         return process
 
 
-def simulate(overrides: Sequence[str], resources: Resources, show: Callable[[str], None]) -> Path:
+def simulate(
+    overrides: Sequence[str], resources: Resources, show: Callable[[str], None], begun: Callable[[Path], None]
+) -> Path:
     """Run the app to its end, showing the server's lines as they come; return the run record's path.
 
-    overrides: with absolute paths only.
-    Raises: UserError with the server's line where it refused the run; RuntimeError with the end of Flower's log where
+    overrides: with absolute paths only. begun: called with the run's folder, once it has one.
+    Raises: UserError with the server's words where it refused the run; RuntimeError with the end of Flower's log where
     the run broke.
     """
     with signals_as_exceptions(), _launch(resources.threads) as launch:
         show("starting Flower's SuperLink")
         app = stage(launch.folder / "app")
         settings = launch.folder / "run.toml"
-        settings.write_text(f"overrides = {json.dumps(shlex.join(overrides))}\n")
+        followed = Followed(launch.folder / STATUS, show, begun)
+        settings.write_text(run_config(overrides, status=str(followed.path)), "utf-8")
         _start_superlink(launch)
         show(f"starting {resources.workers} worker(s) for {resources.clinics} clinic(s)")
-        federation = resources.federation_config
-        return _follow(
-            launch, show, "run", str(app), "--stream", "--run-config", str(settings), "--federation-config", federation
-        )
+        options = ["--run-config", str(settings), "--federation-config", resources.federation_config]
+        return _follow(launch, followed, "run", str(app), "--stream", *options)
 
 
 def stage(folder: Path) -> Path:
@@ -169,37 +168,47 @@ def _start_superlink(launch: Launch) -> None:
         time.sleep(0.05)
 
 
-def _follow(launch: Launch, show: Callable[[str], None], *arguments: str) -> Path:
-    """Show the lines of `flwr run` that the server means for the user; return the path that the last of them names."""
+def run_config(overrides: Sequence[str], **texts: str) -> str:
+    """Return Flower's run config, as TOML."""
+    return "".join(
+        f"{key} = {json.dumps(text)}\n" for key, text in {"overrides": shlex.join(overrides), **texts}.items()
+    )
+
+
+def _follow(launch: Launch, followed: Followed, *arguments: str) -> Path:
+    """Follow `flwr run` to the run's end; return the path of its record."""
     log = launch.folder / "flwr.log"
     with log.open("w") as kept:
         flower = launch.start("flwr", *arguments, folder="flower", output=subprocess.PIPE)
         assert flower.stdout is not None
-        threading.Thread(target=_end_with_server, args=(launch.processes[0], flower), daemon=True).start()
+        threading.Thread(target=_end_with_run, args=(launch.processes[0], flower, followed), daemon=True).start()
         with flower.stdout as lines:
             for line in lines:
                 kept.write(line)
-                line = line.rstrip("\n")
-                if line.startswith(ERROR):
-                    raise UserError(line.removeprefix(ERROR))
-                if line.startswith(MARK):
-                    show(line.removeprefix(MARK))
-                if line.startswith(RECORD):
-                    return Path(line.removeprefix(RECORD))
-    raise RuntimeError(f"the simulation ended without a run record; the end of Flower's log:\n{_tail(log)}")
+                followed.hear(line)
+                if followed.heard:
+                    break
+    status = followed.status
+    if status.error:
+        raise UserError(status.error)
+    if not status.record:
+        raise RuntimeError(f"the simulation ended without a run record; the end of Flower's log:\n{_tail(log)}")
+    return Path(status.record)
 
 
-def _end_with_server(link: subprocess.Popen[str], flower: subprocess.Popen[str]) -> None:
-    """End `flwr run` when its SuperLink or its server has died, which Flower itself notices after a minute or two."""
+def _end_with_run(link: subprocess.Popen[str], flower: subprocess.Popen[str], followed: Followed) -> None:
+    """End `flwr run` with the run, or when its SuperLink or server has died: Flower waits a minute or two."""
     seen = False
-    while flower.poll() is None and link.poll() is None:
-        there = _has_server(link.pid)
-        if seen and not there:
-            break
-        seen = there
-        time.sleep(0.5)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        flower.wait(LAST_WORDS_S)
+    with contextlib.suppress(UserError):  # of a broken status file, which the main thread finds, too
+        while flower.poll() is None and link.poll() is None and not followed.status.ended:
+            there = _has_server(link.pid)
+            if seen and not there:
+                break
+            seen = there
+            time.sleep(0.5)
+        deadline = time.monotonic() + LAST_WORDS_S
+        while flower.poll() is None and not followed.heard and time.monotonic() < deadline:
+            time.sleep(0.1)
     flower.terminate()
 
 

@@ -9,7 +9,7 @@ from clinfed.clinic.data import refuse_more_clinics_than_patients
 from clinfed.errors import UserError
 from clinfed.evaluation import artefacts
 from clinfed.experiments import launch
-from clinfed.experiments.launch import DEFAULT_CLINICS, FOLDER, Resources
+from clinfed.experiments.launch import DEFAULT_CLINICS, Resources
 from clinfed.experiments.progress import Bar, rounds_done
 from clinfed.experiments.ready import refuse_unready
 from clinfed.experiments.resume import as_resumed
@@ -35,36 +35,40 @@ def simulate(overrides: Sequence[str], out: IO[str]) -> Path:
     gpu = chosen.training.device.startswith("cuda")
     resources = Resources(clinics=chosen.clinics or DEFAULT_CLINICS, threads=chosen.training.threads, gpu=gpu)
     before = set(clinic_folder("errors").iterdir())
-    shown: list[str] = []
+    begun: list[Path] = []  # the run's folder, once it has one
 
     def look() -> tuple[float, str] | None:
-        folder = run_folder_in(shown)
-        return rounds_done(folder) if folder else None
-
-    def show(line: str) -> None:
-        shown.append(line)
-        bar.say(line, out)
+        return rounds_done(begun[0]) if begun else None
 
     try:
         with Bar(1, look) as bar:
-            path = run_clinics(overrides, chosen, resources, show)
+            path = run_clinics(overrides, chosen, resources, lambda line: bar.say(line, out), begun.append)
     except UserError as error:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     finally:
-        if folder := interrupted(shown):
-            print(f"go on with it: clinfed simulate resume={folder}", file=sys.stderr)
+        if begun and interrupted(begun[0]):
+            print(f"go on with it: clinfed simulate resume={begun[0]}", file=sys.stderr)
     collect_artefacts(path.parent, records.read(path))
     return path
 
 
-def run_clinics(overrides: Sequence[str], run: Run, resources: Resources, show: Callable[[str], None]) -> Path:
-    """Do the run with the backend that it names; return its record's path."""
+def run_clinics(
+    overrides: Sequence[str],
+    run: Run,
+    resources: Resources,
+    show: Callable[[str], None],
+    begun: Callable[[Path], None],
+) -> Path:
+    """Do the run with the backend that it names; return its record's path.
+
+    show: takes each line for the user. begun: takes the run's folder, once it has one.
+    """
     if run.backend == "flower":
-        return launch.simulate(overrides, resources, show)
+        return launch.simulate(overrides, resources, show, begun)
     from clinfed.backends.local import LocalBackend
     from server.coordinator import coordinate
 
-    return coordinate(LocalBackend(overrides, resources.clinics), run, show)
+    return coordinate(LocalBackend(overrides, resources.clinics), run, show, begun)
 
 
 def collect_artefacts(folder: Path, record: records.RunRecord) -> None:
@@ -79,17 +83,9 @@ def collect_artefacts(folder: Path, record: records.RunRecord) -> None:
         (folder / artefacts.VALIDATION_UNITS).unlink(missing_ok=True)
 
 
-def interrupted(shown: Sequence[str]) -> Path | None:
-    """Return the folder of a run that has no record but a checkpoint, by the lines that its server has printed."""
-    folder = run_folder_in(shown)
-    if folder is None or (folder / "record.json").exists():
-        return None
-    return folder if any(folder.glob(f"{checkpoints.FOLDER}/round-*")) else None
-
-
-def run_folder_in(shown: Sequence[str]) -> Path | None:
-    """Return the folder of a run, by the lines that its server has printed."""
-    return next((Path(line.removeprefix(FOLDER)) for line in shown if line.startswith(FOLDER)), None)
+def interrupted(folder: Path) -> bool:
+    """Return whether the folder is of a run that has no record but a checkpoint."""
+    return not (folder / "record.json").exists() and any(folder.glob(f"{checkpoints.FOLDER}/round-*"))
 
 
 def with_detail(error: UserError, details: Collection[Path]) -> UserError:

@@ -1,7 +1,7 @@
 """The page as an application, and its server on this machine's loopback interface."""
 
-import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -12,33 +12,64 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
+from clinfed.disk import mistake
 from clinfed.errors import UserError
+from clinfed.review.corrections import MOST_BYTES, RefusedError
+from clinfed.review.desk import Desk
 from clinfed.review.door import Address, Door
-from clinfed.review.notes import Review
 
 HERE = Path(__file__).parent
-FILES = {"": ("page.html", "text/html"), "review.js": ("review.js", "text/javascript")}
-FILES |= {"review.css": ("review.css", "text/css")}
+FILES = {"": ("page.html", "text/html"), "review.css": ("review.css", "text/css")}
+FILES |= {script: (script, "text/javascript") for script in ("review.js", "corrections.js")}
 LOOPBACK = "127.0.0.1"
 
 
-def make_app(review: Review, address: Address) -> ASGIApp:
-    """Return the page behind its door: texts go out one note at a time, by the note's number."""
-    index = json.dumps(review.index(), ensure_ascii=False, separators=(",", ":")).encode()
+def make_app(desk: Desk, address: Address) -> ASGIApp:
+    """Return the page behind its door: texts go out one note at a time, by the note's number; corrections come in."""
+
+    def index(request: Request) -> Response:
+        return JSONResponse(desk.index())
 
     def note(request: Request) -> Response:
-        number = request.path_params["number"]
-        if number >= len(review.notes):
-            raise HTTPException(404)
-        return JSONResponse(review.note(number))
+        return JSONResponse(desk.note(_number(request, desk)))
+
+    # Not in a thread: one correction is taken after the other.
+    async def correct(request: Request) -> Response:
+        try:
+            return JSONResponse(desk.correct(_number(request, desk), await _body(request)))
+        except RefusedError as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except OSError as error:
+            if (reason := mistake(error, unnamed=str(desk.file.path))) is None:
+                raise
+            return JSONResponse({"error": f"{reason}; nothing was saved"}, 507)
 
     routes = [Route(f"/{path}", _file(*file)) for path, file in FILES.items()]
-    routes.append(Route("/index.json", lambda request: Response(index, media_type="application/json")))
-    routes.append(Route("/notes/{number:int}.json", note))
+    routes += [Route("/index.json", index), Route("/notes/{number:int}.json", note)]
+    routes.append(Route("/notes/{number:int}/correction", correct, methods=["POST"]))
     return Door(Starlette(routes=[Mount(f"/{address.place}", routes=routes)]), address)
 
 
-def _file(name: str, media_type: str):
+def _number(request: Request, desk: Desk) -> int:
+    number = int(request.path_params["number"])
+    if number >= len(desk.review.notes):
+        raise HTTPException(404)
+    return number
+
+
+async def _body(request: Request) -> bytes:
+    """Return what was sent. Raises: RefusedError for another kind, or for more than any correction needs."""
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise RefusedError("not a correction; expected application/json", 415)
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MOST_BYTES:
+            raise RefusedError(f"a correction of more than {MOST_BYTES:,} bytes", 413)
+    return body
+
+
+def _file(name: str, media_type: str) -> Callable[[Request], Response]:
     content = (HERE / name).read_bytes()
     return lambda request: Response(content, media_type=f"{media_type}; charset=utf-8")
 

@@ -3,7 +3,8 @@
 Other users of the machine reach its loopback ports, and so do pages that the reader has open elsewhere. So the address
 holds a token, which the first visit exchanges for a cookie; requests for another host name are refused, since a name
 that is made to point at 127.0.0.1 would be a page's own; and the page may load nothing but its own files. Cookies of a
-host are sent to all its ports: the cookie's path, random too, keeps it from whoever listens at another one.
+host are sent to all its ports: the cookie's path, random too, keeps it from whoever listens at another one. What
+changes anything must come from this very page: browsers name it in the header Origin.
 """
 
 import secrets
@@ -79,6 +80,8 @@ class Door:
         """Return a refusal or the welcome, None where the application may answer."""
         if request.headers.get("host") not in self.address.hosts:
             return PlainTextResponse("Unknown host.\n", 400)
+        if not self._is_own(request):
+            return PlainTextResponse("Not from this page.\n", 403)
         inside = f"/{self.address.place}/"
         if request.url.path == inside and self._is_token(request.query_params.get("token")):
             welcome = HTMLResponse(WELCOME)
@@ -88,6 +91,11 @@ class Door:
         if request.url.path.startswith(inside) and self._is_token(request.cookies.get(self.address.cookie)):
             return None
         return PlainTextResponse(CLOSED, 403)
+
+    def _is_own(self, request: Request) -> bool:
+        """Return whether a request changes nothing, or comes from this page."""
+        own = f"http://{request.headers.get('host')}"  # a known host by now
+        return request.method in ("GET", "HEAD") or request.headers.get("origin") == own
 
     def _is_token(self, given: str | None) -> bool:
         return given is not None and secrets.compare_digest(given.encode(), self.address.token.encode())

@@ -11,6 +11,7 @@ from clinfed.evaluation.mistakes import KINDS, Mention, compare
 from clinfed.evaluation.report.highlights import stretches
 
 PREDICTED = "predicted"  # the one kind where there is no gold
+ADDED = "added"  # by the reviewer: neither gold nor predicted
 LANES = 6  # underlines that a line of text has room for; more mentions than that on one word share them
 
 
@@ -54,12 +55,13 @@ class Review:
             rows.append([note.id, note.language, numbers])
         return {"kinds": self.kinds, "codes": [[code, self.titles(code, "")] for code in codes], "notes": rows}
 
-    def note(self, number: int) -> dict[str, Any]:
+    def note(self, number: int, added: Iterable[Span] = ()) -> dict[str, Any]:
         """Return one note: its text in pieces, each with the mentions that cover it, and the mentions.
 
-        A piece is [text, {mention: side}]; side: "gold", "predicted" or "both".
+        A piece is [text, {mention: side}]; side: "gold", "predicted" or "both". added: mentions of the reviewer's,
+        which stand last, under a kind of their own.
         """
-        note, mentions = self.notes[number], self.mentions[number]
+        note, mentions = self.notes[number], [*self.mentions[number], *(Mention(ADDED, None, span) for span in added)]
         placed = [(row, side, span) for row, mention in enumerate(mentions) for side, span in _sides(mention)]
         pieces = []
         for start, end, covering in stretches(len(note.text), [span for _, _, span in placed]):
@@ -68,10 +70,13 @@ class Review:
                 sides[row] = "both" if row in sides else side
             pieces.append([note.text[start:end], sides])
         rows = [
-            {"kind": self.kinds.index(mention.kind), "lane": lane} | self._details_of(note, mention)
+            {"kind": self._place_of(mention.kind), "lane": lane} | self._details_of(note, mention)
             for mention, lane in zip(mentions, lanes(mentions), strict=True)
         ]
         return {"id": note.id, "language": note.language, "pieces": pieces, "mentions": rows}
+
+    def _place_of(self, kind: str) -> int:
+        return len(self.kinds) if kind == ADDED else self.kinds.index(kind)
 
     def _details_of(self, note: Note, mention: Mention) -> dict[str, Any]:
         """Return code, title, text, places and score of the gold and of the predicted span, as far as there are."""
@@ -89,15 +94,15 @@ class Review:
 
 
 def lanes(mentions: Sequence[Mention]) -> list[int]:
-    """Return for each mention, in reading order, the line below the text that it is drawn on: none over another."""
+    """Return for each mention the line below the text that it is drawn on: none over another."""
     ends = [0] * LANES
-    chosen = []
-    for mention in mentions:
-        start = min(span.start for span in mention.spans)
-        lane = next((lane for lane, end in enumerate(ends) if end <= start), len(chosen) % LANES)
-        ends[lane] = max(ends[lane], *(span.end for span in mention.spans))
-        chosen.append(lane)
-    return chosen
+    chosen: dict[int, int] = {}
+    starts = [min(span.start for span in mention.spans) for mention in mentions]
+    for place in sorted(range(len(mentions)), key=starts.__getitem__):
+        lane = next((lane for lane, end in enumerate(ends) if end <= starts[place]), len(chosen) % LANES)
+        ends[lane] = max(ends[lane], *(span.end for span in mentions[place].spans))
+        chosen[place] = lane
+    return [chosen[place] for place in range(len(mentions))]
 
 
 def _sides(mention: Mention) -> list[tuple[str, Span]]:

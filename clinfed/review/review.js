@@ -1,7 +1,9 @@
 "use strict";
 const $ = (id) => document.getElementById(id);
 const ROW = 48; // pixels, as in the stylesheet
-const SIGNS = { "exact": "✓", "wrong code": "≠", "wrong boundary": "↔", "spurious": "+", "missed": "−", "predicted": "•" };
+const SIGNS = { "exact": "✓", "wrong code": "≠", "wrong boundary": "↔", "spurious": "+", "missed": "−", "predicted": "•", "added": "✎" };
+const STATES = ["to review", "begun", "reviewed"];
+const STATE_SIGNS = ["", "…", "✔"];
 const MEANINGS = {
   "exact": "the same characters and code in gold and prediction",
   "wrong code": "the same characters, another code",
@@ -9,9 +11,11 @@ const MEANINGS = {
   "spurious": "any other prediction",
   "missed": "any other gold",
   "predicted": "there is no gold to compare with",
+  "added": "by the reviewer",
 };
-const WORST = ["missed", "spurious", "wrong code", "wrong boundary", "exact", "predicted"]; // whose colour a word has that several mentions cover
-const classOf = (kind) => `kind-${index.kinds[kind].replace(" ", "-")}`;
+const WORST = ["missed", "spurious", "wrong code", "wrong boundary", "exact", "predicted", "added"]; // whose colour a word has that several mentions cover
+const kindOf = (kind) => index.kinds[kind] ?? "added"; // the one that no filter knows
+const classOf = (kind) => `kind-${kindOf(kind).replace(" ", "-")}`;
 const make = (name, text = "", kind = "") => Object.assign(document.createElement(name), { textContent: text, className: kind });
 
 const pressed = new Set(); // kinds; none is all
@@ -23,6 +27,7 @@ let at = -1; // place in shown
 let note = null; // the one on view, once its text is there
 let mention = -1; // the current one of it
 let asked = 0; // the last request for a note; earlier answers come too late
+let arriving = null; // the latest note asked for, as a promise
 let awaited = 0; // the step to take when it is there: 1 to its first mention, -1 to its last
 
 async function start() {
@@ -39,7 +44,7 @@ async function start() {
     button.setAttribute("aria-keyshortcuts", String(number + 1));
     $("kinds").append(button);
   });
-  $("kinds").hidden = index.kinds.length === 1;
+  for (const gold of [$("kinds"), $("of-gold")]) gold.hidden = index.kinds.length === 1;
   filter();
 }
 
@@ -62,10 +67,11 @@ const hasCode = (gold, predicted) => !codes || codes.has(gold) || codes.has(pred
 function filter() {
   const typed = $("code").value.trim().toUpperCase();
   codes = typed ? new Set(index.codes.flatMap(([code], place) => (code.toUpperCase().startsWith(typed) ? [place] : []))) : null;
-  const language = $("language").value, before = shown[at], counts = index.kinds.map(() => 0);
+  const language = $("language").value, state = $("state").value, before = shown[at], counts = index.kinds.map(() => 0);
   shown = [];
   index.notes.forEach(([, spoken, marks], place) => {
     if (language !== "*" && spoken !== language) return;
+    if (state !== "*" && index.states[place] !== Number(state)) return;
     for (let i = 0; i < marks.length; i += 3) if (hasCode(marks[i + 1], marks[i + 2])) counts[marks[i]] += 1;
     if ((!codes && !pressed.size) || someFits(place)) shown.push(place);
   });
@@ -84,6 +90,13 @@ function count(counts) {
   const found = counts.reduce((sum, each, kind) => sum + (!pressed.size || pressed.has(kind) ? each : 0), 0);
   const [some, all, mentions] = [shown.length, index.notes.length, found].map((each) => each.toLocaleString("en"));
   $("count").textContent = `${some} of ${all} notes, ${mentions} mentions`;
+  progress();
+}
+
+function progress() {
+  const reviewed = index.states.filter((state) => state === 2).length;
+  $("reviewed").textContent = `${reviewed.toLocaleString("en")} reviewed`;
+  $("reviewed").title = `in ${index.file}`;
 }
 
 function press(kind) {
@@ -94,7 +107,7 @@ function press(kind) {
 function clear() {
   pressed.clear();
   $("code").value = "";
-  $("language").value = "*";
+  $("language").value = $("state").value = "*";
   filter();
 }
 
@@ -116,10 +129,11 @@ function row(place) {
   const said = counts.flatMap((each, kind) => (each ? [`${SIGNS[index.kinds[kind]]}${each}`] : []));
   const item = Object.assign(make("div"), { id: `row-${place}`, title: id });
   item.style.top = `${place * ROW}px`;
-  item.append(idOf(shown[place]), make("span", `${language || "?"}  ${said.join(" ") || "no mention"}`, "quiet"));
+  const state = index.states[shown[place]];
+  item.append(idOf(shown[place]), make("span", `${language || "?"}  ${said.join(" ") || "no mention"} ${STATE_SIGNS[state]}`.trimEnd(), "quiet"));
   const named = counts.flatMap((each, kind) => (each ? [`${each} ${index.kinds[kind]}`] : []));
   const states = { "role": "option", "aria-selected": place === at, "aria-setsize": shown.length, "aria-posinset": place + 1 };
-  states["aria-label"] = [id, language, ...named].join(", ");
+  states["aria-label"] = [id, language, ...named, ...(state ? [STATES[state]] : [])].join(", ");
   for (const [name, value] of Object.entries(states)) item.setAttribute(name, value);
   return item;
 }
@@ -163,7 +177,9 @@ function wordStart(id, place) {
   return start;
 }
 
-async function select(place, then = 0) {
+const select = (place, then = 0) => (arriving = arrive(place, then));
+
+async function arrive(place, then) {
   const list = $("list"), request = ++asked, same = note && note.place === shown[place];
   at = shown.length ? place : -1;
   awaited = then;
@@ -182,6 +198,7 @@ async function select(place, then = 0) {
 // --- the note ---------------------------------------------------------------------------------------------------------
 
 function passes(number) {
+  if (number >= note.decisions.length) return true; // added here
   const marks = index.notes[note.place][2];
   return fits(...marks.slice(3 * number, 3 * number + 3));
 }
@@ -193,6 +210,9 @@ function show() {
   $("text").replaceChildren(...(note?.pieces ?? []).map(([text, sides], place) => piece(text, sides, (number) => last.get(number) === place)));
   $("mentions").replaceChildren(...(note?.mentions ?? []).map(tableRow));
   $("caption").textContent = `Mentions: ${note?.mentions.length ?? 0}`;
+  const left = note?.decisions.filter((each) => each === null).length;
+  $("progress").textContent = note ? [`To review: ${left} undecided`, `Begun, not saved yet: ${left} undecided`, `Reviewed, saved in ${index.file}`][note.state] : "";
+  $("progress").className = note ? `state-${note.state}` : "";
   if (mention >= 0) point(mention);
   else $("note").scrollTop = $("beside").scrollTop = 0;
 }
@@ -200,15 +220,16 @@ function show() {
 function piece(text, sides, endsHere) {
   const numbers = Object.keys(sides).map(Number);
   if (!numbers.length) return document.createTextNode(text);
-  const fitting = numbers.filter(passes), kinds = new Set(fitting.map((number) => index.kinds[note.mentions[number].kind]));
-  const mark = make("mark", "", fitting.length ? classOf(index.kinds.indexOf(WORST.find((kind) => kinds.has(kind)))) : "faint");
+  const fitting = numbers.filter(passes), kinds = new Set(fitting.map((number) => kindOf(note.mentions[number].kind)));
+  const mark = make("mark", "", fitting.length ? `kind-${WORST.find((kind) => kinds.has(kind)).replace(" ", "-")}` : "faint");
   mark.title = numbers.map((number) => said(note.mentions[number])).join("\n");
   mark.dataset.mentions = numbers.join(" ");
   mark.onclick = () => point(numbers[(numbers.indexOf(mention) + 1) % numbers.length]); // again: the one below it
   let inner = mark;
   for (const number of numbers) {
     const { kind, lane } = note.mentions[number];
-    inner = inner.appendChild(make("span", "", `bar ${classOf(kind)} lane-${lane} side-${sides[number]}`));
+    const gone = note.decisions[number] === "neither" ? " rejected" : "";
+    inner = inner.appendChild(make("span", "", `bar ${classOf(kind)} lane-${lane} side-${sides[number]}${gone}`));
   }
   inner.textContent = text;
   for (const number of numbers.filter(endsHere)) mark.append(make("small", short(note.mentions[number])));
@@ -217,14 +238,14 @@ function piece(text, sides, endsHere) {
 
 const sidesOf = (each) => [each.gold, each.predicted].filter(Boolean);
 const codesOf = (each) => [...new Set(sidesOf(each).map((side) => side.code))];
-const short = (each) => `${SIGNS[index.kinds[each.kind]]}${codesOf(each).join("→")}`;
+const short = (each) => `${SIGNS[kindOf(each.kind)]}${codesOf(each).join("→")}`;
 const titled = ({ code, title }) => (title ? `${code} ${title}` : code);
-const said = (each) => `${index.kinds[each.kind]}: ${[...new Set(sidesOf(each).map(titled))].join(" → ")}`;
+const said = (each) => `${kindOf(each.kind)}: ${[...new Set(sidesOf(each).map(titled))].join(" → ")}`;
 
 function tableRow(each, number) {
   const line = make("tr", "", passes(number) ? "" : "faint"), kind = make("td"), code = make("td"), text = make("td");
-  const button = Object.assign(make("button", index.kinds[each.kind], classOf(each.kind)), { type: "button", onclick: () => point(number) });
-  button.prepend(`${SIGNS[index.kinds[each.kind]]} `);
+  const button = Object.assign(make("button", kindOf(each.kind), classOf(each.kind)), { type: "button", onclick: () => point(number) });
+  button.prepend(`${SIGNS[kindOf(each.kind)]} `);
   kind.append(button);
   const both = each.gold && each.predicted;
   const named = (name, what) => (both && each.gold[what] !== each.predicted[what] ? `${name}: ` : "");
@@ -237,8 +258,16 @@ function tableRow(each, number) {
     text.append(words);
   }
   const score = each.predicted?.score;
-  line.append(kind, code, text, make("td", typeof score === "number" ? score.toFixed(2) : ""));
+  line.append(decided(number), kind, code, text, make("td", typeof score === "number" ? score.toFixed(2) : ""));
   return line;
+}
+
+// A decision as the table has it: a sign, a word and, for another code, the code.
+function decided(number) {
+  const decision = number < note.decisions.length ? note.decisions[number] : "predicted";
+  const [sign, word] = { "predicted": ["✔", "accepted"], "gold": ["✔", "gold"], "neither": ["✘", "rejected"] }[decision] ?? ["", "undecided"];
+  const cell = make("td", decision?.code ? `✎ ${titled(decision)}` : `${sign} ${word}`.trim(), `decision ${decision?.code ? "changed" : word}`);
+  return cell;
 }
 
 function point(number) {
@@ -249,7 +278,8 @@ function point(number) {
   $("mentions").children[number].scrollIntoView({ block: "nearest" });
   marks.find((mark) => mark.classList.contains("current"))?.scrollIntoView({ block: "nearest" });
   const text = sidesOf(note.mentions[number])[0].text;
-  $("status").textContent = `Mention ${number + 1} of ${note.mentions.length}: ${said(note.mentions[number])}: ${text}`;
+  const decision = decided(number).textContent;
+  $("status").textContent = `Mention ${number + 1} of ${note.mentions.length}: ${said(note.mentions[number])}: ${text}. ${decision}`;
 }
 
 function step(by, entering = false) {
@@ -267,23 +297,30 @@ function step(by, entering = false) {
 const go = (by) => shown[at + by] !== undefined && select(at + by);
 const KEYS = {
   "j": () => go(1), "k": () => go(-1), "ArrowDown": () => go(1), "ArrowUp": () => go(-1),
-  "n": () => step(1), "p": () => step(-1), "c": clear,
+  "n": () => step(1), "p": () => step(-1), "0": clear,
+  "a": () => inTurn(accept), "g": () => inTurn(takeGold), "x": () => inTurn(reject), "u": () => inTurn(undo), "Enter": () => inTurn(finish),
+  "c": changeCode, "m": addMention,
+  "ArrowRight": (event) => selectWord(1, event.shiftKey), "ArrowLeft": (event) => selectWord(-1, event.shiftKey),
   "/": () => { $("code").focus(); $("code").select(); }, "?": () => $("help").showModal(),
 };
 
 function pressKey(event) {
   if (event.key === "Escape" && event.target.matches("input, select")) event.target.blur();
-  if (event.ctrlKey || event.altKey || event.metaKey || !index || $("help").open || event.target.matches("input, select")) return;
+  if (event.ctrlKey || event.altKey || event.metaKey || !index || document.querySelector("dialog[open]") || event.target.matches("input, select")) return;
+  if (event.key === "Enter" && event.target.matches("button, summary")) return; // a button is pressed by it
   const kind = Number(event.key) - 1;
   const act = KEYS[event.key] || (index.kinds.length > 1 && index.kinds[kind] && (() => press(kind)));
   if (!act) return;
   event.preventDefault();
-  act();
+  act(event);
 }
 
 document.addEventListener("keydown", pressKey);
 $("code").addEventListener("input", filter);
 $("language").addEventListener("change", filter);
+$("state").addEventListener("change", filter);
+$("coding").querySelector("form").addEventListener("submit", answerCode);
+$("cancel").addEventListener("click", () => $("coding").close());
 $("clear").addEventListener("click", clear);
 $("ask").addEventListener("click", () => $("help").showModal());
 $("rows").addEventListener("click", (event) => {

@@ -195,12 +195,12 @@ def test_once_a_comparison_is_stopped_it_starts_no_other_run(tmp_path: Path) -> 
     children, log = Children(), tmp_path / "run.log"
     sleeping = [sys.executable, "-c", "import time; print(0, flush=True); time.sleep(60)"]
     with ThreadPoolExecutor(1) as pool, log.open("w", encoding="utf-8") as output:
-        code = pool.submit(children.run, sleeping, output)
+        code = pool.submit(children.run, sleeping, output, tmp_path / "status.json")
         while not log.read_text("utf-8"):
             time.sleep(0.05)
         children.end()
         assert code.result(30) == -signal.SIGTERM
-        assert children.run([sys.executable, "-c", "print(1)"], output) == -signal.SIGTERM
+        assert children.run([sys.executable, "-c", "print(1)"], output, tmp_path / "status.json") == -signal.SIGTERM
     assert log.read_text("utf-8") == "0\n"
 
 

@@ -32,7 +32,7 @@ def loaded(out: Path, notes: Path, *options: str) -> Any:
     """Return what would be served."""
     parser = command.argparse.ArgumentParser()
     command.add_arguments(parser)
-    return command.loaded(parser.parse_args([str(out), "--notes", str(notes), *options]))
+    return command.loaded(parser.parse_args([str(out), "--notes", str(notes), *options])).review
 
 
 @pytest.mark.parametrize("name", ["found.jsonl", "found", "found.tsv"])

@@ -1,6 +1,7 @@
 """What run.sh checks at the coordinator before anything is uploaded, and what it makes of an interrupted run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from clinfed.cli import main
 from clinfed.errors import UserError
 from clinfed.experiments.deployed import Following, checked
 from clinfed.home import runs_folder
-from clinfed.runs import checkpoints
+from clinfed.runs import checkpoints, status
 from clinfed.runs.checkpoints import Checkpoint
 from clinfed.runs.state import RunState
+from clinfed.runs.status import Status
 from configs import refuse_at_site, resolved
 from server.app import compose
 from strategies.base import ServerState
@@ -98,31 +100,63 @@ def test_what_changes_no_result_may_differ_on_resuming_and_nothing_else(coordina
         checked(coordinator, [f"resume={RUN}", "rounds=9"], Path("/"), labels)
 
 
-def followed(coordinator: Path, *lines: str) -> Following:
-    following = Following(coordinator)
-    for line in lines:
-        following.read(line)
+def following(coordinator: Path, now: Status, *lines: str) -> Following:
+    """Return a run that has begun, of which these lines have come."""
+    following = Following(coordinator, coordinator / "state" / "status.json")
+    status.write(following.path, now)
+    following.run_id = "77"
+    following.last += lines
     return following
 
 
 def test_only_a_completed_run_with_a_record_ends_well(
     coordinator: Path, begun: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    head = ["Successfully started run 77", f"clinfed | run folder: {coordinator}/state/runs/{RUN}"]
-    record = "clinfed | run record: /r/record.json"
-    assert followed(coordinator, *head, record).evaluate("finished:completed") == 0
+    on_the_way = Status(folder=f"{coordinator}/state/runs/{RUN}")
+    complete = replace(on_the_way, record="/r/record.json")
+    assert following(coordinator, complete).evaluate("finished:completed") == 0
     capsys.readouterr()
-    assert followed(coordinator, *head).evaluate("finished:failed") == 1
-    printed = capsys.readouterr().err.splitlines()
-    assert printed[0] == f"go on with it: ./run.sh resume={RUN}"
-    assert printed[-1] == "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77"
-    assert followed(coordinator, *head).evaluate("finished:completed") == 1
-    assert followed(coordinator, *head, record).evaluate("finished:stopped") == 1
+    assert following(coordinator, on_the_way, "Traceback").evaluate("finished:failed") == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"go on with it: ./run.sh resume={RUN}",
+        "Traceback",
+        "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77",
+    ]
+    lie = "clinfed | run record: /r/record.json"
+    assert following(coordinator, on_the_way, lie).evaluate("finished:completed") == 1
+    assert following(coordinator, complete).evaluate("finished:stopped") == 1
 
 
 def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
-    following = followed(
-        coordinator, "Successfully started run 7", "clinfed | error: two sites are missing", "Traceback"
-    )
     with pytest.raises(UserError, match=r"^two sites are missing$"):
-        following.evaluate("finished:failed")
+        following(coordinator, Status(error="two sites are missing"), "Traceback").evaluate("finished:failed")
+
+
+FLWR = """#!/bin/sh
+case "$1" in
+  run) echo '{ANSWER}' ;;
+  log) echo "INFO: run $2"; echo 'clinfed | round 1' ;;
+  list) echo '{{"runs": [{{"status": "finished:completed"}}]}}' ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "shown"),
+    [
+        ('{"success": true, "run-id": "77"}', 0, ["run 77 has started; Ctrl-C leaves it running", "round 1"]),
+        ('{"success": false, "error-message": "no SuperLink"}', 1, []),
+        ("Successfully started run 77", 1, []),
+    ],
+)
+def test_the_run_is_the_one_that_flower_names_in_json(
+    coordinator: Path, capsys: pytest.CaptureFixture[str], answer: str, code: int, shown: list[str]
+) -> None:
+    (coordinator / "flwr.sh").write_text(FLWR.format(ANSWER=answer), "utf-8")
+    lines: list[str] = []
+    followed = Following(coordinator, coordinator / "state" / "status.json", lines.append)
+    status.write(followed.path, Status(record="/r/record.json"))
+    assert followed.to_the_end() == code
+    assert lines == shown
+    assert ("the run has no record (not started)" in capsys.readouterr().err) == (code == 1)
+    assert not followed.path.exists()

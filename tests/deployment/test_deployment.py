@@ -16,8 +16,8 @@ LIMIT_S = 60
 
 def test_two_real_sites_end_with_the_simulations_adapter(deployment: Any, world: Any, simulated: Any) -> None:
     overrides = " ".join([*world.site_overrides, "clinics=2"])
-    printed = deployment.run(f"overrides='{overrides}' labels='{world.labels}'")
-    record = deployment.record(printed)
+    deployment.run(f"overrides='{overrides}' labels='{world.labels}'")
+    record = deployment.record
     assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
     assert (record["base_loads"], record["workers"]) == (2, 2), "one for each site, whatever the number of messages"
     assert record["probes"].keys() == simulated.record["probes"].keys()

@@ -72,7 +72,7 @@ def attacked(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[t
         printed = own.run(f"overrides='{overrides}' labels='{world.labels}'", limit_s=400 + 60 * ROUNDS)
         peak.over.set()
         peak.join()
-        yield own.record(printed), peak, printed
+        yield own.record, peak, printed
     finally:
         own.stop()
 

@@ -94,7 +94,7 @@ def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world:
     wait_until(lambda: not servers(federation), "the server outlives its SuperLink")  # and holds the run until it ends
     federation.start_link()  # the sites are left alone: they connect again by themselves
     printed, _ = start_run(federation, world, "clinics=2", f"resume={folder}").communicate(timeout=400)
-    record = federation.record(printed)
+    record = federation.record
     assert "resumed after round 1" in printed
     assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
     assert [entry["round"] for entry in record["rounds"]] == [1, 2]
@@ -104,16 +104,14 @@ def test_a_site_killed_in_mid_round_is_left_out_and_comes_back(federation: Any, 
     coast = f'name="coast" notes="{world.site_notes("es")}" labels="{world.labels}"'
     federation.node_ports += free_ports(2)
     federation.start_node("coast", coast)
-    lines = []
     with start_run(federation, world, "clinics=3", "rounds=5", "round.quorum=0.6") as run:
         assert run.stdout is not None
         for line in run.stdout:
-            lines.append(line)
             if line.startswith("clinfed | 3 clinics"):  # the first round's questions go out now
                 threading.Event().wait(1)
                 kill(federation, "coast")
                 federation.start_node("coast", coast)
-    record = federation.record("".join(lines))
+    record = federation.record
     taking_part = [sorted(entry["clinics"]) for entry in record["rounds"]]
     assert taking_part[0] == ["ca", "es"]
     assert re.match("its SuperNode is", record["rounds"][0]["refused"][0]["reason"])

@@ -51,8 +51,10 @@ def test_a_warm_round_costs_little_more_than_one_that_trains_nothing(
 ) -> None:
     overrides = " ".join([*world.site_overrides, "clinics=2", f"rounds={ROUNDS}"])
     config = f"overrides='{overrides}' labels='{world.labels}'"
-    warm = deployment.record(deployment.run(config))
-    at_once = deployment.record(deployment.run(config, app=instant))
+    deployment.run(config)
+    warm = deployment.record
+    deployment.run(config, app=instant)
+    at_once = deployment.record
     assert at_once["adapter_sha256"] != warm["adapter_sha256"]
     cold = min(imports_s(), imports_s())
     print("seconds a round beyond training:", overheads(warm), "answering at once:", overheads(at_once), "cold:", cold)
