@@ -6,7 +6,7 @@ TEST_STAMP := .venv/.installed-test
 # One thread a process: two clinics train side by side on two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install run test check lint format lock docs clean
+.PHONY: help install run test soak check lint format lock docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,8 +17,11 @@ run: $(STAMP)  ## train adapters across two invented clinics and print strict sp
 
 test: $(TEST_STAMP)  ## install what tests need and run all tiers (a tier that cannot run here says why)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
-	$(BIN)/python -m pytest -m "(simulation or deployment or gpu) and not timed" --numprocesses 2 --dist loadfile --durations 10
-	$(BIN)/python -m pytest -m timed --durations 10
+	$(BIN)/python -m pytest -m "(simulation or deployment or gpu) and not soak" --numprocesses 2 --dist loadfile --durations 10
+
+soak: $(TEST_STAMP)  ## run the tests that take long and seldom break (CONTRIBUTING.md says which, and when)
+	$(BIN)/python -m pytest -m "soak and not timed" --numprocesses 2 --dist loadfile --durations 0
+	$(BIN)/python -m pytest -m "soak and timed" --durations 0
 
 check: lint  ## format, lint, types, the import table, fast tests
 	$(BIN)/python -m pytest

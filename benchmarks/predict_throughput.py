@@ -43,7 +43,7 @@ from clinfed.corpus.synthetic import codes, generate
 from clinfed.corpus.writers import write_jsonl
 from clinfed.experiments.adapted import open_adapter
 from clinfed.experiments.predict import Predictor
-from clinfed.training.model import build, trainable
+from clinfed.training.model import build, trainable_weights
 from configs import load
 from configs.portable import portable
 
@@ -107,7 +107,7 @@ def drawn(folder: Path) -> Path:
     run = load(["task=jerl"])
     tagger = build(run.base, run.adapter, run.task, len(codes()), seed=0)
     with torch.no_grad():
-        for parameter in trainable(tagger.encoder):
+        for parameter in trainable_weights(tagger.encoder):
             parameter.normal_(std=0.02)  # LoRA's B would be 0
         tagger.head["tag"].bias[0] += OUTSIDE
     card = Card(run.base.public_name, run.base.revision, run.options["adapter"], run.options["task"])

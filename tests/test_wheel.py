@@ -41,6 +41,7 @@ def test_the_wheel_holds_every_module_and_no_test(installed: Path) -> None:
     assert not (installed / "tests").exists()
 
 
+@pytest.mark.soak
 def test_the_wheel_trains_and_predicts_far_from_the_checkout(installed: Path, tmp_path: Path) -> None:
     small = ("corpus.patients=12", "rounds=1", "training.window=64", "training.stride=8")
     done = json.loads(clinfed(installed, tmp_path, "train", "--json", *small))

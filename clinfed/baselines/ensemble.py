@@ -4,7 +4,7 @@ A lexicon is sure of the forms that it knows, a tagger also finds others. Where 
 a span needs a score, and which score is enough is chosen by strict micro-F1 on the clinic's own validation notes, from
 which neither has trained. Lexicon and thresholds stay at the clinic.
 
-    ensemble = Join.fit((note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation)
+    ensemble = Ensemble.fit((note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation)
     ensemble.spans(tagger_scores[note.id], lexicon.scored(note.text))
 """
 

@@ -15,12 +15,13 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from clinfed.cli.options import add_notes, add_number
-from clinfed.corpus import titles
+from clinfed.corpus import forms, titles
 from clinfed.corpus.files import given_path
 from clinfed.corpus.kinds import WHAT
+from clinfed.errors import UserError
 from clinfed.experiments.progress import shown
 from clinfed.review.app import listening, make_app, serve
-from clinfed.review.desk import BEGUN, Desk
+from clinfed.review.desk import BEGUN, REVIEWED, Desk
 from clinfed.review.door import Address
 from clinfed.review.files import WRITTEN, load
 from clinfed.review.saved import CorrectionsFile, beside
@@ -34,12 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--corrections", type=Path, help="where corrections are saved: *.jsonl, by default beside NOTES"
     )
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="FILE",
+        help=f"show no page; write reviewed notes as corrected, others as predicted: *{', *'.join(forms.ENDINGS)}",
+    )
     add_number(parser, "--port", default=0, help="on 127.0.0.1; by default (0) a free one", least=0, most=65_535)
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve the page until Ctrl-C."""
+    """Serve the page until Ctrl-C, or write a file for an annotation tool."""
+    if args.export:
+        return export(args)
     with ExitStack() as stack:
         bound = stack.enter_context(listening(args.port))
         address = Address(bound.getsockname()[1])
@@ -54,6 +63,19 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"{begun:,} note(s) begun and not reviewed to their end; their corrections were not saved", file=sys.stderr
         )
+    return 0
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write the notes for doccano or Label Studio. Raises: UserError for another ending, or a file that is there."""
+    if not (form := forms.form_of_tool(args.export.name)):
+        raise UserError(f"--export {args.export}: of no annotation tool; expected *{' or *'.join(forms.ENDINGS)}")
+    if args.export.exists():
+        raise UserError(f"{args.export}: exists already; expected a new file; name another, or remove it")
+    desk = loaded(args)
+    forms.WRITERS[form](desk.exported(), args.export)
+    reviewed = desk.count(REVIEWED)
+    print(f"{args.export}: {len(desk.review.notes):,} notes, {reviewed:,} of them as corrected, the rest as predicted")
     return 0
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from clinfed.corpus import jsonlines
 from clinfed.corpus.note import PredictedNote
-from clinfed.corpus.writers import appearing
-from clinfed.errors import UserError
+from clinfed.corpus.writers import appearing, single
 
 COLUMNS = ("note", "start", "end", "code", "title", "score")
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes a cell that begins so
@@ -29,11 +28,10 @@ def write_csv(notes: Iterable[PredictedNote], path: str | Path, *, with_text: bo
 
 def _rows(target: Path, note: PredictedNote, *, with_text: bool) -> Iterator[list[str | int]]:
     for span, prediction in zip(note.spans, note.predictions, strict=True):
-        if len(span.fragments) > 1:
-            raise UserError(f"{target}: a mention of several parts; expected one start and end; write JSONL instead")
-        words = [inert(note.text[span.start : span.end])] if with_text else []
+        start, end = single(target, span)
+        words = [inert(note.text[start:end])] if with_text else []
         score = f"{prediction.score:.{jsonlines.SCORE_DIGITS}f}"
-        yield [inert(note.id), span.start, span.end, *words, inert(span.code), inert(prediction.title), score]
+        yield [inert(note.id), start, end, *words, inert(span.code), inert(prediction.title), score]
 
 
 def inert(text: str) -> str:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from clinfed.corpus.csv_table import write_csv
+from clinfed.corpus.doccano import write_doccano
+from clinfed.corpus.labelstudio import write_labelstudio
 from clinfed.corpus.note import PredictedNote
 from clinfed.corpus.writers import write_brat, write_codiesp, write_jsonl
 from clinfed.errors import UserError
@@ -16,18 +18,28 @@ WRITERS: dict[str, Writer] = {
     "brat": write_brat,
     "codiesp": write_codiesp,
     "csv": write_csv,
+    "doccano": write_doccano,
+    "labelstudio": write_labelstudio,
 }
+ENDINGS = {".doccano.jsonl": "doccano", ".labelstudio.json": "labelstudio"}  # these go before the suffixes
 SUFFIXES = {".jsonl": "jsonl", ".tsv": "codiesp", ".csv": "csv", "": "brat"}
 
 
 def format_of(out: Path) -> str:
     """Return the form that a name's ending stands for. Raises: UserError for an ending that stands for none."""
+    if form := form_of_tool(out.name):
+        return form
     if (suffix := out.suffix.lower()) not in SUFFIXES:
         raise UserError(
-            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, or no ending for a "
-            f"folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
+            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, "
+            f"{', '.join(ENDINGS)}, or no ending for a folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
         )
     return SUFFIXES[suffix]
+
+
+def form_of_tool(name: str) -> str:
+    """Return the annotation tool that the ending of a file's name stands for, "" where it stands for none."""
+    return next((form for ending, form in ENDINGS.items() if name.lower().endswith(ending)), "")
 
 
 def writer_of(form: str, *, with_text: bool) -> Writer:

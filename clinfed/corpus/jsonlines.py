@@ -53,7 +53,11 @@ def parse(where: str, line: str, skipped: Counter[str], *, keep_fragments: bool 
 
     keep_fragments: leave fragments apart that only white space parts.
     """
-    fields = parse_object(where, line)
+    return note_of(where, parse_object(where, line), skipped, keep_fragments=keep_fragments)
+
+
+def note_of(where: str, fields: dict[str, Any], skipped: Counter[str], *, keep_fragments: bool = False) -> Note:
+    """Return the note of an object in the project's schema, as `parse` does."""
     id_, raw = string(where, fields, "id"), string(where, fields, "text")
     if not id_ or not raw:
         raise BadInputError(where, "missing field", "no id or no text", "both fields, as strings that are not empty")

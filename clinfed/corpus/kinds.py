@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from clinfed.corpus.files import given_path
+from clinfed.corpus.forms import form_of_tool
 from clinfed.corpus.note import Note
-from clinfed.corpus.readers import brat, codiesp, conll, jsonl
+from clinfed.corpus.readers import brat, codiesp, conll, doccano, jsonl, labelstudio
 from clinfed.corpus.walking import is_metadata, listing
 from clinfed.errors import UserError
 
-KINDS = ("jsonl", "brat", "codiesp", "conll", "text")
+KINDS = ("jsonl", "brat", "codiesp", "conll", "doccano", "labelstudio", "text")
 WHAT = "a file *.jsonl, *.conll or *.ann, or a folder of such, or CodiEsp's"
 
 _SUFFIXES = {".ann": "brat", ".jsonl": "jsonl", ".conll": "conll", ".txt": "text"}
@@ -22,7 +23,8 @@ _NO_NOTES = ("readme", "license", "licence", "changelog")  # texts that stand be
 def kind_of(path: Path) -> str:
     """Return the kind of notes in a file or folder.
 
-    *.jsonl; *.conll; *.tsv or a folder with text_files/ and a table (CodiEsp); *.ann or a folder with one (BRAT);
+    *.doccano.jsonl; *.labelstudio.json; *.jsonl; *.conll; *.tsv or a folder with text_files/ and a table (CodiEsp);
+    *.ann or a folder with one (BRAT);
     "text" where there are only *.txt, without annotations.
     Raises: UserError where there is nothing that any reader knows, or where there are several kinds.
     """
@@ -35,6 +37,8 @@ def kind_of(path: Path) -> str:
         return _kind_of_folder(path)
     if suffix == ".txt" and brat.annotations_of(path):
         return "brat"
+    if kind := form_of_tool(path.name):
+        return kind
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     raise UserError(f"{path}: no notes of a known kind; expected {WHAT}")
@@ -68,16 +72,17 @@ def read(path: Path, kind: str, *, skip_bad: bool, skipped: Counter[str]) -> Ite
         return codiesp.read(_codiesp_folder(path), skip_bad=skip_bad, skipped=skipped)
     if kind == "text":
         return brat.read(_text_folder(path), annotated=False, skip_bad=skip_bad, skipped=skipped)
-    readers = {"brat": brat.read, "jsonl": jsonl.read, "conll": conll.read}
+    readers = {"brat": brat.read, "jsonl": jsonl.read, "conll": conll.read, "doccano": doccano.read}
+    readers["labelstudio"] = labelstudio.read
     return readers[kind](path, skip_bad=skip_bad, skipped=skipped)
 
 
 def count(path: Path, kind: str) -> int | None:
     """Return about how many notes there are, without parsing them, for a progress bar; None where it would cost."""
     given_path(path, WHAT)
-    if kind == "conll":
+    if kind in ("conll", "labelstudio"):
         return None
-    if kind == "jsonl":
+    if kind in ("jsonl", "doccano"):
         return sum(_lines(file) for file in ([path] if os.path.isfile(path) else listing(path).of(".jsonl")))
     if kind == "codiesp":
         return codiesp.count(_codiesp_folder(path))

@@ -31,7 +31,8 @@ class Span:
 class Prediction:
     """What is said of a predicted span beside its code.
 
-    title: the code's, "" where none is known. score: in [0, 1], how probable the tagger holds a mention of this code.
+    title: the code's, "" where none is known. score: in [0, 1], how probable the tagger holds a mention of this code;
+    not a number where nothing says it.
     """
 
     title: str

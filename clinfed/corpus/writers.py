@@ -14,7 +14,7 @@ from typing import Literal, TextIO
 from urllib.parse import quote
 
 from clinfed.corpus import icd10, input_checks, jsonlines
-from clinfed.corpus.note import Note, PredictedNote, Span
+from clinfed.corpus.note import Fragment, Note, PredictedNote, Span
 from clinfed.corpus.walking import METADATA_FILE
 from clinfed.disk import writing
 from clinfed.errors import UserError
@@ -141,6 +141,13 @@ def _coded(where: str, span: Span) -> str:
     if not icd10.is_code(span.code):
         raise UserError(f"{where}: a mention has no ICD-10 code; expected one like E11.9; write JSONL instead")
     return span.code
+
+
+def single(target: Path, span: Span) -> Fragment:
+    """Return start and end of a mention. Raises: UserError for one of several parts, which two numbers cannot say."""
+    if len(span.fragments) > 1:
+        raise UserError(f"{target}: a mention of several parts; expected one start and end; write JSONL instead")
+    return span.fragments[0]
 
 
 def _offsets(span: Span) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 VARIABLE = "CLINFED_LAUNCH"
 FIRST_VARIABLE = re.compile(rb"[A-Za-z_]\w*=")
+SERVERS = (b"flwr-simulation", b"flwr-serverapp")  # the commands in which the loop over rounds runs
 GRACE_S = 4.0  # Ray takes two seconds or so to end by itself
 
 
@@ -35,8 +36,14 @@ def marked(mark: str, folder: Path | None = None) -> list[int]:
 
 
 def stop(mark: str, folder: Path | None = None) -> None:
-    """End all these processes: politely, then, after GRACE_S, for good; also those that they start meanwhile."""
-    _signal(marked(mark, folder), signal.SIGTERM)
+    """End all these processes: politely, then, after GRACE_S, for good; also those that they start meanwhile.
+
+    The server ends first and at once. If it saw its workers end, it would finish the round without those clinics and
+    keep that as a checkpoint, and the resumed run would differ.
+    """
+    found = marked(mark, folder)
+    _signal(filter(_is_server, found), signal.SIGKILL)
+    _signal(found, signal.SIGTERM)
     deadline = time.monotonic() + GRACE_S
     while (left := marked(mark, folder)) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -68,6 +75,15 @@ def _works_in(entry: Path, folder: Path | None) -> bool:
 def _from_ps(wanted: bytes) -> Iterable[int]:
     listing = subprocess.run(["ps", "-axEww", "-o", "pid=,command="], capture_output=True, check=True).stdout
     return [int(line.split()[0]) for line in listing.splitlines() if wanted in line.split()]
+
+
+def _is_server(pid: int) -> bool:
+    """Return whether a process runs the loop over rounds; False where its command cannot be read."""
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return any(word.rpartition(b"/")[2] in SERVERS for word in command.split(b"\0"))  # a script follows its interpreter
 
 
 def _signal(pids: Iterable[int], number: int) -> None:

@@ -1,11 +1,12 @@
 """The notes on view with their corrections: those of reviewed notes are in a file, those of begun ones here alone."""
 
+import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from clinfed.corpus.note import Note
+from clinfed.corpus.note import Note, PredictedNote, Prediction, Span
 from clinfed.review.corrections import Coded, Correction, Decision, RefusedError, derived, parsed, untouched
 from clinfed.review.notes import Review
 from clinfed.review.saved import CorrectionsFile
@@ -74,6 +75,21 @@ class Desk:
     def corrected(self) -> Iterator[Note]:
         """Yield the reviewed notes with the mentions that stay."""
         return self._corrected(self.corrections)
+
+    def exported(self) -> Iterator[Note]:
+        """Yield all notes: reviewed ones with the mentions that stay, others as predicted."""
+        for number, note in enumerate(self.review.notes):
+            mentions, correction = self.review.mentions[number], self.correction(number)
+            if correction.is_reviewed:
+                yield replace(note, spans=correction.spans(mentions))
+            else:
+                yield self._predicted(note, [mention.predicted for mention in mentions if mention.predicted])
+
+    def _predicted(self, note: Note, spans: Sequence[Span]) -> PredictedNote:
+        unknown = Prediction("", math.nan)
+        said = tuple(self.review.details.get((note.id, span), unknown) for span in sorted(spans))
+        given = {"language": note.language, "patient": note.patient, "clinic": note.clinic, "split": note.split}
+        return PredictedNote(note.id, note.text, tuple(sorted(spans)), **given, predictions=said)
 
     def _corrected(self, corrections: Mapping[int, Correction]) -> Iterator[Note]:
         for number, correction in sorted(corrections.items()):

@@ -43,20 +43,29 @@ def finished_run(request: pytest.FixtureRequest, run_of: Callable[[str], Path]) 
     return run_of(str(request.param))
 
 
-@pytest.fixture(scope="module")
-def runs(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Path]]:
-    """Return the folders of two finished runs: on invented public notes, and on a site's notes with canaries."""
+@pytest.fixture(scope="session")
+def trained(world: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path]]:
+    """Return the CLINFED_HOME of two finished runs, and their folders."""
     home = tmp_path_factory.mktemp("home")
     small = ["rounds=2", "adapter.r=4", "corpus.patients=22"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CLINFED_HOME", str(home))
         assert main(["train", *small, f"output={home / 'public'}"]) == 0
         assert main(["train", *world.overrides, f"output={home / 'site'}"]) == 0
-        folders = {}
-        for name in ("public", "site"):
-            record = record_of(home / name)
-            assert record is not None
-            folders[name] = record.parent
+    folders = {}
+    for name in ("public", "site"):
+        record = record_of(home / name)
+        assert record is not None
+        folders[name] = record.parent
+    return home, folders
+
+
+@pytest.fixture(scope="module")
+def runs(trained: tuple[Path, dict[str, Path]]) -> Iterator[dict[str, Path]]:
+    """Return the folders of two finished runs: on invented public notes, and on a site's notes with canaries."""
+    home, folders = trained
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CLINFED_HOME", str(home))
         yield folders
 
 

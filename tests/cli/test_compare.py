@@ -163,6 +163,7 @@ def footprint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ["compare", "--json", "experiment=footprint", "corpus.patients=5", "corpus.min_codes=1000", *small]
 
 
+@pytest.mark.soak
 def test_memory_and_speed_are_measured_on_random_weights(
     footprint: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,8 +85,8 @@ def test_all_scores_of_a_public_corpus_have_intervals_and_of_a_sites_some(runs: 
     assert {(each.split, each.of) for each in scores(public)} >= {
         *((split, of) for split in ("test", "validation") for of in ("all", "ca", "es", "codes 1-4", "worst clinic"))
     }
-    assert public.joined is not None
-    assert all(each.group_intervals("codes 1-4").micro for each in (public.joined, *public.lexicons.values()))
+    assert public.ensemble is not None
+    assert all(each.group_intervals("codes 1-4").micro for each in (public.ensemble, *public.lexicons.values()))
     for each in scores(site):
         assert (each.macro_interval, each.interval is None) == (None, each.of.startswith("codes"))
     assert not [*runs["site"].glob("*unit_counts*")]

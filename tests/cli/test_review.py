@@ -1,10 +1,13 @@
 """`clinfed review`: predictions of any form beside gold; a real server; notes stay here; mistakes are one line."""
 
+import json
+import shutil
 import signal
 import socket
 import stat
 import webbrowser
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,8 @@ import pytest
 
 from clinfed.cli import main
 from clinfed.cli import review as command
-from clinfed.corpus.note import Note
-from clinfed.corpus.readers import jsonl
+from clinfed.corpus.note import Note, Span
+from clinfed.corpus.readers import doccano, jsonl, labelstudio
 from clinfed.corpus.writers import write_brat, write_jsonl
 
 
@@ -161,3 +164,29 @@ def test_it_listens_on_loopback_alone(serving: Callable[..., Any]) -> None:
     rows = [line.split() for table in tables for line in table]
     bound = [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]  # 0A is LISTEN
     assert bound == [f"0100007F:{port:04X}"]  # 127.0.0.1, the lowest byte first
+
+
+def test_notes_are_exported_for_annotation_tools_as_corrected_or_as_predicted(
+    reviewed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("bare.jsonl", "found.jsonl"):
+        shutil.copy(reviewed / name, tmp_path)
+    corrected = replace(read(reviewed)[1], spans=(Span(((0, 5),), "R52"),))
+    write_jsonl([corrected], tmp_path / "bare.corrections.jsonl")
+    (tmp_path / "found.jsonl").write_text((tmp_path / "found.jsonl").read_text().replace(', "score": 0.5', "", 1))
+    write = ["review", str(tmp_path / "found.jsonl"), "--notes", str(tmp_path / "bare.jsonl"), "--export"]
+    out = tmp_path / "out.labelstudio.json"
+    # Note 2's prediction of two parts is not written: that note is corrected.
+    assert main([*write, str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}: 4 notes, 1 of them as corrected, the rest as predicted\n"
+    assert list(labelstudio.read(out)) == [corrected]
+    assert [note.id[-1] for note in labelstudio.read(out, predicted=True)] == ["1", "3", "4"]
+    results = json.loads(out.read_text())[0]["predictions"][0]["result"]
+    assert [result.get("score") for result in results] == [None, 0.5, 0.5]
+    out = tmp_path / "out.doccano.jsonl"
+    assert main([*write, str(out)]) == 0
+    found = {note.id[-1]: [span.code for span in note.spans] for note in doccano.read(out)}
+    assert found == {"1": ["J45", "I10", "R69"], "2": ["R52"], "3": [], "4": []}
+    capsys.readouterr()
+    assert "exists already" in refused(capsys, *write[1:], out)
+    assert "expected *.doccano.jsonl or *.labelstudio.json" in refused(capsys, *write[1:], tmp_path / "out.jsonl")

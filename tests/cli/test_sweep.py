@@ -125,7 +125,7 @@ def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(
     space = "adapter.r: {choices: [2]}\nadapter: {choices: [lora, ia3]}\ntraining.gamma: {low: 0.5, high: 1.0}\n"
     space += "training.schedule: {choices: [linear, exponential]}\n"  # drawn before, wherever it stands
     (tmp_path / "space.yaml").write_text(space, "utf-8")
-    sweep("--trials", "30")
+    sweep("--trials", "16")
     assert {("adapter.r" in each, "adapter=lora" in each) for each in tried} == {(True, True), (False, False)}
     decays = {("training.gamma" in each, "training.schedule=exponential" in each) for each in tried}
     assert decays == {(True, True), (False, False)}
@@ -138,7 +138,7 @@ def test_what_comes_with_the_package_draws_of_what_there_is() -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     drawn: set[str] = set()
     space = read_space(SHIPPED)
-    for _ in range(40):
+    for _ in range(20):
         overrides = draw(study.ask(), [], not_given(space, []))
         configs.load(overrides)
         drawn |= {override.split("=")[0] for override in overrides}

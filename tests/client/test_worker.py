@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import test_evaluation
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -274,7 +274,7 @@ def test_the_process_that_only_passes_a_message_on_imports_no_torch() -> None:
 
 def test_a_blob_of_impossible_length_is_refused() -> None:
     left, right = socket.socketpair()
-    with test_evaluation(left), test_evaluation(right):
+    with closing(left), closing(right):
         left.sendall(frames.LENGTH.pack(2**40))
         with pytest.raises(ValueError, match="at most"):
             frames.receive(right)

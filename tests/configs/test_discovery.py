@@ -16,7 +16,7 @@ HEAVY = ("torch", "transformers", "peft", "bitsandbytes", "flwr", "datasets", "m
         ("task", {"jerl", "jerl_factored"}),
         ("partition", {"language", "clinic", "iid", "dirichlet", "quantity", "pooled"}),
         ("strategy", {"fedavg", "fedprox", "fedadam", "fedrows"}),
-        ("corpus", {"synthetic", "brat", "jsonl", "codiesp", "conll"}),
+        ("corpus", {"synthetic", "brat", "jsonl", "codiesp", "conll", "doccano", "labelstudio"}),
         ("base", {"tiny", "mbert", "distilmbert", "roberta_bne", "mdeberta", "modernbert"}),
     ],
 )

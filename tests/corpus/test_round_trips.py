@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from clinfed.corpus import writers
 from clinfed.corpus.note import Note, Span
-from clinfed.corpus.readers import brat, codiesp, conll, jsonl
+from clinfed.corpus.readers import brat, codiesp, conll, doccano, jsonl, labelstudio
 from clinfed.errors import UserError
 
 Read = Callable[..., Iterator[Note]]
@@ -114,6 +114,13 @@ JSON_LINE = json.dumps(
 )
 CONLL_LINES = f"Pacient\tO\n{CANARY}\tB-R05\ntos\tI-R05\n\n{CANARY}\tB-{CANARY}\n"
 
+DOCCANO_LINE = json.dumps({"id": 1, "text": TEXT, "label": [[8, 16, "R05"], [21, 24, "R05.1"]]}, ensure_ascii=False)
+RESULTS = [
+    {"type": "labels", "value": {"start": start, "end": end, "labels": ["R05"], "text": TEXT[start:end]}}
+    for start, end in ((8, 16), (21, 24))
+]
+TASKS = json.dumps([{"id": 1, "data": {"text": TEXT}, "annotations": [{"result": RESULTS}]}], ensure_ascii=False)
+
 # (reader, file to mutate, all files)
 FORMATS: dict[str, tuple[Read, str, dict[str, str]]] = {
     "brat annotations": (brat.read, "a.ann", {"a.txt": TEXT, "a.ann": BRAT_LINES}),
@@ -126,6 +133,8 @@ FORMATS: dict[str, tuple[Read, str, dict[str, str]]] = {
     "codiesp table": (codiesp.read, "trainX.tsv", {"text_files/a.txt": TEXT, "trainX.tsv": CODIESP_ROWS}),
     "codiesp text": (codiesp.read, "text_files/a.txt", {"text_files/a.txt": TEXT, "trainX.tsv": CODIESP_ROWS}),
     "jsonl": (jsonl.read, "a.jsonl", {"a.jsonl": f"{JSON_LINE}\n{JSON_LINE.replace('a', 'b', 1)}\n"}),
+    "doccano": (doccano.read, "a.jsonl", {"a.jsonl": f"{DOCCANO_LINE}\n{DOCCANO_LINE.replace('1', '2', 1)}\n"}),
+    "labelstudio": (labelstudio.read, "a.json", {"a.json": TASKS}),
     "conll": (conll.read, "a.conll", {"a.conll": CONLL_LINES}),
 }
 NASTY = st.one_of(

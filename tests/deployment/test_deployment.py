@@ -14,13 +14,14 @@ pytestmark = pytest.mark.deployment
 LIMIT_S = 60
 
 
-def test_two_real_sites_end_with_the_simulations_adapter(deployment: Any, world: Any, simulated: Any) -> None:
+def test_two_real_sites_end_with_the_adapter_of_one_process(deployment: Any, world: Any, run_locally: Any) -> None:
+    local, _ = run_locally(world.overrides)
     overrides = " ".join([*world.site_overrides, "clinics=2"])
     deployment.run(f"overrides='{overrides}' labels='{world.labels}'")
     record = deployment.record
-    assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
+    assert record["adapter_sha256"] == local["adapter_sha256"]
     assert (record["base_loads"], record["workers"]) == (2, 2), "one for each site, whatever the number of messages"
-    assert record["probes"].keys() == simulated.record["probes"].keys()
+    assert record["probes"].keys() == local["probes"].keys()
     for clinic in record["rounds"][-1]["clinics"].values():
         assert clinic["peak_bytes"].keys() == {"training", "inference"}
     assert "pooled_lexicon" not in record["test"], "no real federation may hold it"

@@ -251,6 +251,7 @@ def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_la
     assert "Traceback" not in printed
 
 
+@pytest.mark.soak
 def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it(
     federation: Federation, world: Any
 ) -> None:

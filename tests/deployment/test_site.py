@@ -142,6 +142,7 @@ def test_a_site_checks_itself_against_a_real_superlink(
     assert node["status"] == "registered", "asking puts nobody online"
 
 
+@pytest.mark.soak
 def test_a_site_does_only_what_its_settings_allow_and_both_ends_say_why(secured: Secured, world: Any) -> None:
     overrides = " ".join([*world.site_overrides, "rounds=1", "clinics=1"])
     config = f"overrides='{overrides}' labels='{world.labels}'"

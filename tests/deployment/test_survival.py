@@ -18,7 +18,7 @@ from clinfed.experiments import reaper
 from clinfed.experiments.launch import free_ports
 from tests.deployment.conftest import Deployment
 
-pytestmark = pytest.mark.deployment
+pytestmark = [pytest.mark.deployment, pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,7 +82,8 @@ def servers(federation: Any) -> list[int]:
     return found
 
 
-def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world: Any, simulated: Any) -> None:
+def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world: Any, run_locally: Any) -> None:
+    alone, _ = run_locally(world.overrides)
     run = start_run(federation, world, "clinics=2")
     runs = federation.folder / "link" / "home" / "runs"
     wait_until(lambda: list(runs.glob("*/state/round-0001")), "no checkpoint")
@@ -96,7 +97,7 @@ def test_a_killed_superlink_costs_no_more_than_the_round(federation: Any, world:
     printed, _ = start_run(federation, world, "clinics=2", f"resume={folder}").communicate(timeout=400)
     record = federation.record
     assert "resumed after round 1" in printed
-    assert record["adapter_sha256"] == simulated.json["adapter_sha256"]
+    assert record["adapter_sha256"] == alone["adapter_sha256"]
     assert [entry["round"] for entry in record["rounds"]] == [1, 2]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from clinfed import fingerprints
 
-pytestmark = [pytest.mark.deployment, pytest.mark.timed]
+pytestmark = [pytest.mark.deployment, pytest.mark.timed, pytest.mark.soak]
 
 ROOT = Path(__file__).parents[2]
 ROUNDS = 3

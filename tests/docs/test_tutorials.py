@@ -91,7 +91,9 @@ def environment(tmp_path: Path, checkout: Path) -> Iterator[dict[str, str]]:
     "page",
     [
         pytest.param(
-            page, id=page.stem, marks=getattr(pytest.mark, "deployment" if page.stem in STARTS_SITES else "simulation")
+            page,
+            id=page.stem,
+            marks=[pytest.mark.deployment, pytest.mark.soak] if page.stem in STARTS_SITES else pytest.mark.simulation,
         )
         for page in TUTORIALS
     ],

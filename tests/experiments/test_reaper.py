@@ -13,6 +13,13 @@ import pytest
 
 from clinfed.experiments import reaper
 
+# Keeps a checkpoint when it is told to end.
+SERVER = """
+import pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path(sys.argv[1]).touch(), sys.exit(1)))
+print("ready", flush=True)
+time.sleep(300)
+"""
 Sleeper = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -55,6 +62,19 @@ def test_a_process_that_lost_its_environment_ends_where_it_works_inside_the_fold
     assert reaper.marked(mark) == []
     stop_and_wait(agent, mark, tmp_path / "run")
     assert (neighbour.poll(), visitor.poll()) == (None, None)
+
+
+# Its workers end at the same moment. A server that notices would leave their clinics out and keep that round.
+def test_the_server_has_no_time_to_see_its_workers_end(mark: str, tmp_path: Path) -> None:
+    script, written = tmp_path / "flwr-simulation", tmp_path / "checkpoint"
+    script.write_text(SERVER, "utf-8")
+    command = [sys.executable, "-I", str(script), str(written)]
+    with subprocess.Popen(command, env={reaper.VARIABLE: mark}, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        reaper.stop(mark)
+        assert server.wait(60) != 0
+    assert not written.exists()
 
 
 def test_the_end_of_the_commands_pipe_is_the_end_of_all(sleeper: Sleeper, mark: str, tmp_path: Path) -> None:

@@ -133,6 +133,7 @@ coordinate(LocalBackend(sys.argv[1:], 2), load(sys.argv[1:]))
 """
 
 
+@pytest.mark.soak
 def test_a_process_killed_again_and_again_ends_as_the_undisturbed_one(
     run_locally: Any, overrides: list[str], tmp_path: Path
 ) -> None:

@@ -39,7 +39,19 @@ def kill_at(kind: str, count: int) -> Callable[[str, Message], Message]:
 
 # Two clinics: answers 3 and 4 are those of round 2. After the first of them one clinic has written and one has not;
 # after the second both have, and the coordinator's checkpoint is still that of round 1.
-@pytest.mark.parametrize("counts", [[1], [3], [4], [5, 2], [3, 1, 2]])
+SOAKED = pytest.mark.soak
+
+
+@pytest.mark.parametrize(
+    "counts",
+    [
+        pytest.param([1], marks=SOAKED),
+        [3],
+        pytest.param([4], marks=SOAKED),
+        [5, 2],
+        pytest.param([3, 1, 2], marks=SOAKED),
+    ],
+)
 def test_a_run_killed_between_a_clinics_write_and_the_checkpoint_ends_as_the_undisturbed_one(
     run_locally: Any, overrides: list[str], tmp_path: Path, counts: list[int]
 ) -> None:

@@ -76,15 +76,16 @@ def kill_after_a_round(home: Path, arguments: list[str], victim: str, rng: rando
     return printed
 
 
-def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
-    world: Any, short: Path, finish: Callable[..., Any], run_locally: Any
+@pytest.mark.parametrize("victims", [VICTIMS[:1], pytest.param(VICTIMS, marks=pytest.mark.soak)], ids=["once", "all"])
+def test_a_run_killed_again_and_again_ends_as_the_undisturbed_one(
+    world: Any, short: Path, finish: Callable[..., Any], run_locally: Any, victims: tuple[str, ...]
 ) -> None:
     rng = random.Random(20260101)
     overrides = [*world.overrides, f"rounds={ROUNDS}"]
     whole, _ = run_locally(overrides)
-    home = short / "killed"
+    home = short / f"killed-{len(victims)}"
     arguments = overrides
-    for victim in VICTIMS:
+    for victim in victims:
         printed = kill_after_a_round(home, arguments, victim, rng)
         [folder] = home.glob("runs/*")
         if victim != "simulate":  # which cannot say anything any more
@@ -97,9 +98,10 @@ def test_a_run_killed_three_times_ends_as_the_undisturbed_one(
         assert [entry["loss"] for entry in each["rounds"]] == [entry["loss"] for entry in whole["rounds"]]
     assert resumed.json["adapter_sha256"] == whole["adapter_sha256"]
     assert [untimed(entry) for entry in resumed.record["rounds"]] == [untimed(entry) for entry in whole["rounds"]]
-    assert len(resumed.record["resumed_after"]) == len(VICTIMS)
+    assert len(resumed.record["resumed_after"]) == len(victims)
 
 
+@pytest.mark.soak
 def test_a_stopped_comparison_goes_on_with_its_federation(
     world: Any, short: Path, finish: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,20 +50,18 @@ def test_each_worker_loads_the_base_once(simulated: Any) -> None:
     assert simulated.json["base_loads"] == simulated.json["workers"] > 0
 
 
-def test_plain_flwr_run_gives_the_same_adapter(simulated: Any, plain: Any) -> None:
-    assert plain.record["adapter_sha256"] == simulated.json["adapter_sha256"]
-
-
-def test_plain_flwr_run_prints_where_the_record_is(plain: Any) -> None:
-    marked = [line for line in plain.out.splitlines() if line.startswith("clinfed | ")]
-    assert marked[-1].startswith("clinfed | run record: /")
+def test_rays_workers_end_with_the_adapter_of_one_process(simulated: Any, world: Any, run_locally: Any) -> None:
+    local, _ = run_locally(world.overrides)
+    assert simulated.json["adapter_sha256"] == local["adapter_sha256"]
 
 
 def test_a_simulation_leaves_no_process_behind(simulated: Any) -> None:
     assert not processes_of(simulated.home)
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["stopped", "killed"])
+@pytest.mark.parametrize(
+    "end", [pytest.param(signal.SIGTERM, marks=pytest.mark.soak), signal.SIGKILL], ids=["stopped", "killed"]
+)
 def test_whatever_ends_the_command_ends_all_that_it_started(world: Any, short: Path, end: signal.Signals) -> None:
     home = short / f"ended-{end.name}"
     command = [str(Path(sys.executable).parent / "clinfed"), "simulate", *world.overrides, "rounds=500"]
@@ -81,25 +79,6 @@ def test_whatever_ends_the_command_ends_all_that_it_started(world: Any, short: P
         threading.Event().wait(0.1)
     assert not processes_of(home)
     assert not folder.exists()
-
-
-def test_eight_supernodes_are_four_clinics_of_each_language(world: Any, flwr: Any) -> None:
-    done = flwr("d", [*world.overrides, "rounds=1"], federation="num-supernodes=8 client-resources-num-cpus=1")
-    clinics = done.record["manifest"]
-    assert sorted(clinics) == [f"{language}-{number}" for language in ("ca", "es") for number in (1, 2, 3, 4)]
-    assert all(set(held["languages"]) == {name[:2]} for name, held in clinics.items())
-    patients = [patient for held in clinics.values() for patient in held["patients"]]
-    assert len(patients) == len(set(patients)) == 32
-
-
-def test_foreign_code_on_the_path_ends_the_run_with_one_line(world: Any, flwr: Any, foreign: Path) -> None:
-    done = flwr("e", world.overrides, cwd=foreign)
-    errors = [line for line in done.out.splitlines() if line.startswith("clinfed | error: ")]
-    assert len(errors) == 1
-    assert "foreign code on the path" in errors[0]
-    assert str(foreign / "server") in errors[0]
-    assert "/flwr/apps/" in errors[0]
-    assert not list(done.home.glob("runs/*/record.json"))
 
 
 def environments(home: Path) -> list[dict[bytes, bytes]]:
