@@ -45,7 +45,10 @@ def estimate_of(adapter: Lora, **batch: int) -> MemoryEstimate:
     "case",
     [
         {"config": MODERNBERT, "adapter": "lora", "task": "jerl_factored", "codes": 400, "windows": 16, "tokens": 128},
-        {"config": BERT, "adapter": "full", "task": "jerl", "codes": 1000, "windows": 8, "tokens": 128},
+        pytest.param(
+            {"config": BERT, "adapter": "full", "task": "jerl", "codes": 1000, "windows": 8, "tokens": 128},
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["lora", "full"],
 )
