@@ -1,7 +1,8 @@
 """Whether the coordinator knows a site's key, asked without joining.
 
-Flower has no call for that question. But its ActivateNode looks the key up first and the heartbeat interval second, so
-that a request with an interval of 0 activates nothing and answers with one of two errors: unknown key, or bad interval.
+Flower has no call for that question. But its ActivateNode looks up the key first and checks the heartbeat interval
+second. A request with an interval of 0 therefore activates nothing. It answers with one of two errors: unknown key, or
+bad interval.
 Source: flwr 1.41, superlink/servicer/fleet/fleet_handlers.py, activate_node.
 """
 

@@ -1,7 +1,8 @@
-"""The short-lived side of a warm site: hands a message to the site's worker, and starts that where there is none.
+"""The short-lived side of a warm site: hands a message to the site's worker, and starts the worker if there is none.
 
-Flower starts a process for every message. At a real site it only passes the message on, over a socket in a folder that
-no other user may enter, to a worker (client/worker.py) that keeps base, adapter and encoded notes between messages.
+Flower starts a process for every message. At a real site that process only relays the message to a worker
+(client/worker.py), which keeps base, adapter and encoded notes between messages. They talk over a socket in a folder
+that no other user may enter.
 """
 
 import fcntl

@@ -2,10 +2,10 @@
 
     python -P -m client.worker HANDLERS SOCKET CODE SUPERNODE IDLE_S
 
-Started by client/relay.py in the folder of its socket. It ends with its SuperNode, after IDLE_S without a message, when
-whoever asked has gone before the answer (Flower stopped the run), and is killed when a message of another run comes.
-Its output is the site's worker.log: what it did and how long that took, and of an error the class alone, for its text
-may quote a note.
+client/relay.py starts it in the folder of its socket. It ends with its SuperNode, after IDLE_S without a message, or
+when nobody waits for the answer any more (Flower stopped the run). A message of another run kills it.
+Its output is the site's worker.log: what it did and how long that took. Of an error it names only the class, because
+the text may quote a note.
 """
 
 import faulthandler
@@ -63,7 +63,7 @@ def serve(server: socket.socket, app: Callable[..., Any], watch: "Watch", *, idl
             if frames.same_user(connection):
                 _answer(connection, app, watch)
             else:
-                say("turned a process of another user away")
+                say("refused a process of another user")
         server.settimeout(max(idle_s, 0.001))  # 0 would mean not to wait for a connection at all
 
 

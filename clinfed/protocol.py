@@ -86,19 +86,19 @@ class Reason(StrEnum):
     OVERSIZED = "its answer is larger than any honest one"
     MALFORMED = "its answer is not built as agreed"
     OTHER_CLINIC = "its answer names another clinic"
-    OTHER_CODE = "it runs other code, or speaks another version of the wire"
+    OTHER_CODE = "it runs other code, or uses another version of the wire"
     REPLAYED = "it answers another question than the one that was asked"
-    FIGURES = "its report lacks a figure, or holds one that cannot be"
+    FIGURES = "its report lacks a figure, or holds an impossible one"
     NO_EXAMPLES = "its number of training notes is not a positive whole number"
     MORE_EXAMPLES = "it reports more notes than it registered"
     NAMES = "its update lacks a tensor, or brings one that was not asked for"
     SHAPE = "a tensor of its update has another shape"
     TYPE = "a tensor of its update has another number type"
-    DIVERGED = "its training diverged: a loss or a weight is no number to go on with"
+    DIVERGED = "its training diverged: a loss or a weight is not finite, or too large"
     NOT_FINITE = "its update holds a number that is not finite"
     BEYOND_MAX_UPDATE = "its update lies further from the global adapter than training can move it"
     OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
-    COUNTS = "its counts are not built as agreed, or cannot be"
+    COUNTS = "its counts are not built as agreed, or are impossible"
     MORE_GOLD = "its counts hold more gold mentions than it registered"
 
 
@@ -174,6 +174,6 @@ def _wire(
         wire[array] = rows = arrays[f"{name}.{array}"]
         for key in lists:
             text = str(names[f"{name}.{key}"])
-            # A evaluated split may hold no mention at all; one unknown language ("") is a line of its own all the same.
+            # An evaluated split may hold no mention; one unknown language ("") is a line of its own all the same.
             wire[key] = text.split("\n") if len(rows) else []
     return wire

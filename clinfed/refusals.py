@@ -9,11 +9,11 @@ from clinfed.errors import UserError
 REMEDIES = {
     "settings": "they cannot be read; its engineer runs `clinfed check --settings site.toml` there",
     "allowed_code": "this code is not on its list; its engineer reads the code and adds {code} to allowed_code",
-    "allowed_experiments": "run an experiment of its list, without more overrides, or have its engineer add this one",
+    "allowed_experiments": "run an experiment on its list without further overrides, or have its engineer add this one",
     "rank_cap": "lower adapter.r (adapter=full is above every cap), or have its engineer raise the cap",
-    "quantisation": "adapter=qlora holds the base in 4 bits, no other does; take the other, or have its engineer agree",
+    "quantisation": "only adapter=qlora holds the base in 4 bits; choose another adapter, or ask its engineer",
     "batch_notes": "lower training.batch_notes, batch_tokens or window, or have its engineer raise the cap",
-    "device": "leave training.device out: each site computes on its own; where that GPU is not there, its engineer "
+    "device": "leave training.device out, because each site chooses its own; if its GPU is missing, its engineer "
     "runs `clinfed check --settings site.toml`",
     "corpus": "leave corpus.* out: a site reads its own notes",
     "ledger": "it answers each question of a run once, as its ledger says; start a new run, or ask its engineer",

@@ -1,6 +1,6 @@
 """Overrides in, one Run of plain objects out: `load(["strategy=fedprox", "adapter.r=16"])`.
 
-Only this file knows Hydra, of which it uses compose and typed merging. Nothing is ever instantiated from a name that a
+Only this file knows Hydra. It uses compose and typed merging. Nothing is ever instantiated from a name that a
 config holds: overrides reach clinics over the network.
 """
 
@@ -148,7 +148,7 @@ def _with_experiment(values: dict[str, str], folder: Path = FOLDER) -> dict[str,
 def experiment_rows(name: str) -> dict[str, list[str]]:
     """Return row -> overrides of an experiment of several runs: all of its `grid`, then its `rows`; {} of a single run.
 
-    grid: dotted key -> values, or values' names with overrides of their own, of which every combination is a row.
+    grid: dotted key -> values, or values' names with overrides of their own; every combination is a row.
     rows: name -> overrides with blanks between.
     """
     recipe = _recipe(name, FOLDER)

@@ -51,7 +51,9 @@ def plugin_class(group: str, option: str) -> type[Any]:
     try:
         module = import_module(name)
     except (Exception, SystemExit) as error:  # whatever a file that somebody has just written brings about
-        raise UserError(f"{group}={option}: {_place_of(error, group, name)}: {_said(error)}; mend the file") from error
+        raise UserError(
+            f"{group}={option}: {_place_of(error, group, name)}: {_said(error)}; correct the file"
+        ) from error
     found: type[Any] = getattr(module, of)
     if lack := _lack_of(found):
         raise UserError(f"{group}={option}: {_shown(_sources(group).files[name])}: class {of} {lack}")
@@ -161,7 +163,7 @@ def _why_none(group: str, option: str) -> str:
     named = [module for module in sources.files if _last(module) == option != SHARED]
     for module in named:
         if module in sources.broken:
-            return f"{sources.broken[module]}; mend the file, or {others}"
+            return f"{sources.broken[module]}; correct the file, or {others}"
     if named:
         also = "".join(f"; {each}" for each in sources.broken.values())  # its class may descend from one in there
         return f"{_shown(sources.files[named[0]])} has no class that descends from {base}; {others}{also}"

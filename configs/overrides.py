@@ -48,7 +48,9 @@ def refuse_relative_paths(overrides: Sequence[str]) -> None:
     """Raise UserError for a relative path: server and clinics run in folders of their own."""
     for key, value in parse(overrides).items():
         if _is_path(key, value) and not Path(value).is_absolute():
-            raise UserError(f"{key}={value}: a relative path means another folder on each machine; give the full path")
+            raise UserError(
+                f"{key}={value}: a relative path means a different folder on each machine; give the full path"
+            )
 
 
 def refuse_at_site(overrides: Sequence[str]) -> None:

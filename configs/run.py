@@ -24,7 +24,7 @@ class Central:
     """What the coordinator evaluates by itself."""
 
     notes: str = setting(
-        "", help="path of a public test set that the coordinator holds; empty evaluates in the clinics only"
+        "", help="path of a public test set that the coordinator holds; empty: evaluate only in the clinics"
     )
 
 
@@ -32,11 +32,11 @@ class Central:
 class Only:
     """Which training notes `clinfed train` uses, of all clinics'; evaluation stays with everyone's notes."""
 
-    clinic: str = setting("", help="those of one clinic, as the partition deals them: local-only training")
-    language: str = setting("", help="those in one language")
+    clinic: str = setting("", help="notes of one clinic, as the partition deals them: local-only training")
+    language: str = setting("", help="notes in one language")
     share: float = setting(
         1.0,
-        help="about this part of each clinic's, by a hash: centralised training with less notes",
+        help="about this part of each clinic's notes, by a hash: centralised training with fewer notes",
         above=0,
         most=1,
         unit="fraction",
@@ -48,11 +48,11 @@ class WaitForClients:
     """Whom a run waits for before its first round; who comes later takes part from the round after."""
 
     minimum: int = setting(
-        0, help="begin with so many of `clinics` when the wait is over; 0: all of them", least=0, most=MOST_CLINICS
+        0, help="start with so many of `clinics` when the wait is over; 0: all of them", least=0, most=MOST_CLINICS
     )
     wait_s: float = setting(
         120.0,
-        help="for SuperNodes to be online, at the start and where a round lacks its quorum",
+        help="longest wait for SuperNodes, at the start and before a round without a quorum",
         least=0,
         most=LONGEST_S,
         unit="seconds",
@@ -65,21 +65,21 @@ class Participation:
 
     fraction: float = setting(
         1.0,
-        help="of the clinics with training notes; sampled anew each round, by seed and name",
+        help="part of the clinics with training notes that trains; sampled anew each round, by seed and name",
         above=0,
         most=1,
         unit="fraction",
     )
     quorum: float = setting(
         0.5,
-        help="of those sampled: with fewer accepted answers the run stops, to be resumed",
+        help="part of the sampled clinics that must answer; with fewer the run stops and can be resumed",
         least=0,
         most=1,
         unit="fraction",
     )
     deadline_s: float = setting(
         0.0,
-        help="for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation",
+        help="longest wait for the answers of one exchange; 0: 1,800 s at real sites, six hours in a simulation",
         least=0,
         most=LONGEST_S,
         unit="seconds",
@@ -91,7 +91,11 @@ class Stop:
     """When a run ends before its last round."""
 
     patience: int = setting(
-        0, help="validated rounds without a better micro-F1; 0: never", least=0, most=MOST_ROUNDS, unit="rounds"
+        0,
+        help="ends the run after so many validated rounds without a better micro-F1; 0: never",
+        least=0,
+        most=MOST_ROUNDS,
+        unit="rounds",
     )
 
 
@@ -114,25 +118,31 @@ class Run:
     stop: Stop = field(default_factory=Stop)
     rounds: int = setting(4, help="how often the clinics' updates are averaged", least=1, most=MOST_ROUNDS)
     rounds_per_epoch: int = setting(
-        1, help="more: each of them trains on a part of an epoch's batches", least=1, most=MOST_ROUNDS, unit="rounds"
+        1,
+        help="spreads one epoch over so many rounds; each trains on a part of its batches",
+        least=1,
+        most=MOST_ROUNDS,
+        unit="rounds",
     )
     chosen: str = setting(
         "last",
         help="the round whose adapter is evaluated on test and saved as `adapter`: last, or best on validation",
         choices=("last", "best"),
     )
-    seed: int = setting(0, help="of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED)
+    seed: int = setting(
+        0, help="seed of all that is drawn: clinics, order of notes, first weights", least=0, most=MOST_SEED
+    )
     clinics: int = setting(
         0,
         help="how many clinics a simulation deals notes to; 0: as many as there are SuperNodes",
         least=0,
         most=MOST_CLINICS,
     )
-    resume: str = setting("", help="folder of an interrupted run, to go on with it")
-    output: str = setting("", help="folder for the run record; empty is the user's data folder")
+    resume: str = setting("", help="folder of an interrupted run, which then continues")
+    output: str = setting("", help="folder for the run record; empty: the user's data folder")
     backend: str = setting(
         "flower",
-        help="who runs a simulation's clinics: flower, or local: this process, one clinic after another",
+        help="who runs a simulation's clinics: flower, or local (this process, one clinic after another)",
         choices=("flower", "local"),
     )
     policy: str = setting(
@@ -153,9 +163,11 @@ class Run:
         parts = self.rounds_per_epoch
         if parts > 1 and self.training.local_epochs != 1:
             found = f"rounds_per_epoch={parts} training.local_epochs={self.training.local_epochs}"
-            raise UserError(f"{found}: expected 1 for one of them")
+            raise UserError(f"{found}: expected one of them to be 1")
         if self.rounds % parts:
-            raise UserError(f"rounds={self.rounds} rounds_per_epoch={parts}: expected rounds for whole epochs")
+            raise UserError(
+                f"rounds={self.rounds} rounds_per_epoch={parts}: expected rounds to be a multiple of rounds_per_epoch"
+            )
         self._refuse_what_the_strategy_lacks()
 
     def _refuse_what_the_strategy_lacks(self) -> None:

@@ -2,6 +2,16 @@
 
 A partition says which clinic each patient goes to; `deal` hands out the notes and `manifest` says who holds what. To
 add one, write partitions/NAME.py with one subclass; the contract tests in tests/partitions find it.
+
+    >>> class InTurn(Partition):
+    ...     '''Deals patients one after another, as cards are dealt.'''
+    ...     def assign(self, holdings, num_clinics, rng):
+    ...         return {each.unit: f"clinic-{index % num_clinics + 1}" for index, each in enumerate(holdings)}
+    >>> patients = {"n1": "anna", "n2": "anna", "n3": "biel", "n4": "cesc"}
+    >>> notes = [Note(id=name, text="tos", patient=patient) for name, patient in patients.items()]
+    >>> dealt = deal(notes, InTurn(), num_clinics=2, seed=0)
+    >>> {clinic: [note.id for note in held] for clinic, held in dealt.items()}  # a patient's notes stay together
+    {'clinic-1': ['n1', 'n2', 'n4'], 'clinic-2': ['n3']}
 """
 
 import hashlib
@@ -66,7 +76,7 @@ class Partition:
     """How notes are dealt to clinics in a simulation."""
 
     within_language: bool = setting(
-        False, help="the rule runs inside each language, so that no clinic has two majority languages"
+        False, help="apply the rule inside each language, so that no clinic mixes two majority languages"
     )
 
     @abstractmethod

@@ -19,7 +19,7 @@ class Dirichlet(Partition):
     """
 
     alpha: float = setting(
-        0.3, help="towards 0 a chapter sits in one clinic; from about 100 on the clinics are alike", above=0, most=1e6
+        0.3, help="towards 0 a chapter is in one clinic; from about 100 the clinics are alike", above=0, most=1e6
     )
 
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:

@@ -16,7 +16,7 @@ class Quantity(Partition):
 
     power: float = setting(
         1.0,
-        help="0 gives iid; 1 is Zipf's law: half as many notes in the second clinic as in the first",
+        help="0 gives iid; 1 is Zipf's law: the second clinic has half as many notes as the first",
         least=0,
         most=20,
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from clinfed.runs.record import ADAPTERS
 
-ENOUGH_PASSES = 5  # as many as the default job makes
+ENOUGH_EPOCHS = 5  # as many as the default job makes
 NEAR_0 = 0.05
 
 
@@ -17,10 +17,10 @@ def too_little_training(record: Any) -> str:
     if "micro" not in evaluated:  # a task that measures no F1
         return ""
     f1 = evaluated["micro"]["f1"]
-    if f1 is None or f1 >= NEAR_0 or epochs >= ENOUGH_PASSES:
+    if f1 is None or f1 >= NEAR_0 or epochs >= ENOUGH_EPOCHS:
         return ""
     done = "one epoch over the training notes is" if epochs == 1 else f"{epochs} epochs over the training notes are"
     return (
         f"F1 near 0: {done} not enough, since adapter and head start from nothing; give more rounds, such as "
-        f"rounds={4 * ENOUGH_PASSES}, or more notes"
+        f"rounds={4 * ENOUGH_EPOCHS}, or more notes"
     )

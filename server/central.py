@@ -36,7 +36,7 @@ class PublicSet:
         self._notes = sorted(with_languages(corpus.notes()), key=lambda note: note.id)
         self._run, self._codes = run, codes
         if not any(note.spans for note in self._notes):
-            found = f"central.notes={path}: none of its {len(self._notes):,} notes holds a mention to evaluate by"
+            found = f"central.notes={path}: none of its {len(self._notes):,} notes holds a mention"
             raise UserError(f"{found}; expected annotated notes; correct them, or leave the setting out")
         tokenizer = load_tokenizer(run.base)
         self._pad_id = tokenizer.pad_token_id

@@ -81,10 +81,10 @@ class Coordinator:
         say_refused(self.say, "start", self.refused)
         self.say(describe(federation))
         for clinic in federation.without_mentions():
-            self.say(f"warning: no mention to learn from: {clinic}; it trains towards no diagnosis")
+            self.say(f"warning: no mention to learn from: {clinic}; it learns no diagnosis")
         if not federation.with_notes("test"):
             raise UserError(
-                "no clinic holds a test note, on which the result is evaluated; bring notes of more patients"
+                "no clinic holds a test note; the result is evaluated on test notes; bring notes of more patients"
             )
         evaluated = "validation_mentions" if run.task.needs_mentions else "validation_notes"
         if run.stop.patience and not any(handle.registered[evaluated] for handle in federation.handles):

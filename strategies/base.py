@@ -179,8 +179,8 @@ class Strategy:
         """Return the gradient to step along, before it is clipped. The loop calls this only where it is overridden.
 
         All are tensors of the loop's device and one shape, so that +, - and * are enough. weight: the parameter now.
-        received: "adapter" and the extra tensors' names -> what the clinic was sent of this parameter. kept: the same
-        of the clinic's state.
+        received: "adapter" and the extra tensors' names -> what the clinic was sent of this parameter.
+        client_state: the same of the clinic's state.
         """
         return gradient
 

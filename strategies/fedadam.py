@@ -25,7 +25,10 @@ class FedAdam(Strategy):
     single_updates = False
 
     learning_rate: float = setting(
-        0.01, help="the server's; a step is about this size once the moments have settled", above=0, most=1_000
+        0.01,
+        help="learning rate of the server; a step is about this size once the moments have settled",
+        above=0,
+        most=1_000,
     )
     beta1: float = setting(0.9, help="how much of the first moment a round keeps", least=0, below=1)
     beta2: float = setting(0.99, help="how much of the second moment a round keeps", least=0, below=1)

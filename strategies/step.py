@@ -24,7 +24,7 @@ def step(strategy: Strategy, server: ServerState, updates: Iterable[AdapterUpdat
     once = Once(updates, what)
     done = strategy.aggregate(server, once)
     if not once.ended:
-        raise UserError(f"{what} left updates unread; read each of them, once")
+        raise UserError(f"{what} left updates unread; read each of them once")
     _check(what, done, server.adapter, server.round + 1, "return ServerState(adapter, memory, server.round + 1)")
     return done
 

@@ -1,4 +1,18 @@
-"""Adapter: the plug-in that decides which parameters of the encoder are trained."""
+"""Adapter: the plug-in class of `adapter=NAME`, which decides which parameters of the encoder are trained.
+
+    >>> from torch import nn
+    >>> class Biases(Adapter):
+    ...     '''The encoder's biases and nothing else (BitFit, Ben Zaken et al. 2022).'''
+    ...     def attach(self, encoder):
+    ...         for name, parameter in encoder.named_parameters():
+    ...             parameter.requires_grad_(name.endswith("bias"))
+    ...         return encoder
+    >>> encoder = Biases().attach(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)))
+    >>> [name for name, parameter in encoder.named_parameters() if parameter.requires_grad]
+    ['0.bias', '2.bias']
+
+A method of peft subclasses PeftAdapter and returns peft's configuration; `lora.py` is the shortest.
+"""
 
 import warnings
 from abc import abstractmethod

@@ -85,8 +85,8 @@ def load_settings(folder: Path) -> tuple[dict[str, Any], dict[str, str]]:
 def load_state(folder: Path) -> AdapterState:
     """Return the adapter and head in a folder, under their wire names.
 
-    Raises: UserError when files are missing or are not those that the folder's settings or audit file name, when a
-    number is not finite, or a pickle lies among them: opening one can run foreign code.
+    Raises: UserError when a file is missing, differs from what the folder's settings or audit file say, holds a number
+    that is not finite, or is a pickle (opening one can run foreign code).
     """
     refuse_pickles(folder)
     for record in (SETTINGS, AUDIT):
@@ -126,7 +126,7 @@ def _tensors(path: Path) -> "dict[str, np.ndarray]":
     for name, array in tensors.items():
         if not np.isfinite(array).all():
             raise UserError(
-                f"{path}: {name} holds numbers that are not finite; expected those of a finished training; "
+                f"{path}: {name} holds numbers that are not finite; expected the weights of a finished training; "
                 "copy the folder again, or train anew with a lower training.learning_rate"
             )
     return tensors

@@ -32,7 +32,7 @@ class Lokr(PeftAdapter):
     alpha: float = setting(32.0, help="the update is scaled by alpha / r", **SCALE)
     decompose_factor: int = setting(
         -1,
-        help="size of C; -1 makes C and D nearly square, which leaves hardly a number to learn",
+        help="size of C; -1 makes C and D nearly square, which leaves hardly any parameters",
         least=-1,
         most=65_536,
     )

@@ -26,7 +26,7 @@ class Payload:
 
     @classmethod
     def of(cls, flat: AdapterState) -> "Payload":
-        """Return the payload of which `flat` gives these tensors."""
+        """Return the payload whose `flat` gives these tensors."""
         adapter, extra = {}, dict[str, dict[str, object]]()
         for wire_name, array in flat.items():
             if wire_name.startswith(f"{EXTRA}."):

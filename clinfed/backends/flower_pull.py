@@ -1,8 +1,8 @@
-"""Pulls one clinic's reply from Flower and refuses it before it is inflated where it would grow beyond a limit.
+"""Pulls one clinic's reply from Flower, and refuses one that would grow beyond a limit before it is inflated.
 
-Flower sends a message as objects named by their hash, so that a part which is repeated a thousand times travels once
-and is copied a thousand times on arrival: 12 MB of traffic became 4.3 GB in the ServerApp. Here the size that a reply
-would have is computed from its parts, and the pull stops once there is too much of them.
+Flower sends a message as objects named by their hash. A part that is repeated a thousand times travels once, and is
+copied a thousand times on arrival: 12 MB of traffic became 4.3 GB in the ServerApp. This module computes the size of a
+reply from its parts, and stops the pull once they are too large.
 """
 
 import json

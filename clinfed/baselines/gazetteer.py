@@ -1,4 +1,4 @@
-"""Hints: what a clinic's private lexicon finds in a note, as an input of the tagger (`task.lexicon=true`).
+"""Gazetteer features: what a clinic's private lexicon finds in a note, as an input of the tagger (`task.lexicon=true`).
 
 The lexicon is made from the clinic's own training notes and never leaves it; what travels is how far the tagger
 trusts it, a few numbers of the head. A training note's features come from a lexicon that has not seen its patient, else

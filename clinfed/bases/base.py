@@ -31,13 +31,15 @@ class Base:
     The name tiny is the embedded base; any other is a folder that each side keeps for itself (clinfed.home).
     """
 
-    name: str = setting(EMBEDDED, help="of the base; of base=local, the folder $CLINFED_BASES/NAME on every side")
+    name: str = setting(
+        EMBEDDED, help="name of the base; with base=local, of the folder $CLINFED_BASES/NAME on every side"
+    )
     path: str = setting("", help="folder, or hub id owner/name; empty: found by name")
-    revision: str = setting("", help="full commit of a hub id: a branch could change between two clinics")
-    license: str = setting("", help="of the base, for model cards")
+    revision: str = setting("", help="full commit of a hub id, because a branch could change between two clinics")
+    license: str = setting("", help="licence of the base, for model cards")
     config: dict[str, Any] = setting({}, help="model_type, layer sizes and vocabulary; counting reads only this")
-    random_init: bool = setting(False, help="same architecture without the pretrained weights, for comparison")
-    random_seed: int = setting(0, help="of the random weights; the same on all sides", least=0, most=MOST_SEED)
+    random_init: bool = setting(False, help="the same architecture without the pretrained weights, for comparison")
+    random_seed: int = setting(0, help="seed of the random weights; the same on all sides", least=0, most=MOST_SEED)
 
     @property
     def is_hub(self) -> bool:
@@ -105,9 +107,9 @@ def _hub_folder(repo: str, revision: str) -> Path:
         folder = Path(_cached_or_fetched(snapshot_download, where))
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UserError(
-            f"base.path={repo}: not in the local cache and not to be had from the hub ({type(error).__name__}); where "
-            f"there is a network run `hf download {repo} --revision {revision}`, then copy that cache here (HF_HOME), "
-            "or copy the model folder and give base.path=/that/folder"
+            f"base.path={repo}: not in the local cache, and the hub does not give it ({type(error).__name__}); on a "
+            f"machine with a network run `hf download {repo} --revision {revision}`, then copy that cache here "
+            "(HF_HOME), or copy the model folder and give base.path=/that/folder"
         ) from None
     return folder
 

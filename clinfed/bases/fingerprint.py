@@ -33,8 +33,8 @@ def tokenizer_fingerprint(base: Base) -> str:
 def base_sha256(encoder: "nn.Module") -> str:
     """Return the SHA-256 of the base's tensors, quantisation constants included, with or without an adapter on it.
 
-    With an adapter by peft the trainable tensors are left out, so that a base gives the same hash before the adapter is
-    attached, after it, and after training. Names, dtypes, shapes and bytes count.
+    With an adapter of peft, trainable tensors are left out. The hash is then the same before the adapter is attached,
+    after it, and after training. Names, dtypes, shapes and bytes count.
     """
     import torch
 

@@ -37,8 +37,9 @@ def refuse_unknown(encoder: "nn.Module", names: Sequence[str]) -> None:
     for target in names:
         if not any(name == target or name.endswith(f".{target}") for name in modules):
             raise UserError(
-                f"adapter.target_modules: {target} is no layer of the encoder, which has {', '.join(sorted(linear))}; "
-                "choose of these (the head is no part of it: it is always trained whole, and never quantised)"
+                f"adapter.target_modules: {target} is not a layer of the encoder, which has "
+                f"{', '.join(sorted(linear))}; choose from these (not the head: it is always trained "
+                "whole, and never quantised)"
             )
 
 

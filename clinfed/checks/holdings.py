@@ -60,7 +60,7 @@ def _amount(held: Sequence[Note], path: str) -> Finding:
     splits = Counter(split_of(note) for note in held)
     found = f"{len(held)} in {Path(path)}: " + ", ".join(f"{splits[split]} {split}" for split in SPLITS)
     if not splits["train"]:
-        return Finding("notes", "fail", f"{found}", "a site without training notes has no part in a run: add some")
+        return Finding("notes", "fail", f"{found}", "a site without training notes takes no part in a run: add some")
     if not splits["validation"] or not splits["test"]:
         return Finding(
             "notes", "warn", found, "none to evaluate the model on: more patients, or an official split, help"
@@ -83,7 +83,7 @@ def _faults(corpus: Corpus, skipped: Mapping[str, int]) -> Finding:
         return Finding("faults", "fail", found, remedy)
     found = f"no faulty note; left out or merged, by reason: {by_reason}"
     if any(fields.MEANT in reason for reason in skipped):
-        return Finding("faults", "warn", found, "rename the fields that are ignored, where another name is meant")
+        return Finding("faults", "warn", found, "rename the ignored fields if another name is meant")
     return Finding("faults", "ok", found)
 
 

@@ -96,8 +96,8 @@ def _no_tls(address: Address, error: Exception) -> Finding:
         remedy = "have the coordinator start the SuperLink with --ssl-certfile and --ssl-keyfile, without --insecure"
         return Finding("tls", "fail", found, remedy)
     reason = getattr(error, "reason", None) or type(error).__name__
-    found = f"{address} takes the connection, but no TLS comes about ({reason})"
-    return Finding("tls", "fail", found, "correct host and port; ask for a firewall that takes TLS apart")
+    found = f"{address} takes the connection, but the TLS handshake fails ({reason})"
+    return Finding("tls", "fail", found, "correct host and port; ask whether a firewall decrypts TLS")
 
 
 def _speaks_plain_http(address: Address) -> bool:
@@ -111,7 +111,9 @@ def _untrusted(address: Address, authority: Path, error: ssl.SSLCertVerification
     """Return why the certificate is not accepted, and whose fault it is."""
     if error.verify_code in WRONG_AUTHORITIES:
         found = f"the certificate of {address} was not signed by the authority in {authority}"
-        return Finding("tls", "fail", found, "copy ca.crt from this federation's coordinator again, by a trusted way")
+        return Finding(
+            "tls", "fail", found, "copy ca.crt from this federation's coordinator again, over a trusted channel"
+        )
     presented = _Presented.fetch(address)
     if error.verify_code in WRONG_NAMES:
         names = ", ".join(presented.names) or "no name"

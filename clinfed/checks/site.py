@@ -136,7 +136,7 @@ def known_key(address: Address, authority: Path, path: Path, *, reached: bool) -
     if not reached:
         return [
             *rows,
-            Finding("key", "warn", f"{named}: the coordinator could not be asked", "put the rows above right"),
+            Finding("key", "warn", f"{named}: the coordinator could not be asked", "correct the rows above"),
         ]
     level, found, remedy = KEY_FOUND[enrolment.ask(str(address), authority.absolute(), key)]
     return [*rows, Finding("key", level, f"{named}: {found}", remedy)]  # type: ignore[arg-type]

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ.setdefault("TORCHDYNAMO_DISABLE", "1")
     quiet_bitsandbytes()  # before any command imports it
     parser = argparse.ArgumentParser("clinfed", description="Federated adapters for diagnoses in clinical notes.")
-    parser.add_argument("--version", action=Version, nargs=0, help="print the version and end")
+    parser.add_argument("--version", action=Version, nargs=0, help="print the version and exit")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     chosen = argv[0] if argv and argv[0] in COMMANDS else None
     module = None

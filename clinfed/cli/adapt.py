@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_adapter(parser)
     add_notes(parser)
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder that is not there yet"
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="a folder that does not exist yet"
     )
     parser.add_argument("--json", action="store_true", help="last line of standard output: the results as JSON")
     add_overrides(parser)

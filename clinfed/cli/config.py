@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=ALL,
         metavar="GROUP",
-        help="list all keys, or those of a group such as training: default, what is expected, meaning",
+        help="list all keys, or those of a group such as training, with default, expected value and meaning",
     )
 
 

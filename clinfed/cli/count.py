@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_overrides(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--memory", action="store_true", help="estimate the peak memory of training, too")
-    parser.add_argument("--paper", action="store_true", help="count the reference paper's column, 28 cells")
+    parser.add_argument("--memory", action="store_true", help="also estimate the peak memory of training")
+    parser.add_argument("--paper", action="store_true", help="count the 28 settings of the reference paper")
     parser.epilog = (
         "head.labels=L sets the number of BIO tags (2 x codes + 1) instead of the corpus' own. Example: clinfed count "
         "task=jerl base=mbert adapter=lora adapter.r=256 head.labels=29001 --json"

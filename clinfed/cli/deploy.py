@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("site", help="its name")
     _add_folder(add)
     _add_renew(actions)
-    gate = actions.add_parser("gate", help="what gate.sh starts: the door for sites, in front of the SuperLink")
+    gate = actions.add_parser("gate", help="what gate.sh starts: the only port for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
-    app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the app as it is installed here")
+    app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the installed app to a folder")
     app.add_argument("folder", type=Path, help="a new folder")
     start = actions.add_parser("run", help="what run.sh starts: a run at all registered sites, followed to its end")
     start.add_argument("folder", type=Path, help="the coordinator's folder")
@@ -36,7 +36,7 @@ def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         help="write a folder for the coordinator and one for each site",
         description="Write certificates, keys, start scripts, systemd units, compose files and a README for each side.",
     )
-    parser.add_argument("--sites", required=True, help="names with commas between: north,south,coast")
+    parser.add_argument("--sites", required=True, help="names separated by commas: north,south,coast")
     parser.add_argument("--host", required=True, help="name or IP address at which sites reach the coordinator")
     add_number(parser, "--port", default=Plan.port, help="the one port that is open to sites (%(default)s)", **PORT)
     add_number(
@@ -86,7 +86,7 @@ def _init(args: argparse.Namespace) -> int:
     folders.init(args.output, plan)
     print(f"{args.output}/{COORDINATOR}: for the machine {plan.host}; it alone keeps ca.key")
     for site in plan.sites:
-        print(f"{args.output}/{site}: for {site}, by a safe way; delete it here once it is there")
+        print(f"{args.output}/{site}: for {site}, over a safe channel; delete it here once it is there")
     print("each README.md has the commands")
     return 0
 
@@ -95,7 +95,7 @@ def _add(args: argparse.Namespace) -> int:
     from clinfed import fingerprints
 
     folders.add_site(args.output, args.site, fingerprints.code())
-    print(f"{args.output}/{args.site}: for {args.site}, by a safe way; delete it here once it is there")
+    print(f"{args.output}/{args.site}: for {args.site}, over a safe channel; delete it here once it is there")
     print(f"in {args.output}/{COORDINATOR}: ./register.sh {args.site}")
     return 0
 
@@ -106,9 +106,11 @@ def _renew(args: argparse.Namespace) -> int:
         print("  sudo systemctl restart clinfed-superlink clinfed-gate")
         return 0
     key, site = folders.renew_site(args.output, args.site), args.site
-    print(f"{key}: new; the old key stays good until the first of these. In {args.output}/{COORDINATOR}, now:")
+    print(
+        f"{key}: new; the old key stays valid until the first of these commands. In {args.output}/{COORDINATOR}, now:"
+    )
     print(f"  ./unregister.sh {site}\n  ./register.sh {site}")
-    print(f"then carry {site}.key to {site} by a safe way, delete it here, and there:")
+    print(f"then take {site}.key to {site} over a safe channel, delete it here, and run there:")
     print(f"  sudo systemctl restart clinfed-{site}")
     return 0
 

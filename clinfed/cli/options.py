@@ -53,12 +53,12 @@ def add_number(
 def add_adapter(parser: argparse.ArgumentParser) -> None:
     """Add what every command that uses a trained adapter takes."""
     parser.add_argument("--adapter", required=True, type=Path, metavar="RUN_OR_FOLDER", help="a run, or its adapter")
-    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
+    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, if they are elsewhere")
     parser.add_argument("--device", default="cpu", help="cpu (default) or cuda")
 
 
 def add_notes(parser: argparse.ArgumentParser) -> None:
     """Add which notes are read, and how."""
     parser.add_argument("--notes", required=True, type=Path, metavar="FILES", help=f"{kinds.WHAT}, or *.txt")
-    parser.add_argument("--format", choices=kinds.KINDS, help="by default seen from the path; text: *.txt alone")
+    parser.add_argument("--format", choices=kinds.KINDS, help="by default told from the path; text: *.txt only")
     parser.add_argument("--skip-bad", action="store_true", help="count bad notes and go on")

@@ -26,9 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     add_adapter(parser)
     add_notes(parser)
-    parser.add_argument("--out", required=True, type=Path, help="file or folder that is not there yet")
+    parser.add_argument("--out", required=True, type=Path, help="a file or folder that does not exist yet")
     parser.add_argument(
-        "--to", choices=WRITERS, help="by default seen from OUT: *.jsonl, *.tsv (CodiEsp), *.csv; no ending: BRAT"
+        "--to", choices=WRITERS, help="by default told from OUT: *.jsonl, *.tsv (CodiEsp), *.csv; no ending: BRAT"
     )
     parser.add_argument("--with-text", action="store_true", help="with a .csv: a column with the words of the mention")
     parser.add_argument("--titles", type=Path, help=f"titles of codes: {titles.EXPECTED}")

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a source: a .txt file or a folder of them",
     )
     parser.add_argument(
-        "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, a sentence a line"
+        "--sentences", action="append", default=[], metavar="NAME=PATH", help="the same, with one sentence a line"
     )
     add_number(parser, "--synthetic-seed", help="add invented notes of this seed (never 0)", **SEED)
     add_number(

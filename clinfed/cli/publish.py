@@ -17,10 +17,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="folder that is not there yet"
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="a folder that does not exist yet"
     )
     parser.add_argument("--license", default="", help="of the adapter, as the clinics agreed; by default the base's")
-    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, where they stand elsewhere")
+    parser.add_argument("--base", default="", metavar="FOLDER", help="the base's files, if they are elsewhere")
     parser.add_argument("--base-at", default="", metavar="WORDS", help="where readers find the base, if not on the hub")
 
 

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "runs",
         nargs="+",
         metavar="[NAME=]RUN",
-        help="folder of a run, of a comparison or of sweeps; NAME: what its row is called, else what differs",
+        help="folder of a run, of a comparison or of sweeps; NAME: the name of its row, by default what differs",
     )
     parser.add_argument("-o", "--output", type=Path, help=f"the page ({PAGE})")
     add_number(
@@ -37,19 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--show-notes-of-this-site",
         action="store_true",
-        help="highlight notes of any corpus: only where the page stays with those who may read them",
+        help="highlight notes of any corpus: only if nobody sees the page who may not read them",
     )
     parser.add_argument(
         "--by-code",
         nargs=2,
         metavar=("OURS", "THEIRS"),
         default=(),
-        help="two rows whose codes are compared (else the federated one and what it is held against)",
+        help="two rows whose codes are compared (by default the federated one and its opponent)",
     )
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="write nothing; have all scores and differences again from the counts, with -o also what the page says",
+        help="write nothing; compute all scores and differences again from the counts, with -o also those of the page",
     )
 
 
@@ -58,12 +58,14 @@ def run(args: argparse.Namespace) -> int:
     places = [given(argument) for argument in args.runs]
     if any(study_files(place.folder) for place in places):
         if args.verify:
-            raise UserError("--verify: a sweep keeps no counts to have its scores again from; leave --verify out")
+            raise UserError(
+                "--verify: a sweep keeps no counts, so its scores cannot be computed again; leave --verify out"
+            )
         return _write(sweeps_page([place.folder for place in places]), args.output or PAGE)
     found, of_documents = gather(places), gather_documents([place.folder for place in places])
     if args.verify:
         if args.output and not found:
-            raise UserError(f"-o {args.output}: a page tells of strict spans, and these runs have none; leave -o out")
+            raise UserError(f"-o {args.output}: a page shows strict spans, and these runs count none; leave -o out")
         looked_at = [*verified_runs(found), *verified_documents(of_documents)]
         if args.output:
             looked_at.append(verified_page(report_of(found, of_documents, args.by_code), args.output))

@@ -20,9 +20,9 @@ from clinfed.corpus.files import given_path
 from clinfed.corpus.kinds import WHAT
 from clinfed.errors import UserError
 from clinfed.experiments.progress import shown
+from clinfed.review.access import Address
 from clinfed.review.app import listening, make_app, serve
 from clinfed.review.desk import BEGUN, REVIEWED, Desk
-from clinfed.review.door import Address
 from clinfed.review.files import WRITTEN, load
 from clinfed.review.saved import CorrectionsFile, beside
 

@@ -41,11 +41,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def remove(chosen: Sequence[Path], *, ask: bool) -> int:
-    """Delete the folders; return 1 where the user says no. Raises: UserError where nobody can be asked."""
+    """Delete the folders; return 1 where the user says no. Raises: UserError without a terminal to ask."""
     for folder in chosen:
         print(f"{folder}  {size(listed(folder).size_bytes)}")
     if ask and not sys.stdin.isatty():
-        raise UserError("remove: nobody can be asked here; pass --yes to delete these folders")
+        raise UserError("remove: no terminal to ask for confirmation; pass --yes to delete these folders")
     if ask and input(f"Delete {len(chosen)} folder(s)? [y/N] ").strip().lower() != "y":
         return 1
     for folder in chosen:

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser,
         "--trials",
         default=20,
-        help="of each row, those of earlier calls included (%(default)s)",
+        help="trials of each row, including those of earlier calls (%(default)s)",
         least=1,
         most=100_000,
     )

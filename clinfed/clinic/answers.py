@@ -166,7 +166,7 @@ def _leaves(asked: Asked | None, content: Content) -> None:
 def _evaluated(
     cache: "WorkerCache", clinic: "Clinic", state: AdapterState, split: str, *, test_evaluation: bool, replicates: bool
 ) -> Content:
-    """Return counts and report of a evaluation."""
+    """Return counts and report of an evaluation."""
     from clinfed.clinic.work import evaluate
 
     evaluation = evaluate(cache, clinic, state, split, test_evaluation=test_evaluation, replicates=replicates)

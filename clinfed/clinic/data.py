@@ -136,8 +136,8 @@ def refuse_more_clinics_than_patients(run: Run, notes: Iterable[Note]) -> None:
     """Raise UserError for clinics that can only be empty."""
     if run.clinics > (patients := len({note.unit for note in notes})):
         raise UserError(
-            f"clinics={run.clinics}: the notes are of {patients} patients, and all of a patient's go to one clinic; "
-            f"give clinics={patients} or fewer"
+            f"clinics={run.clinics}: the notes come from {patients} patients, and all notes of a patient go to one "
+            f"clinic; give clinics={patients} or fewer"
         )
 
 

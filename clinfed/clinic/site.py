@@ -85,7 +85,7 @@ class Site:
 
     @property
     def held(self) -> tuple[object, ...]:
-        """Return the settings of which a change asks for the notes to be read again."""
+        """Return the settings whose change makes the clinic read its notes again."""
         return tuple(getattr(self, key) for key in HELD)
 
 
@@ -99,7 +99,7 @@ def of_node(node_config: NodeConfig) -> Site:
             given: dict[str, Any] = {key: str(node_config[key]) for key in INLINE if key in node_config}
             return Site(**given)
         if twice := [key for key in INLINE if key in node_config]:
-            raise UserError(f"node_config: settings and {twice[0]} are both given; {twice[0]} belongs into the file")
+            raise UserError(f"node_config: settings and {twice[0]} are both given; give {twice[0]} in the file only")
         return read(Path(str(node_config["settings"])))
     except UserError as error:
         raise RefusedError("settings", str(error)) from None
@@ -136,7 +136,7 @@ def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any
     if key not in kinds:
         near = difflib.get_close_matches(key, kinds, n=1)
         instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
-        raise UserError(f"{path}: {key} is no setting; {instead}")
+        raise UserError(f"{path}: {key} is not a setting; {instead}")
     if kinds[key] is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
     # bool is an int to Python, but no number here.

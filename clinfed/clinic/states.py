@@ -69,11 +69,11 @@ def load(place: Place, round_index: int) -> ClientState | None:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         flat = Payload.of(AdapterState(tensors))
     except (SafetensorError, OSError, ValueError):
-        raise UserError(f"{path}: damaged state; remove it, and the clinic begins with a new one") from None
+        raise UserError(f"{path}: damaged state; remove it, and the clinic starts with a new one") from None
     if (found := described.get("fingerprint", "none")) != place.fingerprint:
         raise UserError(
-            f"{path}: this state is of another run: its fingerprint is {found[:16]}, this run's "
-            f"{place.fingerprint[:16]}; remove it, and the clinic begins with a new one"
+            f"{path}: this state belongs to another run: its fingerprint is {found[:16]}, this run's "
+            f"{place.fingerprint[:16]}; remove it, and the clinic starts with a new one"
         )
     return ClientState(flat.extra, round_index)
 

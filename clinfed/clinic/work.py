@@ -116,7 +116,7 @@ def train_round(
 ) -> tuple[Training, Payload]:
     """Train a clinic's epochs of one round (from 1) of a federation; return also what goes up.
 
-    run_key, state_round: of which run and round the clinic's state is taken up; 0: it begins with its first one.
+    run_key, state_round: the run and round whose client state the clinic starts from; 0: from a first one.
     Raises: ValueError where the coordinator has sent other tensors than the strategy's schema says; DivergedError.
     """
     from clinfed.adapters.weights import read_state

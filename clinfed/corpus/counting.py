@@ -1,6 +1,6 @@
 """What the offsets of a file count, told from the surfaces that it gives beside them.
 
-A note's text has LF line ends and no byte order mark. A file may have CR LF, of which its offsets count both characters
+A note's text has LF line ends and no byte order mark. A file may have CR LF, where its offsets count both characters
 or one, and a byte order mark, which they count or not: the surfaces say which, and text and offsets become the note's
 together. A lone CR counts as one character either way. Offsets in other units (UTF-16 code units, bytes) are never
 converted: a fault names the unit in which they would fit.

@@ -31,7 +31,7 @@ def format_of(out: Path) -> str:
         return form
     if (suffix := out.suffix.lower()) not in SUFFIXES:
         raise UserError(
-            f"{out}: the ending {suffix} stands for no form; expected .jsonl, .tsv (CodiEsp), .csv, "
+            f"{out}: no form has the ending {suffix}; expected .jsonl, .tsv (CodiEsp), .csv, "
             f"{', '.join(ENDINGS)}, or no ending for a folder of BRAT; or name the form with --to {', '.join(WRITERS)}"
         )
     return SUFFIXES[suffix]

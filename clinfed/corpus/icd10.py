@@ -1,8 +1,8 @@
 """ICD-10 codes: their written form, category and chapter.
 
 Digits follow WHO ICD-10 (2019) and its national editions: up to three after the dot, in any chapter. Letters stand only
-where ICD-10-CM (2021 to 2026) has them, and X also where a place is left open, as in S42.90X and W19.XXX, which
-CodiEsp uses as codes. Of chapters, the union of WHO's and ICD-10-CM's ranges is taken.
+where ICD-10-CM (2021 to 2026) has them. X may also stand for an open place, as in S42.90X and W19.XXX, which CodiEsp
+uses as codes. A chapter is the union of WHO's and ICD-10-CM's ranges.
 """
 
 import re

@@ -1,9 +1,9 @@
-"""The gate that every note passes: what may enter, what is refused or skipped, and how that is said.
+"""The checks on every note: what may enter, what is refused or skipped, and how that is said.
 
-The law of a note: UTF-8 text that is not blank, without byte order mark and without carriage return (readers convert
-them, see `counting`), each mention a code and non-empty ranges in reading order inside the text,
-an id of its own, and one split per patient. A note is kept whole or skipped whole: with a hole in its annotation,
-right predictions would count as false. No message holds a word of a note, a code, an id or a patient.
+A note's text is UTF-8 and not blank. It has no byte order mark and no carriage return (readers convert them, see
+`counting`). Each mention has a code, and non-empty ranges in reading order inside the text. A note has an id of its
+own, and a patient is in one split. A note is kept whole or skipped whole: with a hole in its annotation, right
+predictions would count as false. No message holds a word of a note, a code, an id or a patient.
 """
 
 import itertools

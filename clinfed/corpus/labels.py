@@ -32,7 +32,7 @@ def load(path: str | Path) -> list[str]:
             raise UserError(f"{path}: entry {number} is not a code; expected {expected}; correct the entry")
         codes.append(icd10.normalise(code) if icd10.is_code(code) else code)
     if len(set(codes)) < len(codes):
-        raise UserError(f"{path}: a code stands there twice; expected each once; remove the repetition")
+        raise UserError(f"{path}: a code is listed twice; expected each once; remove the repetition")
     return sorted(codes)
 
 

@@ -38,7 +38,7 @@ def from_notes(path: Path, notes: Iterable[Note], predicted: Iterable[Note]) -> 
         spans[note.id] = note.spans
     if changed:
         raise UserError(
-            f"{path}: {changed} note(s) have another text than those given; expected the same in both; predict those"
+            f"{path}: {changed} note(s) differ in text from those given; expected the same text in both; predict those"
         )
     return spans
 

@@ -1,4 +1,24 @@
-"""Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers."""
+"""Corpus: the plug-in class of `corpus=NAME`; each option is one module of clinfed/corpus/readers.
+
+    >>> from pathlib import Path
+    >>> from tempfile import NamedTemporaryFile
+    >>> from clinfed.corpus.note import Span
+    >>> class Diagnoses(Corpus):
+    ...     '''A text file with one diagnosis a line: its code, a semicolon, its words.'''
+    ...     def notes(self, skipped=None):
+    ...         for number, line in enumerate(Path(self.path).read_text("utf-8").splitlines(), start=1):
+    ...             code, words = line.split(";")
+    ...             yield Note(f"line-{number}", words, (Span(((0, len(words)),), code),), language="es")
+    ...     def codes(self):
+    ...         return ["E11.9", "I10"]
+    >>> with NamedTemporaryFile("w", suffix=".txt") as file:
+    ...     print("I10;HTA", file=file, flush=True)
+    ...     [note] = Diagnoses(path=file.name).notes()
+    >>> note.text, note.spans
+    ('HTA', (Span(fragments=((0, 3),), code='I10'),))
+
+A reader of files subclasses FileCorpus (clinfed/corpus/readers/base.py), which checks paths and counts faults.
+"""
 
 from abc import abstractmethod
 from collections import Counter
@@ -20,7 +40,7 @@ class Corpus:
     train_fraction: float = setting(
         1.0, help="part of the training notes that is used, nested by hash; evaluation uses all", **FRACTION
     )
-    lowercase: bool = setting(False, help="case normalisation, as in the reference paper")
+    lowercase: bool = setting(False, help="lower-case all text, as in the reference paper")
     skip_bad: bool = setting(False, help="count and report bad notes instead of stopping at the first")
     labels: str = setting(
         "", help="JSON list of the codes that all sides share; empty takes the corpus's own public list"

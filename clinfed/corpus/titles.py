@@ -32,7 +32,7 @@ def load(path: str | Path) -> dict[str, str]:
                 if known != checked:
                     raise UserError(f"{place}: a second title of a code; expected one of each; remove the other")
     except strict_json.RepeatedKeyError:
-        raise UserError(f"{file}: a code stands there twice; expected each once; remove the repetition") from None
+        raise UserError(f"{file}: a code is listed twice; expected each once; remove the repetition") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{file}: cannot be read ({type(error).__name__}); expected {EXPECTED}") from None
     if len(titles) > 1 and len(set(titles.values())) == 1:
@@ -107,7 +107,7 @@ def _checked(where: str, title: object) -> str:
     if not isinstance(title, str):
         raise UserError(f"{where}: a title that is not a string; expected {EXPECTED}")
     if "\n" in title:
-        raise UserError(f"{where}: a title that goes over a line end, as after an open quote; expected {EXPECTED}")
+        raise UserError(f"{where}: a title with a line end in it, as after an unclosed quote; expected {EXPECTED}")
     if not encodable(title):
         raise UserError(f"{where}: a title with half a surrogate pair; expected text that UTF-8 can hold")
     if not _WORD.search(title) or icd10.is_code(title) or title.strip().lower() in _NO_TITLE:

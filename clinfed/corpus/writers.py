@@ -93,7 +93,7 @@ def write_brat(notes: Iterable[Note], folder: str | Path) -> None:
     """
     target = Path(folder)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UserError(f"{target}: not an empty folder; expected a new one, lest notes mix; name another")
+        raise UserError(f"{target}: not an empty folder; expected a new one, so that notes do not mix; name another")
     with _appearing_folder(target) as unfinished:
         for note in notes:
             name = _file_name(target, note.id)

@@ -49,7 +49,7 @@ def add_site(folder: Path, site: str, code: str) -> None:
     """
     old = Plan.read(folder / COORDINATOR / PLAN)
     plan = replace(old, sites=(*old.sites, site), code=code)
-    refuse_filled(folder / site, "it is no site of this federation: move it away, or give the new site another name")
+    refuse_filled(folder / site, "it is not a site of this federation: move it away, or give the new site another name")
     _write_site(folder, plan, site)
     plan.write(folder / COORDINATOR / PLAN)
 
@@ -61,7 +61,7 @@ def renew_site(folder: Path, site: str) -> Path:
     """
     plan = Plan.read(folder / COORDINATOR / PLAN)
     if site not in plan.sites:
-        raise UserError(f"{site!r} is no site of {folder}; its sites: {', '.join(plan.sites)}")
+        raise UserError(f"{site!r} is not a site of {folder}; its sites: {', '.join(plan.sites)}")
     own = folder / site
     own.mkdir(mode=FOLDER_MODE, exist_ok=True)
     _write_keys(folder, site)
@@ -73,7 +73,7 @@ def renew_server(folder: Path) -> Path:
     coordinator = folder / COORDINATOR
     plan = Plan.read(coordinator / PLAN)
     if not (coordinator / "ca.key").is_file():
-        raise UserError(f"{coordinator}/ca.key: no such file; put the authority's key back for as long as this takes")
+        raise UserError(f"{coordinator}/ca.key: no such file; put the authority's key there while this command runs")
     authority = Authority.read(coordinator / "ca.key", coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
     return coordinator / "server.crt"

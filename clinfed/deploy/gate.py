@@ -1,8 +1,8 @@
-"""The coordinator's only open door: what sites need of Flower's Fleet API, and nothing else.
+"""The coordinator's only open port: the calls of Flower's Fleet API that sites need, and nothing else.
 
-A SuperLink serves sites, operators and its own processes at one port, and whoever reaches that port may register a key
-or start a run, which is code that sites execute: its control API asks nobody for a password. So the SuperLink listens
-on loopback, and this forwards the ten calls of a SuperNode, whose signatures the SuperLink checks. TLS on both sides.
+A SuperLink serves sites, operators and its own processes at one port, and its control API has no password. Anybody who
+reaches that port may register a key or start a run, and a run is code that sites execute. So the SuperLink listens on
+loopback, and the gate forwards the ten calls of a SuperNode, whose signatures the SuperLink checks. TLS on both sides.
 """
 
 import logging
@@ -38,7 +38,7 @@ class TooLargeError(Exception):
 
 
 class Gate:
-    """The door as an ASGI application in front of the SuperLink at an address of this machine."""
+    """The gate as an ASGI application in front of the SuperLink at an address of this machine."""
 
     def __init__(self, link: str, verify: ssl.SSLContext | bool) -> None:
         limits = httpx.Limits(max_connections=CONNECTIONS_LIMIT, keepalive_expiry=LINK_IDLE_S)
@@ -71,7 +71,7 @@ class Gate:
             return Response(status_code=400)
         except httpx.TransportError as error:
             log.warning("the SuperLink does not answer: %s", type(error).__name__)
-            return Response(status_code=503)  # upon which a SuperNode tries again
+            return Response(status_code=503)  # a SuperNode then tries again
         kept = {name: value for name, value in answer.headers.items() if name not in NOT_FORWARDED}
         return Response(answer.content, answer.status_code, kept)
 
@@ -86,7 +86,7 @@ async def _read(request: Request) -> bytes:
 
 
 def serve(folder: Path, *, listen: str, port: int, link_port: int) -> None:
-    """Open the door of the coordinator whose folder this is, until a signal ends the process."""
+    """Serve the gate of the coordinator whose folder this is, until a signal ends the process."""
     logging.basicConfig(format="%(asctime)s %(name)s: %(message)s", level=logging.WARNING)
     verify = ssl.create_default_context(cafile=folder / "ca.crt")
     gate: ASGIApp = Gate(f"https://127.0.0.1:{link_port}", verify)

@@ -38,14 +38,18 @@ class Plan:
         if not self.sites or len(set(self.sites)) < len(self.sites):
             raise UserError(f"sites {','.join(self.sites)!r}: none, or two equal names; name each site once")
         if not (_address(self.host) or HOST_NAME.fullmatch(self.host)):
-            raise UserError(f"--host: {self.host!r} is no host name or IP address; give it without https:// and port")
+            raise UserError(
+                f"--host: {self.host!r} is not a host name or IP address; give it without https:// and port"
+            )
         if self.port == self.control_port:
             raise UserError(f"--port and --control-port are both {self.port}; the second is the SuperLink's own")
         for option, port in (("--port", self.port), ("--control-port", self.control_port)):
             if not 0 < port < 65536:
-                raise UserError(f"{option}: {port} is no port; give one of 1 to 65535, as root below 1024")
+                raise UserError(f"{option}: {port} is not a port; give one of 1 to 65535 (below 1024 only as root)")
         if not PLACE.fullmatch(self.place):
-            raise UserError(f"--place: {self.place!r} is not for systemd; give the full path, without blanks")
+            raise UserError(
+                f"--place: {self.place!r} cannot stand in a systemd unit; give the full path, without blanks"
+            )
 
     @property
     def address(self) -> str:

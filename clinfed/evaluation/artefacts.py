@@ -42,5 +42,5 @@ def read(path: Path) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     except ValueError as error:
-        raise UserError(f"{path}: no JSON, as a run keeps it ({type(error).__name__}); remove it") from None
+        raise UserError(f"{path}: not JSON that a run wrote ({type(error).__name__}); remove it") from None
     return tree

@@ -22,7 +22,7 @@ UNDEFINED = Interval(float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class System:
-    """One system's merged counts on the same notes, a evaluation for each seed; clinics: the same by clinic.
+    """One system's merged counts on the same notes, an evaluation for each seed; clinics: the same by clinic.
 
     units: each seed's counts by clinic and unit, or none at all: only of invented and public notes are any kept.
     """
@@ -115,7 +115,7 @@ def gap_closed(federated: System, local: Sequence[System], centralised: System) 
 
 @dataclass(frozen=True)
 class Surplus:
-    """A code of which one system found more gold mentions than the other."""
+    """A code whose gold mentions one system found more often than the other."""
 
     code: str
     surplus: int  # true positives of ours minus theirs

@@ -1,11 +1,13 @@
 """Counts by unit and code, from which the intervals of macro-F1 and of groups of codes are drawn.
 
-Replicates by code would be the counts of a rare code's few patients. So no site sends any, and its scores by code have
-no interval; of invented and public notes the counts of each unit are kept beside the run's record (artefacts.py).
+Replicates by code would show the counts of a rare code's few patients. So no site sends any, and its scores by code
+have no interval. For invented and public notes, the counts of each unit are kept beside the run's record
+(artefacts.py).
 
-Micro-F1 of a group has the bootstrap's interval. Macro-F1 has the jackknife's, from the scores without each unit: a
-replicate draws only two thirds of the patients and so fewer rare codes, which makes the bootstrap's too narrow (86%
-instead of 95% of intervals held the expected score of 150 codes in the notes of 120 patients; the jackknife's 97%).
+Micro-F1 of a group has the bootstrap's interval. Macro-F1 has the jackknife's, from the scores without each unit. A
+replicate draws only two thirds of the patients, and so fewer rare codes: the bootstrap's interval is too narrow. For
+150 codes in the notes of 120 patients, 86% of its intervals held the expected score instead of 95% (the jackknife's
+97%).
 
 Source: Efron and Tibshirani 1993, An Introduction to the Bootstrap, chapter 11.
 """

@@ -42,9 +42,11 @@ def allowed(overrides: Sequence[str]) -> list[str]:
     for override in overrides:
         key = override.partition("=")[0]
         if key != "seed" and not key.startswith("training."):
-            raise UserError(f"{override}: settled by the adapter or no matter here; expected seed=... or training.*")
+            raise UserError(
+                f"{override}: the adapter settles this, or it changes nothing here; expected seed=... or training.*"
+            )
         if key in ("training.window", "training.stride", "training.device"):
-            raise UserError(f"{override}: settled by the adapter, or by --device; leave it out")
+            raise UserError(f"{override}: the adapter or --device settles this; leave it out")
     return list(overrides)
 
 

@@ -67,7 +67,7 @@ def open_adapter(path: Path, *, base_path: str = "") -> Adapted:
     except UserError as error:
         raise UserError(f"{folder}: {error}") from None
     if run.options["task"] != task:
-        raise UserError(f"{folder}: {folders.LABELS} is of task {task}, the settings are of {run.options['task']}")
+        raise UserError(f"{folder}: {folders.LABELS} is of task {task}, the settings are of task {run.options['task']}")
     adapted = Adapted(folder, run, settings, codes, prints, state, record)
     _check_fingerprints(adapted)
     return adapted

@@ -218,8 +218,8 @@ def count_lexicons(lexicons: Mapping[str, Lexicon], clinics: Sequence[Clinic]) -
     return counts
 
 
-def unlearnt(counts: Mapping[str, SpanCounts]) -> DocumentSystem:
-    """Return the entry of a system that has no parameter."""
+def lexicon_system(counts: Mapping[str, SpanCounts]) -> DocumentSystem:
+    """Return the entry of a lexicon, which has no parameter."""
     return {
         "notes": 0,
         "epochs": 1,

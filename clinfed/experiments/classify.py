@@ -1,9 +1,9 @@
 """Codes of whole notes, from frozen embeddings and a small classifier that alone is averaged.
 
 A front of `task=document adapter=none`: the encoder reads each note once and is never trained; its vectors are kept. A
-classifier of their size needs no workers, so all clinics are trained one after another in this process, from the notes
-that the partition deals to each, and the strategy that any run uses averages them. Beside the federation it trains each
-clinic's own classifier and one on all notes. Scores are of codes of notes: not those of `clinfed train`.
+classifier of their size needs no workers, so this process trains all clinics one after another. The partition deals
+the notes, and the run's strategy averages the classifiers. Beside the federation it trains each clinic's own
+classifier and one on all notes. Scores are of codes of notes: not those of `clinfed train`.
 """
 
 import time
@@ -19,7 +19,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.report.documents import document_table, read_finished
-from clinfed.experiments.classifiers import Classifiers, count_lexicons, lexicons_of, unlearnt
+from clinfed.experiments.classifiers import Classifiers, count_lexicons, lexicon_system, lexicons_of
 from clinfed.experiments.launch import DEFAULT_CLINICS
 from clinfed.experiments.ready import refuse_resume, refuse_unready
 from clinfed.probes.memory import peak_memory
@@ -54,7 +54,7 @@ def classify(overrides: Sequence[str], show: Callable[[str], None]) -> Path:
         systems[name], counts[name, documents.LEVEL] = classifiers.evaluate(trained, trainers)
     for name, lexicons in lexicons_of(simulation, classifiers.clinics).items():
         counts[name, documents.LEVEL] = by_lexicon = count_lexicons(lexicons, classifiers.clinics)
-        systems[name] = unlearnt(by_lexicon)
+        systems[name] = lexicon_system(by_lexicon)
     record: DocumentRecord = {
         "schema": documents.SCHEMA,
         "started": began.isoformat(timespec="seconds"),

@@ -26,6 +26,7 @@ from clinfed.evaluation.report.comparison import comparison_table
 from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
+from clinfed.evaluation.report.terminal import wrapped
 from clinfed.experiments.launch import signals_as_exceptions
 from clinfed.experiments.progress import Bar
 from clinfed.experiments.ready import refuse_unready
@@ -99,7 +100,8 @@ def tables(shown: Sequence[tuple[Row, Iterable[int]]], pending: Sequence[tuple[R
             paths = [path for seed in seeds if (path := row.finished(folder, seed)) is not None]
             both.append(document_table(read_finished(paths)))
             if waiting := [f"{row.name} (seed {seed})" for row, seed in pending if not row.spans]:
-                both.append(Table(f"pending: {', '.join(waiting)}", f"pending: {', '.join(waiting)}"))
+                line = f"pending: {', '.join(waiting)}"
+                both.append(Table("\n".join(wrapped([line])), line))
     rows = {key: value for table in both for key, value in table.rows.items()}
     filled = [table for table in both if table.text]
     return Table(*("\n\n".join(getattr(each, form) for each in filled) for form in ("text", "markdown")), rows)

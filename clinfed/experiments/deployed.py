@@ -81,7 +81,7 @@ class Following(Followed):
             if self.run_id:
                 self.show(f"run {self.run_id} has started; Ctrl-C leaves it running")
                 self.read_log()
-            code = self.evaluate(self.flower_status() if self.run_id else "not started")
+            code = self.exit_code(self.flower_status() if self.run_id else "not started")
         except KeyboardInterrupt:
             if self.run_id:
                 self.note(
@@ -129,13 +129,13 @@ class Following(Followed):
                 return status
             time.sleep(ASK_EVERY_S)
 
-    def evaluate(self, flower_status: str) -> int:
+    def exit_code(self, flower_status: str) -> int:
         """Return 0 where the run came to its end; else say what is to be done. Raises: UserError of the server."""
         now = self.status
         if flower_status == f"{FINISHED}completed" and now.record:
             return 0
         if now.folder and interrupted(Path(now.folder)):
-            self.note(f"go on with it: ./run.sh resume={Path(now.folder).name}")
+            self.note(f"resume it with: ./run.sh resume={Path(now.folder).name}")
         if now.error:
             raise UserError(now.error)
         if flower_status != f"{FINISHED}stopped":

@@ -1,8 +1,8 @@
 """Runs the Flower app in a private simulation: own SuperLink, own ports, own FLWR_HOME, own copy of the code.
 
-Flower's managed SuperLink is one per machine and lives on with the environment and the folder of the shell that first
-started it, and Ray lets its working directory hide the bundle. So nothing is shared here: the app is copied into a new,
-empty folder, everything runs from there, and everything is stopped at the end.
+A machine has one managed SuperLink of Flower, which keeps the environment and the folder of the shell that started it.
+And Ray lets its working directory hide the bundle. So nothing is shared here: the app is copied into a new, empty
+folder, everything runs from there, and everything is stopped at the end.
 """
 
 import contextlib
@@ -235,7 +235,7 @@ def _launch(threads: int) -> Iterator[Launch]:
         launch.environment = _environment(launch.folder, launch.mark, threads)
         yield launch
     finally:
-        watcher.communicate()  # closes its input, upon which it stops all processes
+        watcher.communicate()  # closes its input; it then stops all processes
         for process in launch.processes:
             process.wait()
 

@@ -105,8 +105,8 @@ def features_of(adapted: Adapted, lexicon: Path | None) -> Callable[[Note], Sequ
         return lambda note: ()
     if lexicon is None:
         raise UserError(
-            f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), and scores are not what was "
-            "measured without; give annotated notes of this site with --lexicon FILES"
+            f"{adapted.folder}: trained with a lexicon as input (task.lexicon=true), without which its scores differ "
+            "from the measured ones; give annotated notes of this site with --lexicon FILES"
         )
     from clinfed.baselines.gazetteer import GazetteerFeatures
 

@@ -11,7 +11,7 @@ from configs import Run
 def refuse_resume(run: Run) -> None:
     """Raise UserError where a command that trains in one go is told to go on with a run."""
     if run.resume:
-        raise UserError(f"resume={run.resume}: only `clinfed simulate` goes on with a run; leave it out")
+        raise UserError(f"resume={run.resume}: only `clinfed simulate` resumes a run; leave it out")
 
 
 def refuse_unready(run: Run) -> None:

@@ -2,10 +2,10 @@
 
     python -I reaper.py MARK FOLDER < pipe
 
-The pipe is held open by the command and closes when that ends, even by SIGKILL. Then every process that carries
-CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it) is stopped by its process id, and
-so is one that works inside FOLDER and has lost its environment. FOLDER is removed. Standard library only: it must start
-fast and outlive everything.
+The command holds the pipe open; it closes when the command ends, even by SIGKILL. Then the reaper stops, by process
+id, every process that has CLINFED_LAUNCH=MARK in its environment (SuperLink, Ray and their children inherit it). It
+also stops one that works inside FOLDER and has lost its environment. FOLDER is removed. Standard library only: it must
+start fast and outlive everything.
 """
 
 import contextlib

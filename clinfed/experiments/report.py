@@ -32,7 +32,9 @@ def page_of(
     Raises: UserError where there is no run of strict spans, or where its notes are not here.
     """
     if not found:
-        raise UserError("no run of strict spans: a page needs one beside those of documents, which comparison.md shows")
+        raise UserError(
+            "no run counts strict spans; a page needs at least one; comparison.md shows the runs of documents"
+        )
     shown = name_of_shown(found)
     path, finished = next((path, each) for path, name, each in found if name == shown)
     if private and held_by_sites(finished):
@@ -50,7 +52,9 @@ def page_of(
 def sweeps_page(places: Sequence[Path]) -> SweepReport:
     """Return the report of sweeps. Raises: UserError where a place is none."""
     if others := [place for place in places if not study_files(place)]:
-        raise UserError(f"{others[0]}: no sweep, as the others are; a page shows runs or sweeps: give one of the two")
+        raise UserError(
+            f"{others[0]}: not a sweep, but the others are; a page shows either runs or sweeps; give one kind"
+        )
     return sweep_report([file for place in places for file in study_files(place)])
 
 

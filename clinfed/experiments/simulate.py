@@ -47,7 +47,7 @@ def simulate(overrides: Sequence[str], out: IO[str]) -> Path:
         raise with_detail(error, set(clinic_folder("errors").iterdir()) - before) from None
     finally:
         if begun and interrupted(begun[0]):
-            print(f"go on with it: clinfed simulate resume={begun[0]}", file=sys.stderr)
+            print(f"resume it with: clinfed simulate resume={begun[0]}", file=sys.stderr)
     collect_artefacts(path.parent, records.read(path))
     return path
 

@@ -36,7 +36,7 @@ def sweep_report(files: Sequence[Path]) -> SweepReport:
     """Return the report of all studies that have a finished trial. Raises: UserError where none has."""
     studies = [study for file in files for study in _studies(file) if _trials(study)]
     if not studies:
-        raise UserError(f"{files[0]}: the sweep has no finished trial; let `clinfed sweep` end one")
+        raise UserError(f"{files[0]}: the sweep has no finished trial; run `clinfed sweep` until it has one")
     given = [[_shown(each) for each in study.user_attrs.get(OVERRIDES, [])] for study in studies]
     shared = [each for each in given[0] if all(each in other for other in given)]
     names = [" ".join(each for each in own if each not in shared) or "as given" for own in given]

@@ -68,7 +68,7 @@ def read_space(path: Path) -> Space:
         space = yaml.safe_load(path.read_text(encoding="utf-8"))
         wrong = [key for key, each in space.items() if not (isinstance(key, str) and _can_be_drawn(each))]
     except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
-        raise UserError(f"{path}: no search space ({type(error).__name__}); expected {expected}") from None
+        raise UserError(f"{path}: not a search space ({type(error).__name__}); expected {expected}") from None
     if wrong:
         raise UserError(
             f"{path}: {wrong[0]}: neither choices nor numbers low <= high, with log above 0; expected {expected}"
@@ -175,7 +175,7 @@ def validation_f1(overrides: Sequence[str]) -> float:
         raise UserError(f"task={cache.run.options['task']}: counts {unit}; a sweep compares tasks that find mentions")
     learner, clinics = gather(cache)
     if not any(clinic.split("validation") for clinic in clinics):
-        raise UserError("no clinic holds a validation note, by which a sweep chooses; bring notes of more patients")
+        raise UserError("no clinic holds a validation note; a sweep chooses by their F1; bring notes of more patients")
     model, _ = first_model(cache, cache.tagger(len(learner.codes)))
     received = cache.run.strategy.broadcast(model.start())
     try:
@@ -185,7 +185,7 @@ def validation_f1(overrides: Sequence[str]) -> float:
     scores = evaluation({answer.clinic: answer.counts[FEDERATED, ALL_GOLD] for answer in done.validated})
     micro = scores["micro"]
     if micro["f1"] is None or not micro["tp"] + micro["fn"]:
-        found = "no clinic's validation notes hold a mention, by whose F1 a sweep chooses"
+        found = "no clinic's validation notes hold a mention; a sweep chooses by their F1"
         raise UserError(f"{found}; bring annotated notes of more patients")
     return micro["f1"]
 

@@ -125,7 +125,7 @@ def gather(cache: WorkerCache) -> tuple[Clinic, list[Clinic]]:
             raise UserError(f"no mention to learn from: {_missing(learner, simulation.skipped)}; {learnable.REMEDY}")
         if not any(clinic.split("test") for clinic in clinics):
             raise UserError(
-                "no clinic holds a test note, on which the result is evaluated; bring notes of more patients"
+                "no clinic holds a test note; the result is evaluated on test notes; bring notes of more patients"
             )
         return learner, [replace(clinic, lexicon_from=learner.split("train")) for clinic in clinics]
 

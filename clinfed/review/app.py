@@ -14,9 +14,9 @@ from starlette.types import ASGIApp
 
 from clinfed.disk import mistake
 from clinfed.errors import UserError
+from clinfed.review.access import Access, Address
 from clinfed.review.corrections import MOST_BYTES, RefusedError
 from clinfed.review.desk import Desk
-from clinfed.review.door import Address, Door
 
 HERE = Path(__file__).parent
 FILES = {"": ("page.html", "text/html"), "review.css": ("review.css", "text/css")}
@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 
 
 def make_app(desk: Desk, address: Address) -> ASGIApp:
-    """Return the page behind its door: texts go out one note at a time, by the note's number; corrections come in."""
+    """Return the page behind its access check: texts go out one note at a time; corrections come in."""
 
     def index(request: Request) -> Response:
         return JSONResponse(desk.index())
@@ -47,7 +47,7 @@ def make_app(desk: Desk, address: Address) -> ASGIApp:
     routes = [Route(f"/{path}", _file(*file)) for path, file in FILES.items()]
     routes += [Route("/index.json", index), Route("/notes/{number:int}.json", note)]
     routes.append(Route("/notes/{number:int}/correction", correct, methods=["POST"]))
-    return Door(Starlette(routes=[Mount(f"/{address.place}", routes=routes)]), address)
+    return Access(Starlette(routes=[Mount(f"/{address.place}", routes=routes)]), address)
 
 
 def _number(request: Request, desk: Desk) -> int:

@@ -1,9 +1,8 @@
-"""A run on disk after each round, whole or not at all: what it goes on from when its server was killed.
+"""A run on disk after each round, whole or not at all: what it resumes from when its server was killed.
 
-RUN/state/round-NNNN holds the global adapter, the strategy's own tensors and the best adapter as safetensors, and
-state.json with the settings, the fingerprints, the history and the round whose validation was not known yet. No state
-of a random generator is among it: every draw follows from the run's seed, a number of round or epoch, and a clinic's
-name.
+RUN/state/round-NNNN holds the global adapter, the strategy's own tensors and the best adapter as safetensors. Its
+state.json has the settings, the fingerprints, the history, and the round that was not validated yet. It holds no state
+of a random generator: every draw follows from the run's seed, a round or epoch number, and a clinic's name.
 """
 
 import fcntl
@@ -27,7 +26,7 @@ from strategies.base import ServerState
 
 FOLDER = "state"  # of a run's folder
 STATE = "state.json"
-# What may be another on resuming, for it changes no result: for how long and how many clinics the server waits.
+# What may differ on resuming, because it changes no result: for how long and how many clinics the server waits.
 FREE = ("resume", "backend", "wait_for_clients.", "round.quorum", "round.deadline_s")
 ADAPTER, BEST = "adapter", "best"  # files; a strategy's own tensors are in memory-NAME
 _ROUND_KEYS = {"number": "round_index", "passes": "epochs"}  # as version 0.1 called them
@@ -102,7 +101,7 @@ def find(given: Path, runs: Path) -> Path:
             raise UserError(f"resume={given}: this run is complete; its record is {path / 'record.json'}")
         if (path / FOLDER).is_dir():
             return path
-    raise UserError(f"resume={given}: no run to go on with; give its folder or its id (a folder of {runs})")
+    raise UserError(f"resume={given}: no run to resume; give its folder or its id (a folder of {runs})")
 
 
 @contextmanager
@@ -116,7 +115,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{folder.parent}: this run is still going on; wait for its end, or stop it") from None
+            raise UserError(f"{folder.parent}: this run is still in progress; wait for its end, or stop it") from None
         yield
 
 
@@ -127,8 +126,8 @@ def refuse_other_settings(now: Mapping[str, Any], saved: Mapping[str, Any]) -> N
         if not key.startswith(FREE):
             ours, theirs, named = value_of(now, key), value_of(saved, key), key.removeprefix("options.")
             raise UserError(
-                f"resume: {named} is {ours} now and {theirs} in the checkpoint; give {named}={theirs} as there "
-                "(clinfed simulate takes it by itself), or start a new run"
+                f"resume: {named} is {ours} now and {theirs} in the checkpoint; give {named}={theirs} again "
+                "(`clinfed simulate` reads it there by itself), or start a new run"
             )
 
 

@@ -16,7 +16,7 @@ SETTINGS = ("adapter", "task", "strategy", "partition")  # groups of the configu
 BASE = ("name", "revision", "license", "random_init", "random_seed")
 NO_PRIVACY = (
     "None: no noise was added and no update was encrypted against the coordinator. Only adapters and counts left a "
-    "clinic, which by itself does not keep traces of notes out of an adapter."
+    "clinic. That alone does not keep traces of notes out of an adapter."
 )
 
 

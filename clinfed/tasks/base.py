@@ -8,6 +8,44 @@
 
 The loop, the cache, the messages and the record know these words only. To add a task, write a module in this folder, or
 in a folder below it, with one subclass; the option's name is the module's name unless the class says `name = "..."`.
+This one changes the loss of another task, and then goes the whole road:
+
+    >>> import torch
+    >>> from types import SimpleNamespace
+    >>> from torch.nn.functional import binary_cross_entropy_with_logits
+    >>> from clinfed.tasks.document import Document
+    >>> class Careful(Document):
+    ...     '''Codes of whole notes; a missed code costs three times as much as a false one.'''
+    ...     def loss(self, model, batch):
+    ...         logits_BC = model.head(self.vectors(model, batch))
+    ...         weight = torch.tensor(3.0)
+    ...         return binary_cross_entropy_with_logits(logits_BC, batch.targets, pos_weight=weight)
+    >>> class Letters:  # a tokenizer: each letter is a sub-word
+    ...     cls_token_id, sep_token_id = 1, 2
+    ...     def __call__(self, texts, **options):
+    ...         return {"input_ids": [[ord(letter) for letter in text] for text in texts]}
+    >>> class Embedding(torch.nn.Embedding):  # an encoder: each sub-word has its vector
+    ...     def forward(self, input_ids, attention_mask):
+    ...         return SimpleNamespace(last_hidden_state=super().forward(input_ids))
+    >>> task, codes = Careful(hidden=0), ["E11.9", "I10"]
+    >>> notes = [Note("n1", "HTA", (Span(((0, 3),), "I10"),)), Note("n2", "bien")]
+    >>> examples = task.encode(notes, Letters(), codes, window=8, stride=2)
+    >>> batch = task.collate(examples.rows, [0, 1], pad_id=0)
+    >>> batch.input_ids.shape, batch.targets.tolist()
+    (torch.Size([2, 8]), [[0.0, 1.0], [0.0, 0.0]])
+    >>> model = SimpleNamespace(encoder=Embedding(256, 4), head=task.head(4, len(codes)))
+    >>> task.loss(model, batch).backward()
+    >>> with torch.no_grad():
+    ...     outputs = task.outputs(model, batch)
+    >>> len(task.decode(examples.notes, examples.rows, [([0, 1], outputs)], codes))  # a prediction for each note
+    2
+    >>> predicted = {"n1": {"I10": 0.9}, "n2": {"E11.9": 0.4}}  # a hit and a false positive
+    >>> round(task.count({"all": notes}, predicted)["all"].score, 3)
+    0.667
+
+A local tensor's name ends with its axes, a letter each, as in `logits_BC`: B windows of a batch (or notes, where one
+vector stands for a note), W windows of B notes, T tokens, N words or other chosen tokens, I words inside a mention,
+M mentions, H hidden units, L labels, C codes, V vocabulary, R rank, K clinics.
 """
 
 from abc import abstractmethod
@@ -25,7 +63,7 @@ if TYPE_CHECKING:
     from clinfed.evaluation.small_cells import Rule
 
 Row = dict[str, Any]  # plain numbers; what they are is the task's affair
-Hint = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note
+Gazetteer = Callable[[Note], Sequence[Span]]  # what a lexicon finds in a note: its gazetteer features
 
 LENGTH_STEP = 8  # sub-words: the CPU's kernels keep about 20 MB for each length that they have seen
 
@@ -39,7 +77,7 @@ def no_feature(note: Note) -> Sequence[Span]:
 class Examples:
     """Notes as numbers. Each row is one example of the loop, and has at least `note` (a row of notes) and `input_ids`.
 
-    lost: gold that the task cannot learn, counted by reason.
+    unrepresentable: gold that the task cannot represent, counted by reason.
     """
 
     notes: list[Row] = field(default_factory=list)
@@ -109,7 +147,7 @@ class Task:
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return the notes as examples, in the order given.
 

@@ -21,7 +21,7 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
 from clinfed.evaluation.spans import EvaluatedNote
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -59,7 +59,9 @@ class Document(Task):
     pools = True
 
     pooling: str = setting(
-        "mean", help="of the encoder's output: over all sub-words of a note, or its first", choices=("mean", "cls")
+        "mean",
+        help="mean: of the encoder's output over all sub-words of a note; cls: of its first",
+        choices=("mean", "cls"),
     )
     hidden: int = setting(
         256, help="size of the one hidden layer; 0: a linear classifier", least=0, most=65_536, unit="units"
@@ -81,7 +83,7 @@ class Document(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return one example a note; its windows do not overlap, so that each sub-word counts once in the mean.
 
@@ -119,23 +121,23 @@ class Document(Task):
         import numpy as np
         import torch
 
-        wanted = np.zeros((len(chosen), rows[chosen[0]]["num_codes"]), np.float32)
+        wanted_BC = np.zeros((len(chosen), rows[chosen[0]]["num_codes"]), np.float32)
         for place, i in enumerate(chosen):
-            wanted[place, rows[i]["codes"]] = 1
-        targets = torch.from_numpy(wanted)
+            wanted_BC[place, rows[i]["codes"]] = 1
+        targets_BC = torch.from_numpy(wanted_BC)
         if "vector" in rows[chosen[0]]:
-            vectors = torch.from_numpy(np.stack([rows[i]["vector"] for i in chosen]))
-            mask, none = torch.ones((len(chosen), 1), dtype=torch.int64), torch.zeros((0, 1), dtype=torch.int64)
-            return NoteBatch(list(chosen), mask, none, none[:, 0], targets, vectors)
+            vectors_BH = torch.from_numpy(np.stack([rows[i]["vector"] for i in chosen]))
+            mask_B1, none = torch.ones((len(chosen), 1), dtype=torch.int64), torch.zeros((0, 1), dtype=torch.int64)
+            return NoteBatch(list(chosen), mask_B1, none, none[:, 0], targets_BC, vectors_BH)
         windows = [(place, each) for place, i in enumerate(chosen) for each in _cut(rows[i])]
         longest = padded_length(max(len(each) for _, each in windows))
-        input_ids = torch.full((len(windows), longest), pad_id, dtype=torch.int64)
-        mask = torch.zeros((len(windows), longest), dtype=torch.int64)
+        input_ids_WT = torch.full((len(windows), longest), pad_id, dtype=torch.int64)
+        mask_WT = torch.zeros((len(windows), longest), dtype=torch.int64)
         for number, (_, each) in enumerate(windows):
-            input_ids[number, : len(each)] = torch.tensor(each)
-            mask[number, : len(each)] = 1
-        owners = torch.tensor([place for place, _ in windows])
-        return NoteBatch(list(chosen), mask, input_ids, owners, targets, torch.zeros((len(chosen), 0)))
+            input_ids_WT[number, : len(each)] = torch.tensor(each)
+            mask_WT[number, : len(each)] = 1
+        owners_W = torch.tensor([place for place, _ in windows])
+        return NoteBatch(list(chosen), mask_WT, input_ids_WT, owners_W, targets_BC, torch.zeros((len(chosen), 0)))
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return the network. The vectors' scale is taken out by a norm without weights: no clinic shares its mean."""
@@ -163,22 +165,23 @@ class Document(Task):
         assert isinstance(batch, NoteBatch)
         if batch.vectors.shape[1]:
             return batch.vectors
-        hidden = model.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state.float()
+        encoded = model.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask)
+        hidden_WTH = encoded.last_hidden_state.float()
         if self.pooling == "cls":
-            return hidden[:, 0]
-        real = batch.attention_mask.unsqueeze(-1)
-        sums = torch.zeros((len(batch.rows), hidden.shape[-1]), device=hidden.device)
-        tokens = torch.zeros((len(batch.rows), 1), device=hidden.device)
-        sums = sums.index_add(0, batch.owners, (hidden * real).sum(1))
-        return sums / tokens.index_add(0, batch.owners, real.sum(1).float())
+            return hidden_WTH[:, 0]
+        real_WT1 = batch.attention_mask.unsqueeze(-1)
+        sums_BH = torch.zeros((len(batch.rows), hidden_WTH.shape[-1]), device=hidden_WTH.device)
+        tokens_B1 = torch.zeros((len(batch.rows), 1), device=hidden_WTH.device)
+        sums_BH = sums_BH.index_add(0, batch.owners, (hidden_WTH * real_WT1).sum(1))
+        return sums_BH / tokens_B1.index_add(0, batch.owners, real_WT1.sum(1).float())
 
     def loss(self, model: Model, batch: Batch) -> "Tensor":
         """Return the binary cross-entropy in nats, summed over codes and averaged over notes. Shapes: returns ()."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         assert isinstance(batch, NoteBatch)
-        logits = model.head(self.vectors(model, batch)).float()
-        return binary_cross_entropy_with_logits(logits, batch.targets, reduction="sum") / len(batch.rows)
+        logits_BC = model.head(self.vectors(model, batch)).float()
+        return binary_cross_entropy_with_logits(logits_BC, batch.targets, reduction="sum") / len(batch.rows)
 
     def outputs(self, model: Model, batch: Batch) -> Any:
         """Return each code's probability in each note. Shapes: returns (B, C) float32, of numpy."""

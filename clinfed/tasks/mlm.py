@@ -22,7 +22,7 @@ from clinfed.errors import UserError
 from clinfed.evaluation.counts import EvaluationCounts, Wire, check_array, check_languages
 from clinfed.evaluation.small_cells import Rule, with_frequent_languages
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -122,7 +122,9 @@ class Mlm(Task):
     needs_mentions = False
     head_of_base = True
 
-    masked: float = setting(0.3, help="part of the sub-words that are to be told", above=0, below=1, unit="fraction")
+    masked: float = setting(
+        0.3, help="part of the sub-words that the model must predict", above=0, below=1, unit="fraction"
+    )
 
     def encode(
         self,
@@ -132,7 +134,7 @@ class Mlm(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return windows that do not overlap. notes: id. rows: note, input_ids, altered, told, mask_id, vocabulary."""
         notes, examples = list(notes), Examples()
@@ -162,9 +164,9 @@ class Mlm(Task):
         told = inside[rng.random(len(inside)) < self.masked]
         told = told if len(told) else inside[:1]
         altered = np.array(ids)
-        lots, others = rng.random(len(told)), rng.integers(0, vocabulary, len(told))
-        altered[told[lots < MASKED]] = mask_id
-        replaced = (lots >= MASKED) & (lots < MASKED + REPLACED)
+        draws, others = rng.random(len(told)), rng.integers(0, vocabulary, len(told))
+        altered[told[draws < MASKED]] = mask_id
+        replaced = (draws >= MASKED) & (draws < MASKED + REPLACED)
         altered[told[replaced]] = others[replaced]
         return altered.tolist(), told.tolist()
 
@@ -173,18 +175,18 @@ class Mlm(Task):
         import torch
 
         shape = (len(chosen), padded_length(max(len(rows[i]["input_ids"]) for i in chosen)))
-        input_ids, altered = (torch.full(shape, pad_id, dtype=torch.int64) for _ in range(2))
-        mask = torch.zeros(shape, dtype=torch.int64)
-        hideable, told = (torch.zeros(shape, dtype=torch.bool) for _ in range(2))
+        input_ids_BT, altered_BT = (torch.full(shape, pad_id, dtype=torch.int64) for _ in range(2))
+        mask_BT = torch.zeros(shape, dtype=torch.int64)
+        hideable_BT, told_BT = (torch.zeros(shape, dtype=torch.bool) for _ in range(2))
         for place, i in enumerate(chosen):
             length = len(rows[i]["input_ids"])
-            input_ids[place, :length] = torch.tensor(rows[i]["input_ids"])
-            altered[place, :length] = torch.tensor(rows[i]["altered"])
-            mask[place, :length] = 1
-            hideable[place, 1 : length - 1] = True
-            told[place, torch.tensor(rows[i]["told"], dtype=torch.int64)] = True
+            input_ids_BT[place, :length] = torch.tensor(rows[i]["input_ids"])
+            altered_BT[place, :length] = torch.tensor(rows[i]["altered"])
+            mask_BT[place, :length] = 1
+            hideable_BT[place, 1 : length - 1] = True
+            told_BT[place, torch.tensor(rows[i]["told"], dtype=torch.int64)] = True
         facts = torch.tensor([rows[chosen[0]]["mask_id"], rows[chosen[0]]["vocabulary"]])
-        return MaskedBatch(list(chosen), mask, input_ids, hideable, altered, told, facts)
+        return MaskedBatch(list(chosen), mask_BT, input_ids_BT, hideable_BT, altered_BT, told_BT, facts)
 
     def head(self, hidden_size: int, num_codes: int) -> "nn.Module":
         """Return no head of its own: the base's vocabulary layer is used (`head_of_base`)."""
@@ -197,13 +199,14 @@ class Mlm(Task):
         import torch
 
         assert isinstance(batch, MaskedBatch)
-        ids, mask_id, vocabulary = batch.input_ids, batch.facts[0], int(batch.facts[1])
-        told = (torch.rand(ids.shape, device=ids.device) < self.masked) & batch.hideable
-        lots = torch.rand(ids.shape, device=ids.device)
-        others = torch.randint(0, vocabulary, ids.shape, device=ids.device)
-        altered = torch.where(told & (lots < MASKED), mask_id, ids)
-        altered = torch.where(told & (lots >= MASKED) & (lots < MASKED + REPLACED), others, altered)
-        return self._losses(model, batch, altered, told).sum() / told.sum().clamp(min=1)
+        ids_BT, mask_id, vocabulary = batch.input_ids, batch.facts[0], int(batch.facts[1])
+        told_BT = (torch.rand(ids_BT.shape, device=ids_BT.device) < self.masked) & batch.hideable
+        draws_BT = torch.rand(ids_BT.shape, device=ids_BT.device)
+        others_BT = torch.randint(0, vocabulary, ids_BT.shape, device=ids_BT.device)
+        altered_BT = torch.where(told_BT & (draws_BT < MASKED), mask_id, ids_BT)
+        replaced_BT = told_BT & (draws_BT >= MASKED) & (draws_BT < MASKED + REPLACED)
+        altered_BT = torch.where(replaced_BT, others_BT, altered_BT)
+        return self._losses(model, batch, altered_BT, told_BT).sum() / told_BT.sum().clamp(min=1)
 
     def outputs(self, model: Model, batch: Batch) -> list[tuple[float, int]]:
         """Return each window's summed loss at its hidden sub-words, in nats, and their number."""
@@ -219,8 +222,8 @@ class Mlm(Task):
         """Return the cross-entropy at each place that is told. Shapes: altered, told (B, T); returns (N,)."""
         from torch.nn.functional import cross_entropy
 
-        logits = model.head(model.hidden(altered, batch.attention_mask, told))
-        return cross_entropy(logits.float(), batch.input_ids[told], reduction="none")
+        logits_NV = model.head(model.hidden(altered, batch.attention_mask, told))
+        return cross_entropy(logits_NV.float(), batch.input_ids[told], reduction="none")
 
     def decode(
         self,

@@ -78,9 +78,9 @@ def embed(tagger: Tagger, task: Task, rows: Sequence[Row], settings: Training, *
     """Return the examples' vectors. Shapes: returns (examples, H)."""
     torch.set_num_threads(settings.threads)
     tagger.eval()
-    vectors = np.zeros((len(rows), tagger.encoder.config.hidden_size), np.float32)
+    vectors_BH = np.zeros((len(rows), tagger.encoder.config.hidden_size), np.float32)
     for chosen in plan_batches([len(row["input_ids"]) for row in rows], batch_notes=0, batch_tokens=BATCH_TOKENS):
         batch = task.collate(rows, chosen, pad_id).to(settings.device)
         with autocast(settings.device, settings.bf16):
-            vectors[chosen] = task.vectors(tagger, batch).float().cpu().numpy()
-    return vectors
+            vectors_BH[chosen] = task.vectors(tagger, batch).float().cpu().numpy()
+    return vectors_BH

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clinfed.corpus.note import Note
-from clinfed.tasks.base import Examples, Hint, Row, Task, no_feature
+from clinfed.tasks.base import Examples, Gazetteer, Row, Task, no_feature
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -45,7 +45,7 @@ class TrainingExamples(Protocol):
 class Encoded:
     """A task's examples (clinfed.tasks.base.Examples) as they lie on disk.
 
-    lost: gold that the task cannot learn, counted by reason.
+    unrepresentable: gold that the task cannot represent, counted by reason.
     """
 
     notes: "Dataset"
@@ -96,7 +96,7 @@ def encode_notes(
     window: int,
     stride: int,
     cache: Path,
-    feature: Hint = no_feature,
+    feature: Gazetteer = no_feature,
     feature_key: str = "",
 ) -> Encoded:
     """Return the notes as the task's examples, from the cache where some process has made them before.

@@ -59,7 +59,7 @@ def train(
 
     A new optimiser is made at each call; the order of notes follows from (seed, clinic, global epoch), dropout from
     these and the part: one call over all epochs is centralised training, and one clinic with one round equals it bit
-    for bit. Raises: DivergedError where the loss or a weight is no number to go on with.
+    for bit. Raises: DivergedError where the loss or a weight is not finite, or too large.
     """
     torch.set_num_threads(settings.threads)
     started = time.perf_counter()

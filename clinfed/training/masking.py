@@ -39,15 +39,15 @@ def mask_tokens(rows: Tensor, masked: float, tokenizer: Any, rng: torch.Generato
     read exactly those vectors. Source: Devlin et al. 2019, BERT, section 3.1.
     Shapes: rows (B, T) int64; returns (B, T) int64 and (B, T) bool. Special tokens (ids below 5) are never chosen.
     """
-    chosen = (torch.rand(rows.shape, generator=rng) < masked) & (rows >= len(SPECIAL_TOKENS))
-    lot = torch.rand(rows.shape, generator=rng)
-    others = torch.randint(len(SPECIAL_TOKENS), len(tokenizer), rows.shape, generator=rng)
-    inputs = torch.where(chosen & (lot < 0.8), torch.tensor(tokenizer.mask_token_id), rows)
-    return torch.where(chosen & (lot >= 0.8) & (lot < 0.9), others, inputs), chosen
+    chosen_BT = (torch.rand(rows.shape, generator=rng) < masked) & (rows >= len(SPECIAL_TOKENS))
+    draws_BT = torch.rand(rows.shape, generator=rng)
+    others_BT = torch.randint(len(SPECIAL_TOKENS), len(tokenizer), rows.shape, generator=rng)
+    inputs_BT = torch.where(chosen_BT & (draws_BT < 0.8), torch.tensor(tokenizer.mask_token_id), rows)
+    return torch.where(chosen_BT & (draws_BT >= 0.8) & (draws_BT < 0.9), others_BT, inputs_BT), chosen_BT
 
 
 def batches_forever(rows: Tensor, batch: int, seed: int) -> Iterator[Tensor]:
-    """Yield random batches, pass after pass, each pass in a new order."""
+    """Yield random batches, epoch after epoch, each in a new order."""
     rng = torch.Generator().manual_seed(seed)
     while True:
         order = torch.randperm(len(rows), generator=rng)

@@ -29,7 +29,8 @@ class Tagger(nn.Module):
 
         Shapes: input_ids, attention_mask (B, T) int64; evaluated (B, T) bool with N true; returns (N, H).
         """
-        return self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state[evaluated]
+        hidden_BTH = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+        return hidden_BTH[evaluated]
 
 
 def build(base: "Base", adapter: "Adapter", task: "Task", num_codes: int, *, seed: int, device: str = "cpu") -> Tagger:

@@ -2,8 +2,8 @@
 
 Its loop is not clinfed.training.loop: that one trains an adapter for whole epochs of a clinic's notes, in batches by
 length, with one AdamW. A base is made by steps that do not end at an epoch, on packed rows, with two optimisers at
-rates of their own, and every weight is trained, the vocabulary layer among them. To adapt a base that exists to notes,
-take task=mlm, which the one loop trains.
+rates of their own. Every weight is trained, also the vocabulary layer. To adapt an existing base to notes, use
+task=mlm, which the one loop trains.
 """
 
 import json
@@ -102,8 +102,9 @@ def masked_loss(model: nn.Module, inputs: Tensor, rows: Tensor, chosen: Tensor) 
 
     Shapes: inputs, rows (B, T) int64; chosen (B, T) bool; returns ().
     """
-    hidden = model.model(input_ids=inputs).last_hidden_state[chosen]
-    return functional.cross_entropy(model.decoder(model.head(hidden)).float(), rows[chosen])
+    hidden_NH = model.model(input_ids=inputs).last_hidden_state[chosen]
+    logits_NV = model.decoder(model.head(hidden_NH)).float()
+    return functional.cross_entropy(logits_NV, rows[chosen])
 
 
 def optimisers(model: nn.Module, settings: PretrainSettings) -> list[torch.optim.Optimizer]:
@@ -237,8 +238,8 @@ def pretrain_base(
 ) -> dict[str, object]:
     """Train tokenizer and model on named sources of documents, save them, and return the facts for the model card.
 
-    With `begin`, a folder that an earlier call made, its tokenizer and weights are trained further, with new
-    optimisers, and what is saved is the average of the two; the settings of the architecture are then that folder's.
+    begin: a folder that an earlier call made. Its tokenizer and weights are trained further, with new optimisers and
+    the architecture of that folder. The average of old and new weights is saved.
     """
     torch.set_num_threads(settings.threads)
     split = {name: held_out_split(documents) for name, documents in sources.items()}

@@ -98,7 +98,7 @@ def failure(error: Failed) -> str:
     named = reason if reason and CLASS_NAME.fullmatch(reason) else "an error that is not named here"
     known = {int(each): each.name.lower() for each in protocol.Failure}
     step = f"{known[code]} failed" if code in known else "failed outside its own code"
-    return f"{step} with {named} (code {code}); the detail stays there, in $CLINFED_HOME/clinic/errors"
+    return f"{step} with {named} (code {code}); the details stay there, in $CLINFED_HOME/clinic/errors"
 
 
 def check_hello(answer: Answer) -> None:

@@ -41,7 +41,7 @@ READING_S = 60.0  # to fetch one answer that is there
 # Of an answer beside its tensors: counts of 29,000 codes in two languages with replicates take 12 MB.
 ENVELOPE_BYTES = 32 * 2**20
 
-COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of a evaluation
+COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of an evaluation
 
 
 @dataclass(frozen=True)

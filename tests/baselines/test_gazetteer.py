@@ -1,4 +1,4 @@
-"""Hints: a training note learns nothing from itself."""
+"""Gazetteer features: a training note learns nothing from itself."""
 
 from clinfed.baselines.gazetteer import FOLDS, GazetteerFeatures
 from clinfed.corpus.note import Note, Span

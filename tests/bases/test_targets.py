@@ -52,7 +52,7 @@ def test_a_tree_with_two_stacks_is_refused_with_a_listing() -> None:
 def test_a_layer_that_the_encoder_has_not_is_refused_with_those_that_it_has(
     name: str, small_base: Callable[..., Base]
 ) -> None:
-    with pytest.raises(UserError, match=rf"{name} is no layer of the encoder, which has .*query.*the head is no part"):
+    with pytest.raises(UserError, match=rf"{name} is not a layer of the encoder, which has .*query.*not the head"):
         refuse_unknown(meta_encoder(small_base("bert")), ["query", name])
 
 

@@ -68,7 +68,7 @@ def test_a_site_without_a_mention_to_learn_from_fails_and_names_the_ignored_fiel
 
 
 @pytest.mark.parametrize("span", [ASMA | {"code": "Z99.0"}, INSIDE])
-def test_a_site_whose_mentions_cannot_be_learnt_fails(tmp_path: Path, span: dict[str, Any]) -> None:
+def test_a_site_whose_mentions_cannot_be_trained_fails(tmp_path: Path, span: dict[str, Any]) -> None:
     row = found(tmp_path, [{"spans": [span]}, {"spans": []}])["mentions"]
     assert row.level == "fail"
     assert "1 mentions, none that tags and the shared codes can hold" in row.found

@@ -93,7 +93,7 @@ def test_what_the_adapter_has_settled_is_refused(
 ) -> None:
     run, out = run_of("jerl"), tmp_path / "ours"
     for override in ("adapter.r=8", "task=jerl_factored", "corpus.path=/elsewhere", "training.window=64"):
-        assert f"{override}: settled by the adapter" in refused(capsys, run, site, out, override)
+        assert f"{override}: the adapter" in refused(capsys, run, site, out, override)
     assert "training.nothing=1: no such key" in refused(capsys, run, site, out, "training.nothing=1")
     assert "exists already" in refused(capsys, run, site, site)
 

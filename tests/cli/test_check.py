@@ -129,7 +129,7 @@ def test_a_key_that_others_may_read(tmp_path: Path, nowhere: list[str], capsys: 
     path = key_file(tmp_path / "site.key", ec.generate_private_key(ec.SECP384R1()), 0o644)
     _, found = checked(capsys, *nowhere, "--key", str(path))
     rows = [(each["level"], each["remedy"]) for each in found["findings"] if each["check"] == "key"]
-    assert rows == [("fail", f"chmod 600 {path}"), ("warn", "put the rows above right")]
+    assert rows == [("fail", f"chmod 600 {path}"), ("warn", "correct the rows above")]
 
 
 def test_a_superlink_needs_its_authority(capsys: pytest.CaptureFixture[str]) -> None:

@@ -72,7 +72,7 @@ def test_one_place_takes_as_many_notes_a_step_as_its_clinics_together(
         tagger: Any, task: Any, examples: Any, settings: Any, *, epochs: Any, clinic: str, **options: Any
     ) -> None:
         taken.append((settings.batch_notes, clinic))
-        assert epochs.numbers == range(4)  # 2 rounds of 2 passes
+        assert epochs.numbers == range(4)  # 2 rounds of 2 epochs
 
     monkeypatch.setattr("clinfed.experiments.classifiers.train", train)
     monkeypatch.setattr(Classifiers, "train_federated", lambda self: None)
@@ -97,5 +97,5 @@ def test_what_trains_in_one_go_does_not_take_the_folder_of_an_interrupted_federa
     command: str, world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([command, *world.overrides, f"resume={tmp_path}"]) == 2
-    assert f"resume={tmp_path}: only `clinfed simulate` goes on with a run" in capsys.readouterr().err
+    assert f"resume={tmp_path}: only `clinfed simulate` resumes a run" in capsys.readouterr().err
     assert not [*tmp_path.iterdir()]

@@ -103,7 +103,7 @@ def test_a_stopped_comparison_takes_its_runs_with_it_and_goes_on(world: Any, tmp
         try:
             second = subprocess.run(long, env=environment, capture_output=True, text=True, timeout=60, check=False)
             assert second.returncode == 2
-            assert "still going on" in second.stderr
+            assert "still in progress" in second.stderr
             compare.send_signal(signal.SIGTERM)
             assert compare.wait(30) == 128 + signal.SIGTERM
             child.wait(30)  # raises where the run has outlived its comparison
@@ -207,7 +207,7 @@ def test_once_a_comparison_is_stopped_it_starts_no_other_run(tmp_path: Path) -> 
 
 def test_a_run_without_a_test_note_is_no_row(footprint: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*footprint, "compare.rows=full", "corpus.patients=1"]) == 1
-    assert "no clinic holds a test note, on which the result is evaluated" in capsys.readouterr().err
+    assert "no clinic holds a test note; the result is evaluated on test notes" in capsys.readouterr().err
 
 
 def test_plain_loops_share_cores_but_not_an_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,12 +41,12 @@ def test_all_keys_are_listed_with_default_limits_and_meaning(
     cells = [line[start:end].strip() for start, end in zip(columns, [*columns[1:], None], strict=True)]
     assert cells[:2] == ["stop.patience", "0"]
     assert cells[2].startswith("whole number, at least 0")
-    assert cells[3].startswith("validated rounds without a better")
+    assert cells[3].startswith("ends the run after so many")
 
 
 def test_keys_are_listed_for_programs_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "--help-keys", "--json"]) == 0
     listed = json.loads(capsys.readouterr().out)
-    assert {"name": "rounds", "default": "5"}.items() <= next(
+    assert {"name": "rounds", "default": "4"}.items() <= next(
         each for each in listed if each["name"] == "rounds"
     ).items()

@@ -136,7 +136,7 @@ def test_what_a_user_says_of_torchs_compiler_stays(monkeypatch: pytest.MonkeyPat
 
 def test_a_simulated_clinics_own_line_replaces_what_the_server_may_know(tmp_path: Path) -> None:
     kept = tmp_path / "detail.log"
-    kept.write_text("Traceback ...\nclinfed.corpus.intake.BadInputError: notes.jsonl:3: broken code\n", "utf-8")
+    kept.write_text("Traceback ...\nclinfed.corpus.input_checks.BadInputError: notes.jsonl:3: broken code\n", "utf-8")
     assert str(with_detail(UserError("node 1: hello failed"), [kept])) == "notes.jsonl:3: broken code"
     kept.write_text("Traceback ...\nValueError: Pacient amb asma\n", "utf-8")
     assert str(with_detail(UserError("node 1: hello failed"), [kept])) == f"node 1: hello failed: {kept}"

@@ -71,7 +71,7 @@ def test_an_unknown_ending_is_refused_before_anything_is_loaded(
 ) -> None:
     assert main(["predict", "--adapter", "a", "--notes", "n", "--out", str(tmp_path / name)]) == 2
     [line] = capsys.readouterr().err.splitlines()
-    assert f"the ending {Path(name).suffix} stands for no form" in line
+    assert f"no form has the ending {Path(name).suffix}" in line
     assert not (tmp_path / name).exists()
 
 

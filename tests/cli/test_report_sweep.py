@@ -83,7 +83,7 @@ def test_what_a_sweep_does_not_have_is_refused(
     for arguments, said in (
         ([], "none.log: the sweep has no finished trial"),
         (["--verify"], "--verify: a sweep keeps no counts"),
-        ([str(runs["public"])], f"{runs['public']}: no sweep, as the others are"),
+        ([str(runs["public"])], f"{runs['public']}: not a sweep, but the others are"),
     ):
         assert main(["report", str(sweeps), *arguments, "-o", str(tmp_path / "page.html")]) == 2
         assert said in capsys.readouterr().err

@@ -106,7 +106,7 @@ def test_other_texts_under_the_same_ids_are_refused(
 ) -> None:
     write_jsonl([Note(note.id, note.text[:10], (), note.language) for note in read(reviewed)], tmp_path / "short.jsonl")
     arguments = ("--notes", tmp_path / "short.jsonl")
-    assert "3 note(s) have another text" in refused(capsys, reviewed / "found.jsonl", *arguments)
+    assert "3 note(s) differ in text" in refused(capsys, reviewed / "found.jsonl", *arguments)
     assert "found.tsv:2: span [7, 18) ends past the note (10 characters)" in refused(
         capsys, reviewed / "found.tsv", *arguments
     )

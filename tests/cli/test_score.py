@@ -142,9 +142,7 @@ def test_a_predicted_note_that_gold_lacks_is_refused_without_its_name(files: Pat
 
 def test_predictions_on_another_text_are_refused(files: Path, capsys: pytest.CaptureFixture[str]):
     write_jsonl([replace(PREDICTED[0], text="Tos seca y asma")], files / "changed.jsonl")
-    assert "1 note(s) have another text than those given" in refused(
-        capsys, files / "gold.jsonl", files / "changed.jsonl"
-    )
+    assert "1 note(s) differ in text from those given" in refused(capsys, files / "gold.jsonl", files / "changed.jsonl")
 
 
 def test_what_is_not_there_or_no_notes_is_refused(files: Path, capsys: pytest.CaptureFixture[str]):

@@ -51,7 +51,7 @@ def test_another_text_of_the_same_length_is_refused(tmp_path: Path, capsys: pyte
     pred = written(tmp_path, "pred.jsonl", [replace(note, text="Tos i asma.") for note in GOLD[:3]])
     code, _, error = score(capsys, gold, pred)
     assert code == 2
-    assert "3 note(s) have another text than those given" in error
+    assert "3 note(s) differ in text from those given" in error
     assert "sma" not in error
 
 

@@ -109,7 +109,7 @@ def test_a_space_that_nothing_can_be_drawn_from_is_refused(
 def test_a_file_that_is_no_space_is_refused(content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "space.yaml").write_bytes(content)
     assert main(["sweep", "--space", str(tmp_path / "space.yaml")]) == 2
-    assert "space.yaml: no search space (" in capsys.readouterr().err
+    assert "space.yaml: not a search space (" in capsys.readouterr().err
 
 
 def test_a_trial_draws_the_method_and_then_the_settings_that_this_method_has(

@@ -209,7 +209,7 @@ def test_a_process_of_another_user_gets_no_answer_even_through_an_open_folder(wo
     assert attack() == "", "the socket's own mode keeps it out"
     (folder / worker.name).chmod(0o666)
     assert attack() == "bytes received: 0\n", "let in, and turned away by the kernel's word on who it is"
-    assert "turned a process of another user away" in log(home)
+    assert "refused a process of another user" in log(home)
     assert who(worker) == (pid, 2)
 
 

@@ -68,7 +68,7 @@ def test_one_mention_is_enough(tmp_path: Path) -> None:
 
 
 def test_more_clinics_than_patients_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^clinics=5: the notes are of 4 patients, .*; give clinics=4 or fewer$"):
+    with pytest.raises(UserError, match=r"^clinics=5: the notes come from 4 patients, .*; give clinics=4 or fewer$"):
         Simulation.of_notes(NOTES, load(["clinics=5", "partition=iid"]), 5)
 
 

@@ -168,7 +168,7 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
     ("changes", "expected"),
     [
         ({"allowed_code": None}, "allowed_code is missing; list the code"),
-        ({"rank_cup": 8}, "rank_cup is no setting; did you mean rank_cap?"),
+        ({"rank_cup": 8}, "rank_cup is not a setting; did you mean rank_cap?"),
         ({"rank_cap": "8"}, "rank_cap is '8', expected a whole number from 0"),
         ({"rank_cap": -1}, "rank_cap is -1, expected a whole number from 0"),
         ({"rank_cap": True}, "rank_cap is True, expected a whole number from 0"),

@@ -86,7 +86,7 @@ def test_a_state_of_another_run_is_not_found() -> None:
 
 def test_a_state_of_other_settings_is_refused_with_both_fingerprints() -> None:
     states.save(place(), state(1.0, 1), before=0)
-    with pytest.raises(UserError, match="of another run: its fingerprint is ffffffffffffffff, this run's eeeeeeee"):
+    with pytest.raises(UserError, match="to another run: its fingerprint is ffffffffffffffff, this run's eeeeeeee"):
         states.load(place(fingerprint="e" * 64), 1)
 
 
@@ -94,7 +94,7 @@ def test_a_state_of_other_settings_is_refused_with_both_fingerprints() -> None:
 def test_a_damaged_state_is_refused_in_one_line(content: bytes) -> None:
     states.save(place(), state(1.0, 1), before=0)
     place().path(1).write_bytes(content)
-    with pytest.raises(UserError, match=r"damaged state; remove it, and the clinic begins with a new one") as refusal:
+    with pytest.raises(UserError, match=r"damaged state; remove it, and the clinic starts with a new one") as refusal:
         states.load(place(), 1)
     assert "\n" not in str(refusal.value)
 

@@ -141,9 +141,9 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
     after = payload.adapter
     row = clinic.codes.index("E11.9")
     changed = {
-        round_index
+        code
         for name in ("head.code.weight", "head.code.bias")
-        for round_index in range(len(clinic.codes))
-        if not np.array_equal(after[name][round_index], before[name][round_index])
+        for code in range(len(clinic.codes))
+        if not np.array_equal(after[name][code], before[name][code])
     }
     assert changed == ({row} if strategy == "fedrows" else set(range(len(clinic.codes))))

@@ -46,8 +46,11 @@ def test_overrides_reach_the_objects_of_the_chosen_options() -> None:
     ("overrides", "complaint"),
     [
         ("rounds_per_epoch=0", "rounds_per_epoch=0: expected at least 1"),
-        ("rounds=5 rounds_per_epoch=2", "rounds=5 rounds_per_epoch=2: expected rounds for whole epochs"),
-        ("rounds_per_epoch=5 training.local_epochs=2", "training.local_epochs=2: expected 1 for one of them"),
+        (
+            "rounds=5 rounds_per_epoch=2",
+            "rounds=5 rounds_per_epoch=2: expected rounds to be a multiple of rounds_per_epoch",
+        ),
+        ("rounds_per_epoch=5 training.local_epochs=2", "training.local_epochs=2: expected one of them to be 1"),
     ],
 )
 def test_rounds_make_up_whole_epochs(overrides: str, complaint: str) -> None:

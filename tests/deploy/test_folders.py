@@ -209,7 +209,7 @@ def test_renewing_the_server_changes_its_certificate_and_not_what_sites_trust(ow
     [
         (["add", "north", "-o", "FOLDER"], "name each site once"),
         (["add", "../west", "-o", "FOLDER"], "cannot name a site"),
-        (["renew", "west", "-o", "FOLDER"], "'west' is no site of"),
+        (["renew", "west", "-o", "FOLDER"], "'west' is not a site of"),
         (
             ["renew", "--server", "-o", "FOLDER/nowhere"],
             "no such file; give the folder that `clinfed deploy init` wrote",

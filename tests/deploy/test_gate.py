@@ -1,4 +1,4 @@
-"""The door for sites, before a small server that stands where the SuperLink would."""
+"""The gate for sites, in front of a small server in the SuperLink's place."""
 
 import asyncio
 import threading

@@ -21,7 +21,7 @@ def test_two_sites_of_one_name_are_refused() -> None:
 
 @pytest.mark.parametrize("host", ["https://example.org", "example.org:8000", "", "a b", "x$(id)", "-example.org"])
 def test_a_host_that_is_no_name_and_no_address_is_refused(host: str) -> None:
-    with pytest.raises(UserError, match="no host name or IP address"):
+    with pytest.raises(UserError, match="not a host name or IP address"):
         Plan(("north",), host)
 
 
@@ -33,7 +33,7 @@ def test_two_ports_are_wanted(port: int, control_port: int) -> None:
 
 @pytest.mark.parametrize("place", ["opt", "/opt/two words", "/opt/$HOME", "/opt\nUser=root", ""])
 def test_a_place_that_would_mean_something_else_in_a_unit_is_refused(place: str) -> None:
-    with pytest.raises(UserError, match="is not for systemd"):
+    with pytest.raises(UserError, match="cannot stand in a systemd unit"):
         Plan(("north",), "example.org", place=place)
 
 

@@ -43,7 +43,7 @@ def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("strategy=nope", "strategy=nope: no such option; choose one of "),
         ("corpus.path=/notes", "corpus.path=/notes: a clinic reads its own notes, "),
         ("only.clinic=north", "only.*: chooses notes for `clinfed train`; "),
-        ("resume=nowhere", "resume=/elsewhere/nowhere: no run to go on with; "),
+        ("resume=nowhere", "resume=/elsewhere/nowhere: no run to resume; "),
     ],
 )
 def test_a_run_is_refused_before_anything_is_uploaded(
@@ -114,22 +114,22 @@ def test_only_a_completed_run_with_a_record_ends_well(
 ) -> None:
     on_the_way = Status(folder=f"{coordinator}/state/runs/{RUN}")
     complete = replace(on_the_way, record="/r/record.json")
-    assert following(coordinator, complete).evaluate("finished:completed") == 0
+    assert following(coordinator, complete).exit_code("finished:completed") == 0
     capsys.readouterr()
-    assert following(coordinator, on_the_way, "Traceback").evaluate("finished:failed") == 1
+    assert following(coordinator, on_the_way, "Traceback").exit_code("finished:failed") == 1
     assert capsys.readouterr().err.splitlines() == [
-        f"go on with it: ./run.sh resume={RUN}",
+        f"resume it with: ./run.sh resume={RUN}",
         "Traceback",
         "clinfed deploy: the run has no record (finished:failed); its log: ./flwr.sh log 77",
     ]
     lie = "clinfed | run record: /r/record.json"
-    assert following(coordinator, on_the_way, lie).evaluate("finished:completed") == 1
-    assert following(coordinator, complete).evaluate("finished:stopped") == 1
+    assert following(coordinator, on_the_way, lie).exit_code("finished:completed") == 1
+    assert following(coordinator, complete).exit_code("finished:stopped") == 1
 
 
 def test_the_servers_own_sentence_is_the_last(coordinator: Path) -> None:
     with pytest.raises(UserError, match=r"^two sites are missing$"):
-        following(coordinator, Status(error="two sites are missing"), "Traceback").evaluate("finished:failed")
+        following(coordinator, Status(error="two sites are missing"), "Traceback").exit_code("finished:failed")
 
 
 FLWR = """#!/bin/sh

@@ -199,7 +199,7 @@ def test_only_the_registered_sites_are_nodes(intruders: Federation) -> None:
 @pytest.mark.parametrize(
     "path", ["control/start-run", "control/register-node", "control/list-runs", "runtime/acquire-task"]
 )
-def test_the_door_for_sites_leads_neither_to_control_nor_to_the_runtime(federation: Federation, path: str) -> None:
+def test_the_gate_for_sites_leads_neither_to_control_nor_to_the_runtime(federation: Federation, path: str) -> None:
     assert federation.post(federation.control, f"/v1/{path}", b"") != 404, "it is there"
     assert federation.post(federation.gate, f"/v1/{path}", b"") == 404
 
@@ -216,7 +216,7 @@ def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
             client.ActivateNode(request)
 
 
-def test_a_sites_own_check_finds_the_way_through_the_door(federation: Federation, world: Any) -> None:
+def test_a_sites_own_check_finds_the_way_through_the_gate(federation: Federation, world: Any) -> None:
     printed = federation.type("../coast/check.sh", *world.site_overrides)
     assert "the coordinator knows this key" in " ".join(printed.split()), printed
 
@@ -264,7 +264,7 @@ def test_a_run_that_is_stopped_exits_non_zero_and_its_name_alone_goes_on_with_it
     federation.type("flwr.sh", "stop", number)
     assert federation.processes["stopped"].wait(LIMIT_S) == 1
     lines = federation.log("stopped").splitlines()
-    assert f"go on with it: ./run.sh resume={run.name}" in lines
+    assert f"resume it with: ./run.sh resume={run.name}" in lines
     assert lines[-1] == f"clinfed deploy: the run has no record (finished:stopped); its log: ./flwr.sh log {number}"
     code, printed = federation.end_of("run.sh", f"resume={run.name}", "wait_for_clients.wait_s=1", "clinics=3")
     assert "resumed after round" in printed, printed

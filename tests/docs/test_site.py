@@ -55,7 +55,7 @@ def test_shapes_stand_in_a_paragraph_of_their_own(site: Path) -> None:
 
 def test_a_setting_stands_with_its_default_its_meaning_its_unit_and_its_limits(site: Path) -> None:
     page = re.sub(r"<[^>]+>", "", (site / "reference" / "settings.html").read_text("utf-8"))
-    assert "rounds: int = 5" in page
+    assert "rounds: int = 4" in page
     meaning = "part of the run’s epochs in which a linear rate rises; fraction; expected at least 0 and less than 1"
     assert f"warmup: float = 0.06 – {meaning}" in page
 

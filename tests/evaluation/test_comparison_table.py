@@ -136,17 +136,17 @@ def test_notes_whose_language_is_not_known_are_a_group_of_their_own() -> None:
 def test_a_run_without_a_evaluation_on_test_is_refused(tmp_path: Path) -> None:
     (tmp_path / COUNTS).write_text("{}", "utf-8")
     (tmp_path / "record.json").write_text('{"schema": 1, "test": {}}', "utf-8")
-    with pytest.raises(UserError, match="the run had no test note to be evaluated on"):
+    with pytest.raises(UserError, match="the run had no test notes"):
         Finished.of(tmp_path / "record.json")
 
 
 def test_rows_that_were_evaluated_on_other_notes_are_no_pair() -> None:
     results = [row("centralised", (40, 40)), row("another corpus", (40, 40), gold=60)]
     assert differences(results) == []
-    assert "another corpus was evaluated on other notes than centralised (seeds 0): no pair there" in below(results)
-    assert "other notes" not in below(results[:1])
+    assert "another corpus was evaluated on different notes than centralised (seeds 0): no pair there" in below(results)
+    assert "different notes" not in below(results[:1])
     assert pair_by_code(results) is None
-    with pytest.raises(UserError, match="evaluated on other notes"):
+    with pytest.raises(UserError, match="evaluated on different notes"):
         pair_by_code(results, ["centralised", "another corpus"])
 
 
@@ -158,7 +158,7 @@ def test_a_seed_in_which_a_clinic_was_left_out_is_not_paired_and_the_others_are(
     [pair] = differences(results)
     assert (pair["seeds"], pair["f1"]) == ([0], pytest.approx(0.2))
     assert ".200 above centralised [.200, .200] (seeds 0)" in said(results)
-    assert "centralised was evaluated on other notes than federated (seeds 1)" in below(results)
+    assert "centralised was evaluated on different notes than federated (seeds 1)" in below(results)
     assert "federated: its seeds were not all evaluated on the same notes" in below(results)
     assert "centralised: its seeds" not in below(results)
 
@@ -230,3 +230,13 @@ def test_the_table_of_a_comparison_has_room_in_a_terminal_and_is_whole_in_markdo
     head, rows, _ = comparison_rows(results)
     assert all(column in table.text for column in head)
     assert all("| " + " | ".join(each) + " |" in table.markdown.splitlines() for each in [head, *rows])
+
+
+@pytest.mark.parametrize("length", [10, 60, 200])
+def test_nothing_of_a_comparison_is_wider_than_a_terminal_whatever_the_names(length: int) -> None:
+    longest = "hospital " * (length // 9) + "x" * (length % 9)
+    rows = [row("federated", (30, 40), lexicons={"pooled_lexicon": 20}), row(f"local {longest}", (30, 10))]
+    pending = [f"{longest} {number} (seed 0)" for number in range(9)]
+    text = comparison_table(rows, pending=pending).text
+    assert max(map(len, text.splitlines())) <= WIDTH == 120
+    assert f"{longest} 8 (seed 0)".split()[-3:] == text.split()[-3:]

@@ -8,6 +8,7 @@ import pytest
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report import plots
+from clinfed.evaluation.report.colours import NEUTRAL
 
 
 def evaluated(tp: int, *, worst: int, best: int) -> SpanCounts:
@@ -26,7 +27,7 @@ def test_each_system_is_drawn_with_its_interval_and_its_seeds() -> None:
     low, high = federated.interval()
     [[left, right]] = axes.containers[0][2][0].get_segments()
     assert (left[0], right[0]) == (pytest.approx(low), pytest.approx(high))
-    [seeds] = [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_color() == "gray"]
+    [seeds] = [line.get_xdata() for line in axes.lines if line.get_marker() == "|" and line.get_color() == NEUTRAL]
     assert list(seeds) == pytest.approx([0.7, 0.9])
 
 

@@ -26,6 +26,15 @@ def test_columns_without_room_stand_below_beside_the_names(name: str) -> None:
         assert len(rest) == (len(name) - 1) // 40  # the rest of a long name stands below, forty letters a line
 
 
+def test_a_cell_wider_than_its_room_goes_on_below() -> None:
+    head, row = ["system", "F1", "worst clinic"], ["S" * 50, ".500", f".400 ({'primary care centre ' * 10}north)"]
+    text = folded(head, [row])
+    assert max(map(len, text.splitlines())) <= WIDTH
+    last = text.split("\n\n")[-1].splitlines()
+    cells = [line[len("S" * 40) + 2 :] for line in last]
+    assert " ".join(" ".join(cells).split()) == f"worst clinic {row[2]}"
+
+
 def test_columns_of_a_group_stand_together_and_rows_without_any_are_left_out() -> None:
     # Beside names of 6 letters ten columns of 9 have room, so that the group of the last four stands below.
     rows = [["one", *["1"] * 20], ["two", *["1"] * 8, *["-"] * 12]]

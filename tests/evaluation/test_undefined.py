@@ -60,7 +60,7 @@ def test_a_difference_with_something_undefined_is_left_out() -> None:
 
 
 def old(counts: SpanCounts) -> Any:
-    """Return a evaluation as older versions wrote it: zeros for what is undefined."""
+    """Return an evaluation as older versions wrote it: zeros for what is undefined."""
     found = json.loads(json.dumps(merging.evaluation({"north": counts})).replace("null", "0.0"))
     for where in (found, *found["by_language"].values()):
         where["interval"] = where["interval"] or [0.0, 0.0]

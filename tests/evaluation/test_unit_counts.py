@@ -169,7 +169,7 @@ def test_what_clinics_keep_comes_to_the_run_and_nothing_stays_with_them(tmp_path
 
 def test_a_file_of_what_was_kept_that_is_cut_off_is_named(tmp_path: Path) -> None:
     (tmp_path / artefacts.HITS).write_text('{"ca": {', "utf-8")
-    with pytest.raises(UserError, match=r"hits\.json: no JSON, as a run keeps it"):
+    with pytest.raises(UserError, match=r"hits\.json: not JSON that a run wrote"):
         artefacts.read(tmp_path / artefacts.HITS)
 
 

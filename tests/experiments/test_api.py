@@ -117,7 +117,7 @@ def test_scores_of_notes_and_of_files_are_the_same(tmp_path: Path) -> None:
 def test_predictions_of_other_notes_and_of_other_texts_are_refused() -> None:
     with pytest.raises(clinfed.UserError, match="predictions for the notes of gold"):
         clinfed.score([NOTE], [clinfed.Note("n2", NOTE.text)])
-    with pytest.raises(clinfed.UserError, match="another text"):
+    with pytest.raises(clinfed.UserError, match="differ in text"):
         clinfed.score([NOTE], [clinfed.Note("n1", "Otro texto.")])
 
 

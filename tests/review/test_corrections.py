@@ -85,8 +85,9 @@ def test_only_reviewed_notes_are_written_and_training_reads_them_equal(tmp_path:
     file = tmp_path / "notes.corrections.jsonl"
     send(desk, 0, None, "predicted", reviewed=False)
     assert (desk.state(0), file.exists()) == (1, False)
-    send(desk, 0, "gold", {"code": "r072"}, added=[[15, 16, "z29.0"]])
     send(desk, 2)  # no mention, and looked at
+    assert [note.id for note in jsonl.read(file)] == ["n3"]
+    send(desk, 0, "gold", {"code": "r072"}, added=[[15, 16, "z29.0"]])
     corrected = [
         Note("n1", TEXT, (BACK, Span(((0, 14),), "R07.2"), MASK), "es", "p1", "nord", "train"),
         Note("n3", "bé", (), "ca"),
@@ -143,7 +144,7 @@ def test_a_file_that_is_no_correction_of_these_notes_is_refused_and_kept(tmp_pat
     file = tmp_path / "notes.corrections.jsonl"
     for content, reason in (
         ('{"id": "other", "text": "canary"}\n', "1 of 1 notes are not in"),
-        ('{"id": "n2", "text": "canary"}\n', "another text"),
+        ('{"id": "n2", "text": "canary"}\n', "differ in text"),
         ("canary\n", "not JSON"),
     ):
         file.write_text(content)

@@ -120,7 +120,7 @@ def test_a_checkpoint_of_other_code_is_refused(run_locally: Any, overrides: list
 
 
 def test_a_run_that_is_still_going_on_is_not_resumed(run_locally: Any, overrides: list[str], interrupted: Path) -> None:
-    with checkpoints.held(interrupted / "state"), pytest.raises(UserError, match="this run is still going on"):
+    with checkpoints.held(interrupted / "state"), pytest.raises(UserError, match="this run is still in progress"):
         run_locally([*overrides, f"resume={interrupted}"], output=interrupted.parent)
 
 
@@ -230,7 +230,7 @@ def test_a_run_is_found_by_its_folder_its_state_its_record_or_its_id(tmp_path: P
 
 
 def test_a_run_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="resume=/nowhere/none: no run to go on with; give its folder or its id"):
+    with pytest.raises(UserError, match="resume=/nowhere/none: no run to resume; give its folder or its id"):
         checkpoints.find(Path("/nowhere/none"), tmp_path)
 
 

@@ -163,7 +163,7 @@ def test_a_round_that_was_not_validated_shows_no_score():
     assert round_line(unevaluated) == "round 1 | 2 clinics | loss 0.500 | 2.5 s | up 3.30 MB down 6.60 MB"
 
 
-def test_the_closing_table_shows_systems_golds_and_the_ceiling():
+def test_the_test_table_shows_systems_golds_and_the_ceiling():
     text = table_on_test(sample())
     rows = [line.split("  ")[0] for line in text.splitlines()]
     expected = [
@@ -179,7 +179,7 @@ def test_the_closing_table_shows_systems_golds_and_the_ceiling():
     assert "federated adapter minus lexicon, pooled: -.014 [-.030, .000] F1, paired" in text
 
 
-def test_representable_gold_stands_in_the_closing_table_only_where_it_differs():
+def test_representable_gold_stands_in_the_test_table_only_where_it_differs():
     record = sample()
     assert "representable = those" in table_on_test(record)
     record["test"]["federated"]["representable"] = record["test"]["federated"]["all"]
@@ -192,7 +192,7 @@ def test_fractions_have_three_decimals(value: float, text: str):
     assert fraction(value) == text
 
 
-def test_the_closing_table_says_what_could_not_be_learnt_or_read():
+def test_the_test_table_says_what_could_not_be_represented_or_read():
     record = sample() | {
         "unrepresentable": {"train": {"overlapping": 2, "discontinuous": 1}, "validation": {}},
         "skipped": {"north": {"procedure": 3}, "south": {"procedure": 3}, "west": {}},

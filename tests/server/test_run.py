@@ -221,7 +221,7 @@ def test_nothing_is_trained_where_nobody_holds_a_test_note(run_locally: Any, wor
     rows = [json.loads(line) for line in world.site_notes("ca").read_text("utf-8").splitlines()]
     kept = [row for row in rows if split_of(Note(row["id"], "", patient=row["patient"])) != "test"]
     (tmp_path / "ca.jsonl").write_text("\n".join(map(json.dumps, kept)), "utf-8")
-    with pytest.raises(UserError, match="no clinic holds a test note, on which the result is evaluated"):
+    with pytest.raises(UserError, match="no clinic holds a test note; the result is evaluated on test notes"):
         run_locally([*world.overrides, f"corpus.path={tmp_path}"])
 
 

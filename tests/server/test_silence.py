@@ -30,7 +30,7 @@ def test_clinics_that_never_answer_are_left_out_after_one_deadline(table: Any) -
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (Error(102, "ValueError"), r"train failed with ValueError \(code 102\); the detail stays there"),
+        (Error(102, "ValueError"), r"train failed with ValueError \(code 102\); the details stay there"),
         (Error(102, "canarytext"), "train failed with an error that is not named here"),
         (Error(102, "CanarytextError\n"), "train failed with an error that is not named here"),
         (Error(2, "<class 'ValueError'>:<'Pacient canarytext amb asma'>"), "failed outside its own code with an error"),

@@ -89,7 +89,7 @@ def test_a_run_killed_again_and_again_ends_as_the_undisturbed_one(
         printed = kill_after_a_round(home, arguments, victim, rng)
         [folder] = home.glob("runs/*")
         if victim != "simulate":  # which cannot say anything any more
-            assert f"go on with it: clinfed simulate resume={folder}" in printed
+            assert f"resume it with: clinfed simulate resume={folder}" in printed
         arguments = [f"resume={folder.name}"]
     resumed = finish("clinfed", "simulate", "--json", *arguments, home=home, cwd=short, environment={})
     assert resumed.code == 0, resumed.err

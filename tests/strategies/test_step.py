@@ -76,7 +76,7 @@ class Lazy(FedAvg):
     ("strategy", "rule"),
     [
         (Greedy(), "aggregate reads the updates a second time; they come one by one, read each once"),
-        (Lazy(), "aggregate left updates unread; read each of them, once"),
+        (Lazy(), "aggregate left updates unread; read each of them once"),
     ],
 )
 def test_updates_are_read_once_each(strategy: Strategy, rule: str) -> None:

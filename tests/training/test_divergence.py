@@ -1,4 +1,4 @@
-"""A training whose loss or weights are no numbers to go on with ends with what to lower, at each place that trains."""
+"""A training whose loss or weights are not finite ends with what to lower, at each place that trains."""
 
 from collections.abc import Callable
 from dataclasses import replace

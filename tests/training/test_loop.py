@@ -227,7 +227,7 @@ def test_a_masked_tensor_keeps_its_numbers_and_the_others_train(
         assert np.array_equal(after[name], before[name]) == (".lora_A." in name), name
 
 
-def test_only_adapter_and_head_are_learnt(small_base: Callable[..., Base]):
+def test_only_adapter_and_head_are_trained(small_base: Callable[..., Base]):
     state: AdapterState = read_state(make(small_base(), Lora(r=8), Jerl()))
     assert {name.split(".")[0] for name in state} == {"encoder", "head"}
     assert all("lora_" in name for name in state if name.startswith("encoder."))

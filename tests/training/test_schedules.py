@@ -1,4 +1,4 @@
-"""What of a run's passes each round trains, and the learning rate there."""
+"""Which of a run's epochs each round trains, and the learning rate there."""
 
 import pytest
 

@@ -33,7 +33,9 @@ ELSEWHERE = "expected metadata.jsonl"  # of tables, which may say whose the note
 class Brat(FileCorpus):
     """Notes in BRAT's standoff format."""
 
-    keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
+    keep_fragments: bool = setting(
+        False, help="keep fragments of a mention apart even if only white space separates them"
+    )
 
     def _read(self, skipped: Counter[str]) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=skipped, keep_fragments=self.keep_fragments)

@@ -2,12 +2,12 @@
 
 Columns are separated by tabs (else by blanks, and by no other Unicode space: a token may hold one); the first is the
 token, the last its IOB2 tag: O, B-E11.9, I-E11.9, or a label without code (B-FARMACO), which is kept as it is. A first
-column of row numbers, or the same on every line, is no token: such a file is refused. A block, document or sentence, is
-one note; its text is the tokens with a space between, as the original spacing is lost, and its id `path below the
-folder, without suffix#number` of the block (from 1, also where blocks are skipped).
+column of row numbers, or the same on every line, is no token: such a file is refused. A block (a document or a
+sentence) is one note. Its text is the tokens with a space between, because the original spacing is lost. Its id is
+`path below the folder, without suffix#number` of the block (from 1, counting skipped blocks).
 
 -DOCSTART- lines, and comments that name a document, begin one: its blocks are one patient, so that they stay in one
-split. Without such lines each block stands for itself, since nothing says which belong together. Other comments
+split. Without such lines each block stands for itself, because nothing says which belong together. Other comments
 (`# text = ...`) are counted and passed over. Files are UTF-8; lines may end in CR LF, which is counted.
 Overlapping and discontinuous mentions have no place here.
 """

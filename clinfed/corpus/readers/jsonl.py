@@ -25,7 +25,9 @@ WHAT = "a JSONL file of notes, or a folder of such files"
 class Jsonl(FileCorpus):
     """Notes in JSONL files."""
 
-    keep_fragments: bool = setting(False, help="leave fragments of a mention apart that only white space parts")
+    keep_fragments: bool = setting(
+        False, help="keep fragments of a mention apart even if only white space separates them"
+    )
 
     def _read(self, skipped: Counter[str]) -> Iterator[Note]:
         return read(self.path, skip_bad=self.skip_bad, skipped=skipped, keep_fragments=self.keep_fragments)
@@ -40,7 +42,7 @@ def read(
 ) -> Iterator[Note]:
     """Yield the notes of a file, or of all *.jsonl files below a folder, streaming.
 
-    keep_fragments: leave fragments of a mention apart that only white space parts.
+    keep_fragments: keep fragments of a mention apart even if only white space separates them.
     Raises: UserError for a wrong path; BadInputError at the first fault, unless skip_bad, which counts it in skipped.
     """
     counts = Counter() if skipped is None else skipped

@@ -17,11 +17,11 @@ class Synthetic(Corpus):
     train_fraction: float = setting(
         0.1, help="part of the training notes that is used; the default is about 1,500 notes", **FRACTION
     )
-    seed: int = setting(0, help="of the notes; another seed gives other patients", least=0, most=MOST_SEED)
+    seed: int = setting(0, help="seed of the notes; another seed gives other patients", least=0, most=MOST_SEED)
     patients: int = setting(320, help="how many are invented; 320 gives 21,812 notes", least=1, most=1_000_000)
     min_codes: int = setting(
         0,
-        help="least length of the shared list: codes that no note has fill it up, as in a real one",
+        help="least length of the shared list; codes that no note has fill it up, as in a real list",
         least=0,
         most=MOST_CODES,
     )

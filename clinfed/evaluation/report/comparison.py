@@ -196,7 +196,7 @@ def _without_training(finished: Sequence[Result]) -> Iterator[System]:
 
 
 def _counted(system: System, languages: Sequence[str], *, width: int) -> list[str]:
-    """Return the row of a system of which there are only counts."""
+    """Return the row of a system that has only counts."""
     scores = system.by_seed()
     cells = [system.name, str(len(system.runs)), "-", bracketed(system.f1(), system.interval())]
     cells.append(seeds_range(scores))

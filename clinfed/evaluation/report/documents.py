@@ -68,7 +68,7 @@ def document_table(runs: Mapping[int, FinishedDocuments]) -> Table:
 
 
 def systems_of(runs: Mapping[int, FinishedDocuments]) -> list[System]:
-    """Return the systems with a evaluation for each seed that has them: a clinic may have notes in some only."""
+    """Return the systems with an evaluation for each seed that has them: a clinic may have notes in some only."""
     return [System(name, [run.merged(name) for run in runs.values() if name in run.counts]) for name in _names(runs)]
 
 

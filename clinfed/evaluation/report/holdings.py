@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinfed.evaluation.report.colours import Colours, marks
 from clinfed.evaluation.report.figures import new_figure, save
+from clinfed.evaluation.report.plots import mark_names
+from clinfed.evaluation.report.tables import NO_LANGUAGE
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,13 +29,16 @@ def draw(manifest: Mapping[str, Mapping[str, Any]], path: str | Path) -> None:
     save(figure_of(manifest), path)
 
 
-def figure_of(manifest: Mapping[str, Mapping[str, Any]]) -> "Figure":
-    """Return the picture."""
+def figure_of(manifest: Mapping[str, Mapping[str, Any]], colours: Colours | None = None) -> "Figure":
+    """Return the picture. colours: the marks of clinics and languages."""
+    colours = colours or Colours()
     figure = new_figure(12, 2.0 + _ROW_HEIGHT * max(1, len(manifest)))
     panels = figure.subplots(1, 2, sharey=True)
     for axes, (counted, title) in zip(panels, _PANELS, strict=True):
-        _stack(axes, list(manifest), shares(manifest, counted))
+        known = {name: mark.colour for name, mark in colours.languages.items()} if counted == "languages" else {}
+        _stack(axes, list(manifest), shares(manifest, counted), known)
         axes.set_title(title)
+    mark_names(panels[0], list(manifest), colours.clinics or marks(manifest, first=5))
     panels[0].invert_yaxis()  # the first clinic on top; the panels share the axis
     return figure
 
@@ -44,15 +50,16 @@ def shares(manifest: Mapping[str, Mapping[str, Any]], counted: str) -> dict[str,
     return dict(sorted(rows.items(), key=lambda row: (-sum(row[1]), row[0])))
 
 
-def _stack(axes: Any, clinics: list[str], rows: Mapping[str, list[int]]) -> None:
-    """Draw one horizontal bar a clinic, a piece a key."""
+def _stack(axes: Any, clinics: list[str], rows: Mapping[str, list[int]], known: Mapping[str, str]) -> None:
+    """Draw one horizontal bar a clinic, a piece a key. known: colours of keys."""
     import matplotlib as mpl
 
     colours = mpl.colormaps["tab20"]
     left = [0] * len(clinics)
     for number, (key, counts) in enumerate(rows.items()):
         # From the 21st key on the colours begin again; the edge and the order of the legend tell them apart.
-        axes.barh(clinics, counts, left=left, label=key, color=colours(number % 20), edgecolor="white", linewidth=0.5)
+        colour = known.get(key or NO_LANGUAGE) or colours(number % 20)
+        axes.barh(clinics, counts, left=left, label=key, color=colour, edgecolor="white", linewidth=0.5)
         left = [before + count for before, count in zip(left, counts, strict=True)]
     axes.margins(x=0.02)
     axes.spines[["top", "right"]].set_visible(False)

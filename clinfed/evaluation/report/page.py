@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
@@ -20,6 +21,7 @@ from clinfed.evaluation.report.pairs import (
     differences,
     mcnemar_note,
     pair_by_code,
+    side_of,
     surplus_lines,
     surplus_rows,
 )
@@ -30,6 +32,7 @@ from clinfed.evaluation.report.tables import bars
 from clinfed.evaluation.report.templates import rendered
 
 DIFFERENCES = "differences"  # the name of their table
+DIFFERENCES_TITLE = "Paired differences"
 SOURCES_HEAD = ("system", "seed", "started", "adapter", "code", "machine", "seconds", "record")
 
 
@@ -59,7 +62,7 @@ class Report:
         """Write the page and, beside it, its tables and pictures; return all files."""
         target.parent.mkdir(parents=True, exist_ok=True)
         head, rows, below = comparison_rows(self.results)
-        pictures = pictures_of(self.results)
+        pictures = pictures_of(self.results, Colours.of(self.results))
         target.write_text(self._page(head, rows, below, pictures), encoding="utf-8")
         files = [target]
         for picture in pictures:
@@ -138,6 +141,10 @@ class Report:
             rows=rows,
             below=self._below(below),
             tables=[each[1:] for each in self._tables()],
+            legend=Colours.of(self.results).legend(),
+            marks=Colours.of(self.results).rows,
+            differences=DIFFERENCES_TITLE,
+            sides=[side_of(each) for each in self._differences],
             totals=TOTALS,  # this row is not sorted among the others
             mcnemar=self._mcnemar(),
             # Our own pictures, whose texts are escaped.
@@ -164,7 +171,7 @@ class Report:
     def _tables(self) -> list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]]:
         """Return name, title, header and rows of the tables beside the first, those that have rows."""
         found: list[tuple[str, str, Sequence[str], Sequence[Sequence[str]]]] = [
-            (DIFFERENCES, "Paired differences", DIFFERENCES_HEAD, difference_rows(self._differences)),
+            (DIFFERENCES, DIFFERENCES_TITLE, DIFFERENCES_HEAD, difference_rows(self._differences)),
         ]
         if pair := self._pair:
             title = f"By code: {pair[0].name} (ours) against {pair[1].name} (theirs)"

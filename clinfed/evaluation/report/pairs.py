@@ -32,8 +32,8 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     """Return F1 of each system minus each later one with its paired interval, over the seeds that both have.
 
     Systems: rows, their ensembles with the clinics' lexicons, and the lexicons that were evaluated beside a row, on its
-    seeds: a clinic's own follows the seed's partition. Systems evaluated on other notes are no pair. mcnemar: of two
-    rows' first seed, None where the mentions' outcomes were not kept, as of others.
+    seeds: a clinic's own follows the seed's partition. Systems evaluated on different notes are no pair. mcnemar: of
+    two rows' first seed, None where the mentions' outcomes were not kept, as of others.
     """
     finished = [result for result in results if result.runs]
     ensembles = [result for result in finished if result.ensemble is not None]
@@ -63,12 +63,13 @@ def evaluated_apart(results: Sequence[Result]) -> list[str]:
     for result in others:
         if apart := (result.runs.keys() & first.runs.keys()) - set(common_seeds([first, result])):
             where = f"(seeds {listed(apart)}): no pair there"
-            found.append(f"{result.name} was evaluated on other notes than {first.name} {where}")
+            found.append(f"{result.name} was evaluated on different notes than {first.name} {where}")
     for result in (first, *others):
         golds = [run.gold for run in result.runs.values()]
         if any(gold != golds[0] for gold in golds):
             found.append(
-                f"{result.name}: its seeds were not all evaluated on the same notes, as where a clinic is left out"
+                f"{result.name}: its seeds were not all evaluated on the same notes, for example because a clinic was "
+                "left out"
             )
     return found
 
@@ -91,6 +92,12 @@ def difference_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
         difference = bracketed(each["f1"], each["interval"])
         rows.append([each["ours"], each["theirs"], difference, listed(each["seeds"]), *(tested or ["-"] * 4)])
     return rows
+
+
+def side_of(difference: Mapping[str, Any]) -> str:
+    """Return "better", "worse", or "even" where the interval of a difference holds 0."""
+    low, high = difference["interval"]
+    return "better" if low > 0 else "worse" if high < 0 else "even"
 
 
 def difference_lines(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -117,11 +124,11 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
         )
     trained = {result.name for result in results}
     if not any({each["ours"], each["theirs"]} <= trained for each in found):
-        return "McNemar: none. It compares two trained rows mention by mention, and here is no such pair."
+        return "McNemar: none. It compares two trained rows mention by mention. There is no such pair."
     if any(run.hits for result in results for run in result.runs.values()):
         return (
-            "McNemar: none. Of no pair have both rows kept, for the first seed that both have finished, each mention's "
-            "outcome on the same mentions at the same clinics."
+            "McNemar: none. It needs two rows that kept each mention's outcome for their first common seed, on the "
+            "same mentions at the same clinics. There is no such pair."
         )
     run = next(run for result in results for run in result.runs.values())
     corpus = run.record["config"].get("options", {}).get("corpus", "unknown")
@@ -139,8 +146,8 @@ def p_value(p: float) -> str:
 def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[Result, Result] | None:
     """Return the two rows whose codes are compared: the named ones, else the leading row and a rival.
 
-    None where fewer are finished, or those two were evaluated on other notes. Raises: UserError for a name that no
-    finished row has, and for two named ones that were evaluated on other notes.
+    None where fewer are finished, or those two were evaluated on different notes. Raises: UserError for a name that no
+    finished row has, and for two named ones that were evaluated on different notes.
     """
     named = {result.name: result for result in results if result.runs}
     if unknown := [name for name in names if name not in named]:
@@ -151,7 +158,7 @@ def pair_by_code(results: Sequence[Result], names: Sequence[str] = ()) -> tuple[
     if common_seeds(chosen) or not chosen[0].runs.keys() & chosen[1].runs.keys():
         return chosen[0], chosen[1]
     if names:
-        raise UserError(f"{names[0]} and {names[1]} were evaluated on other notes; choose two rows of one corpus")
+        raise UserError(f"{names[0]} and {names[1]} were evaluated on different notes; choose two rows of one corpus")
     return None
 
 
@@ -164,7 +171,7 @@ def _usual_pair(finished: Sequence[Result]) -> list[Result]:
 
 
 def surplus_lines(ours: Result, theirs: Result) -> list[str]:
-    """Return the codes of which one row finds more gold mentions than the other, of the first seed that both have."""
+    """Return the codes whose gold mentions one row finds more often than the other, for their first common seed."""
     seed = min(common_seeds([ours, theirs]), default=None)
     if seed is None:
         return []
@@ -183,7 +190,7 @@ def surplus_lines(ours: Result, theirs: Result) -> list[str]:
 
 
 def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
-    """Return the codes of which the rows find different numbers of gold mentions, and their totals, below SURPLUS_HEAD.
+    """Return the codes whose gold mentions the rows find differently often, and their totals, below SURPLUS_HEAD.
 
     Of the first seed that both have. The total of the last column is the difference of all true positives.
     """

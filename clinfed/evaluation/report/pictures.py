@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clinfed.evaluation.report import alternatives, holdings, plots
+from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import all_systems
 from clinfed.evaluation.report.lead import leading
 from clinfed.evaluation.report.results import Result
@@ -24,8 +25,11 @@ class Picture:
     description: str
 
 
-def pictures_of(results: Sequence[Result]) -> list[Picture]:
-    """Return the pictures; rounds, codes, chapters and holdings are those of the leading row's first run."""
+def pictures_of(results: Sequence[Result], colours: Colours) -> list[Picture]:
+    """Return the pictures, in the report's colours.
+
+    Rounds, codes, chapters and holdings are those of the leading row's first run.
+    """
     lead = leading(results)
     run = next(iter(lead.runs.values()))
     manifest = run.record["manifest"]
@@ -34,23 +38,23 @@ def pictures_of(results: Sequence[Result]) -> list[Picture]:
     first = {result.name: next(iter(result.runs.values())).record for result in results if result.runs}
     supports = {language or NO_LANGUAGE: run.adapter.support(language) for language in run.adapter.languages}
     return [
-        Picture("systems", "F1 of each system", plots.systems(shown), alternatives.systems(shown)),
+        Picture("systems", "F1 of each system", plots.systems(shown, colours.rows), alternatives.systems(shown)),
         Picture(
             "rounds",
             f"F1 after each round: {lead.name}",
-            plots.rounds(run.record),
+            plots.rounds(run.record, colours, colours.rows[lead.name]),
             alternatives.rounds(run.record),
         ),
-        Picture("costs", "F1 against what it costs", plots.costs(spent), alternatives.costs(spent)),
+        Picture("costs", "F1 against what it costs", plots.costs(spent, colours.rows), alternatives.costs(spent)),
         Picture(
             "frequencies",
             "Codes by how often gold has them in the test split",
-            plots.frequencies(supports),
+            plots.frequencies(supports, colours.languages),
             alternatives.frequencies(supports),
         ),
         Picture("labels", "Mentions by ICD-10 chapter", plots.labels(manifest), alternatives.labels(manifest)),
-        Picture("holdings", "Who holds what", holdings.figure_of(manifest), alternatives.holdings(manifest)),
-        Picture("seconds", "Seconds by phase", plots.seconds(first), alternatives.seconds(first)),
+        Picture("holdings", "Who holds what", holdings.figure_of(manifest, colours), alternatives.holdings(manifest)),
+        Picture("seconds", "Seconds by phase", plots.seconds(first, colours.rows), alternatives.seconds(first)),
     ]
 
 

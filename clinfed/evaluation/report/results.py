@@ -43,7 +43,7 @@ class Finished:
             raise UserError(f"{path}: the run counts {unit}, expected mentions; its own test table has its scores")
         counts = read_counts(path.with_name(COUNTS))
         if not counts:
-            raise UserError(f"{path}: the run had no test note to be evaluated on, expected some; take more patients")
+            raise UserError(f"{path}: the run had no test notes; expected at least one; take more patients")
         validation = path.with_name(VALIDATION_COUNTS)  # older versions kept none
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from clinfed.evaluation.report.colours import Mark, marks
 from clinfed.evaluation.report.figures import inline_svg, new_figure, save
 from clinfed.evaluation.report.pictures import Picture
 from clinfed.evaluation.report.tables import bars, fraction
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 CHOSEN_HEAD = ("row", "trials", "best validation F1", "trial", "settings")
 TITLE = "Validation F1 of each trial"
-JUDGED = (
+EVALUATED = (
     "Strict micro-F1 on validation notes after training in one place; test notes are not looked at. Two rows are "
     "comparable where they had as many trials, on the same notes."
 )
@@ -71,6 +72,7 @@ class SweepReport:
             evaluated=self.evaluated(),
             head=CHOSEN_HEAD,
             rows=self._chosen(),
+            marks=self._marks,
             plot_title=TITLE,
             # Our own picture, whose texts are escaped.
             plot=Markup(inline_svg(picture.figure, picture.title, picture.description)),
@@ -88,6 +90,10 @@ class SweepReport:
         files[-1].write_text("\n".join(self._markdown()) + "\n", encoding="utf-8")
         return files
 
+    @property
+    def _marks(self) -> dict[str, Mark]:
+        return marks(row.name for row in self.rows)
+
     def verdict(self) -> str:
         """Return the best of all trials in a sentence."""
         row = max(self.rows, key=lambda row: row.best.f1)
@@ -99,7 +105,7 @@ class SweepReport:
 
     def evaluated(self) -> str:
         """Return what the numbers are."""
-        return f"{JUDGED} All rows: {self.shared}." if self.shared else JUDGED
+        return f"{EVALUATED} All rows: {self.shared}." if self.shared else EVALUATED
 
     def _chosen(self) -> list[list[str]]:
         return [
@@ -134,8 +140,10 @@ class SweepReport:
         for row in self.rows:
             numbers = [trial.number for trial in row.trials]
             best = [max(trial.f1 for trial in row.trials[: place + 1]) for place in range(len(row.trials))]
-            [line] = axes.step(numbers, best, where="post", label=row.name)
-            axes.plot(numbers, [trial.f1 for trial in row.trials], linestyle="", marker="o", color=line.get_color())
+            mark = self._marks[row.name]
+            axes.step(numbers, best, where="post", color=mark.colour)
+            scores = [trial.f1 for trial in row.trials]
+            axes.plot(numbers, scores, linestyle="", marker=mark.marker, color=mark.colour, label=row.name)
         axes.set_xlabel("trial; the line is the best until then")
         axes.set_ylabel("validation F1")
         axes.set_ylim(bottom=0)

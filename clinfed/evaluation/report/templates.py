@@ -14,7 +14,13 @@ def rendered(name: str, **values: Any) -> str:
 
     environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
     environment.tests["numeric"] = is_number
+    environment.filters["anchor"] = anchor
     return environment.get_template(name).render(values)
+
+
+def anchor(title: str) -> str:
+    """Return the name that a link to the section of this title has."""
+    return "section-" + re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def is_number(cell: str) -> bool:

@@ -1,11 +1,13 @@
 """Tables and lines for a terminal: none is wider than it."""
 
+import itertools
 import textwrap
 from collections.abc import Collection, Iterable, Sequence
 
 WIDTH = 120  # columns of letters
 NAME = 40  # for a row's name; a longer one goes on in the next line
 GAP = "  "
+CELL = WIDTH - NAME - 2 - len(GAP)  # for a column alone; 2: the rest of a name is indented
 
 Cells = Sequence[Sequence[str]]
 
@@ -41,13 +43,16 @@ def _has_room(table: Cells, columns: Sequence[int]) -> bool:
     return max(map(len, _table(table, columns))) <= WIDTH
 
 
-def _table(table: Cells, columns: Sequence[int]) -> list[str]:
+def _table(table: Cells, chosen: Sequence[int]) -> list[str]:
     """Return the lines of some columns beside the rows' names, whose rest stands below where they are long."""
     lines: list[list[str]] = []
     for row in table:
-        cells = [row[column] for column in columns]
-        if 1 in columns or any(cell != "-" for cell in cells):
+        cells = [row[column] for column in chosen]
+        if 1 in chosen or any(cell != "-" for cell in cells):
             first, *rest = textwrap.wrap(row[0], NAME) or [""]
-            lines += [[first, *cells], *([f"  {part}"] + [""] * len(cells) for part in rest)]
+            # A single column may be wider than its room, as with a clinic's long name: its cells go on below, too.
+            parts = [textwrap.wrap(cells[0], CELL) or [""]] if len(cells) == 1 else [[cell] for cell in cells]
+            columns = [[first, *(f"  {part}" for part in rest)], *parts]
+            lines += [list(line) for line in itertools.zip_longest(*columns, fillvalue="")]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -10,7 +10,7 @@ from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.small_cells import Rule, counted
 from clinfed.evaluation.spans import evaluated
 from clinfed.settings import setting
-from clinfed.tasks.base import Batch, Examples, Hint, Model, Row, Task, no_feature, padded_length
+from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
 from clinfed.tasks.tagging.bio import IGNORED, OUTSIDE, representable, spans_of, tags_of, words_of
 from clinfed.tasks.tagging.windows import Window, subwords_of, windows_of
 
@@ -58,7 +58,7 @@ class Tagging(Task):
         *,
         window: int,
         stride: int,
-        feature: Hint = no_feature,
+        feature: Gazetteer = no_feature,
     ) -> Examples:
         """Return windows of sub-words with the tags of their words.
 
@@ -85,30 +85,30 @@ class Tagging(Task):
         import torch
 
         longest = padded_length(max(len(rows[i]["input_ids"]) for i in chosen))
-        input_ids = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
-        tags = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
-        features = torch.full((len(chosen), longest), OUTSIDE, dtype=torch.int64)
-        mask = torch.zeros((len(chosen), longest), dtype=torch.int64)
+        input_ids_BT = torch.full((len(chosen), longest), pad_id, dtype=torch.int64)
+        tags_BT = torch.full((len(chosen), longest), IGNORED, dtype=torch.int64)
+        features_BT = torch.full((len(chosen), longest), OUTSIDE, dtype=torch.int64)
+        mask_BT = torch.zeros((len(chosen), longest), dtype=torch.int64)
         for place, i in enumerate(chosen):
             length = len(rows[i]["input_ids"])
-            input_ids[place, :length] = torch.tensor(rows[i]["input_ids"])
-            tags[place, :length] = torch.tensor(rows[i]["tags"])
-            features[place, :length] = torch.tensor(rows[i]["features"])
-            mask[place, :length] = 1
-        return WordBatch(list(chosen), mask, input_ids, tags, features)
+            input_ids_BT[place, :length] = torch.tensor(rows[i]["input_ids"])
+            tags_BT[place, :length] = torch.tensor(rows[i]["tags"])
+            features_BT[place, :length] = torch.tensor(rows[i]["features"])
+            mask_BT[place, :length] = 1
+        return WordBatch(list(chosen), mask_BT, input_ids_BT, tags_BT, features_BT)
 
     def loss(self, model: Model, batch: Batch) -> "Tensor":
         """Return the mean loss over the words of a batch, in nats. Shapes: returns ()."""
         assert isinstance(batch, WordBatch)
-        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
-        return self.word_loss(model.head, hidden, batch.tags[batch.evaluated], batch.features[batch.evaluated])
+        hidden_NH = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
+        return self.word_loss(model.head, hidden_NH, batch.tags[batch.evaluated], batch.features[batch.evaluated])
 
     def outputs(self, model: Model, batch: Batch) -> list[tuple[int, float]]:
         """Return tag and score of each word that the batch evaluates, in its order."""
         assert isinstance(batch, WordBatch)
-        hidden = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
-        window_of = batch.evaluated.nonzero()[:, 0]
-        found = self.scored(model.head, hidden, window_of, batch.features[batch.evaluated])
+        hidden_NH = model.hidden(batch.input_ids, batch.attention_mask, batch.evaluated)
+        windows_N = batch.evaluated.nonzero()[:, 0]
+        found = self.scored(model.head, hidden_NH, windows_N, batch.features[batch.evaluated])
         return list(zip(*(each.tolist() for each in found), strict=True))
 
     def decode(

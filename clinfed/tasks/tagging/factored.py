@@ -43,27 +43,27 @@ class JerlFactored(Tagging):
         """
         from torch.nn import functional
 
-        hidden = head["dropout"](hidden)
-        inside = tags > 0
-        loss = functional.cross_entropy(self._mentions(head, hidden, features), _kind(tags))
-        inside &= _code(tags) < head["code"].out_features  # a mention of no code teaches where it is, and no more
-        if inside.any():
-            codes = self._codes(head, hidden[inside], features[inside])
+        hidden_NH = head["dropout"](hidden)
+        inside_N = tags > 0
+        loss = functional.cross_entropy(self._mentions(head, hidden_NH, features), _kind(tags))
+        inside_N &= _code(tags) < head["code"].out_features  # a mention of no code teaches where it is, and no more
+        if inside_N.any():
+            logits_IC = self._codes(head, hidden_NH[inside_N], features[inside_N])
             # Over all words, as the mentions' loss: else a code outweighs a boundary, and boundaries fail.
-            loss = loss + functional.cross_entropy(codes, _code(tags[inside]), reduction="sum") / len(tags)
+            loss = loss + functional.cross_entropy(logits_IC, _code(tags[inside_N]), reduction="sum") / len(tags)
         return loss
 
     def _mentions(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
         """Return logits of O, B, I. Shapes: hidden (N, H); features (N,) int64; returns (N, 3)."""
-        logits = head["mention"](hidden).float()
-        return logits + head["mention_hint"](_kind(features)) if self.lexicon else logits
+        logits_N3 = head["mention"](hidden).float()
+        return logits_N3 + head["mention_hint"](_kind(features)) if self.lexicon else logits_N3
 
     def _codes(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
         """Return logits of the codes. Shapes: hidden (N, H); features (N,) int64; returns (N, C)."""
-        logits = head["code"](hidden).float()
+        logits_NC = head["code"](hidden).float()
         if not self.lexicon:
-            return logits
-        return add_feature(logits, _code(features).clamp(min=0), features > 0, head["code_hint"].weight[0, 0])
+            return logits_NC
+        return add_feature(logits_NC, _code(features).clamp(min=0), features > 0, head["code_hint"].weight[0, 0])
 
     def scored(
         self, head: "nn.Module", hidden: "Tensor", windows: "Tensor", features: "Tensor"
@@ -77,27 +77,28 @@ class JerlFactored(Tagging):
         """
         import torch
 
-        hidden = head["dropout"](hidden)
-        mentions = self._mentions(head, hidden, features)
-        mention = mentions.argmax(-1)
-        starts = torch.ones_like(mention, dtype=torch.bool)
-        starts[1:] = (mention[1:] == 1) | (mention[:-1] == 0) | (windows[1:] != windows[:-1])
-        inside = mention > 0
-        scores = torch.zeros(mention.shape, device=mention.device)
-        if not inside.any():
-            return mention, scores
-        group = torch.cumsum(starts[inside], 0) - 1
-        words = self._codes(head, hidden[inside], features[inside]).log_softmax(-1)
-        votes = torch.zeros(int(group[-1]) + 1, words.shape[1], device=words.device).index_add_(0, group, words)
-        chosen = votes.argmax(-1)
-        tags = torch.zeros_like(mention)
+        hidden_NH = head["dropout"](hidden)
+        mentions_N3 = self._mentions(head, hidden_NH, features)
+        kind_N = mentions_N3.argmax(-1)
+        starts_N = torch.ones_like(kind_N, dtype=torch.bool)
+        starts_N[1:] = (kind_N[1:] == 1) | (kind_N[:-1] == 0) | (windows[1:] != windows[:-1])
+        inside_N = kind_N > 0
+        scores_N = torch.zeros(kind_N.shape, device=kind_N.device)
+        if not inside_N.any():
+            return kind_N, scores_N
+        mention_I = torch.cumsum(starts_N[inside_N], 0) - 1  # which mention each word is in
+        words_IC = self._codes(head, hidden_NH[inside_N], features[inside_N]).log_softmax(-1)
+        votes_MC = torch.zeros(int(mention_I[-1]) + 1, words_IC.shape[1], device=words_IC.device)
+        votes_MC.index_add_(0, mention_I, words_IC)
+        code_M = votes_MC.argmax(-1)
+        tags_N = torch.zeros_like(kind_N)
         # An I after O begins a mention: a word inside a mention always belongs to one.
-        within = torch.where(starts[inside] & ((mention[inside] == 1) | _after_outside(mention, windows)[inside]), 1, 2)
-        tags[inside] = 2 * chosen[group] + within
-        mean = votes / torch.bincount(group).unsqueeze(1)  # a sum would count words as if they were independent
-        certainty = mean.softmax(-1).gather(1, chosen.unsqueeze(1))[:, 0]
-        scores[inside] = (1 - mentions[inside].softmax(-1)[:, 0]) * certainty[group]
-        return tags, scores
+        begins_N = starts_N & ((kind_N == 1) | _after_outside(kind_N, windows))
+        tags_N[inside_N] = 2 * code_M[mention_I] + torch.where(begins_N[inside_N], 1, 2)
+        mean_MC = votes_MC / torch.bincount(mention_I).unsqueeze(1)  # a sum would count words as independent
+        certainty_M = mean_MC.softmax(-1).gather(1, code_M.unsqueeze(1))[:, 0]
+        scores_N[inside_N] = (1 - mentions_N3[inside_N].softmax(-1)[:, 0]) * certainty_M[mention_I]
+        return tags_N, scores_N
 
 
 def _kind(tags: "Tensor") -> "Tensor":
@@ -111,9 +112,12 @@ def _code(tags: "Tensor") -> "Tensor":
 
 
 def _after_outside(mention: "Tensor", windows: "Tensor") -> "Tensor":
-    """Return which words follow an O word of their own window; a window's first word may continue the last window's."""
+    """Return which words follow an O word of their own window; a window's first word may continue the last window's.
+
+    Shapes: mention, windows (N,) int64; returns (N,) bool.
+    """
     import torch
 
-    after = torch.zeros_like(mention, dtype=torch.bool)
-    after[1:] = (mention[:-1] == 0) & (windows[1:] == windows[:-1])
-    return after
+    after_N = torch.zeros_like(mention, dtype=torch.bool)
+    after_N[1:] = (mention[:-1] == 0) & (windows[1:] == windows[:-1])
+    return after_N

@@ -57,15 +57,16 @@ class Jerl(Tagging):
         """
         import torch
 
-        logits = self._logits(head, hidden, features)
-        tags = logits.argmax(-1)
-        scores = torch.zeros(tags.shape, device=tags.device)
-        inside = tags > 0  # few words: a softmax over all of them would double the largest tensor of prediction
-        begin = tags[inside] - (tags[inside] - 1) % 2
-        probabilities = logits[inside].softmax(-1)
-        scores[inside] = probabilities.gather(1, torch.stack([begin, begin + 1], 1)).sum(-1)
-        return tags, scores
+        logits_NL = self._logits(head, hidden, features)
+        tags_N = logits_NL.argmax(-1)
+        scores_N = torch.zeros(tags_N.shape, device=tags_N.device)
+        inside_N = tags_N > 0  # few words: a softmax over all of them would double the largest tensor of prediction
+        begin_I = tags_N[inside_N] - (tags_N[inside_N] - 1) % 2
+        probabilities_IL = logits_NL[inside_N].softmax(-1)
+        scores_N[inside_N] = probabilities_IL.gather(1, torch.stack([begin_I, begin_I + 1], 1)).sum(-1)
+        return tags_N, scores_N
 
     def _logits(self, head: "nn.Module", hidden: "Tensor", features: "Tensor") -> "Tensor":
-        logits = head["tag"](head["dropout"](hidden)).float()
-        return add_feature(logits, features, features > 0, head["hint"].weight[0, 0]) if self.lexicon else logits
+        """Return logits of the tags. Shapes: hidden (N, H); features (N,) int64; returns (N, L)."""
+        logits_NL = head["tag"](head["dropout"](hidden)).float()
+        return add_feature(logits_NL, features, features > 0, head["hint"].weight[0, 0]) if self.lexicon else logits_NL

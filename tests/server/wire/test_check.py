@@ -114,7 +114,7 @@ def test_counts_that_cannot_be_are_left_out_with_their_update(table: Any, attack
 
 
 @pytest.mark.parametrize("name", ["counts", "replicates"])
-def test_closing_counts_that_cannot_be_are_not_merged(table: Any, name: str) -> None:
+def test_impossible_counts_of_the_test_are_not_merged(table: Any, name: str) -> None:
     def tamper(kind: str, reply: Message) -> Message:
         if kind == "evaluate" and reply.content[IDENTITY]["clinic"] == "clinic-1":
             array = reply.content[COUNTS][f"{KEY}.{name}"]

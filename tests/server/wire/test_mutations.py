@@ -160,7 +160,7 @@ def test_a_mutated_evaluation_never_raises(table: Any, changes: list[Mutation]) 
 
 
 def test_mutations_do_reach_every_rule_family(table: Any) -> None:
-    # The property above would be empty if all mutations were refused at the door, or none was.
+    # The property above would be empty if all mutations were refused at once, or none was.
     seen = set()
 
     @settings(max_examples=200, deadline=None, database=None, derandomize=True)

@@ -58,7 +58,7 @@ class Address:
 
 
 @dataclass(frozen=True)
-class Door:
+class Access:
     """The application behind the token, with headers that keep what it answers in this browser."""
 
     app: ASGIApp

@@ -11,9 +11,9 @@ import pytest
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.writers import write_jsonl
 from clinfed.review import saved
+from clinfed.review.access import Address
 from clinfed.review.app import make_app
 from clinfed.review.desk import Desk
-from clinfed.review.door import Address
 from clinfed.review.notes import Review
 from clinfed.review.saved import CorrectionsFile
 
