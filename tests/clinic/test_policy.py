@@ -217,7 +217,7 @@ def test_a_site_writes_its_policy_as_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("[policy]\nleast_note = 3", "least_note is no setting; did you mean least_notes?"),
+        ("[policy]\nleast_note = 3", "least_note is not a setting; did you mean least_notes?"),
         ("[policy]\nleast_notes = -3", "least_notes is -3, expected a whole number from 0"),
         ("[policy]\nembeddings = 1", "embeddings is 1, expected true or false"),
         ('policy = "open"', "policy is 'open', expected a table"),

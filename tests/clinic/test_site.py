@@ -176,7 +176,7 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
         ({"notes": "notes.jsonl"}, "notes is 'notes.jsonl', expected an absolute path"),
         ({"notes": None}, "notes is missing"),
         ({"labels": "codes.json"}, "labels is 'codes.json', expected an absolute path"),
-        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, jsonl"),
+        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, doccano, jsonl, labelstudio"),
         ({"device": "gpu"}, "device is 'gpu', expected cpu, cuda or cuda:0"),
         ({"quantisation": "int8"}, "quantisation is 'int8', expected one of any, none, nf4"),
         ({"name": "north\n"}, "name is 'north\\n', expected at most 80 characters that can be printed"),
