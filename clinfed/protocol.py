@@ -1,8 +1,8 @@
 """What server and clinics say to each other: kinds of messages, names of records, codes of failures; no Flower here.
 
 A question holds `adapter` (the global tensors; to train, the strategy's own too; not in a hello) and `question` (round,
-split, whether replicates are wanted, and a nonce, which the answer repeats; to train, also the run's key, and which of
-the clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
+split, whether replicates are wanted, the run's key, and a nonce, which the answer repeats; to train, also which of the
+clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
 kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first evaluates the adapter on
 it. Nothing else travels.
 """
@@ -25,7 +25,8 @@ ADAPTER = "adapter"
 QUESTION = "question"
 IDENTITY = "identity"
 REPORT = "report"
-RUN_KEY, STATE_ROUND = "run_key", "state_round"  # in the question to train
+RUN_KEY = "run_key"  # in the questions to train and to evaluate
+STATE_ROUND = "state_round"  # in the question to train
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 

@@ -5,7 +5,7 @@ To the coordinator goes the setting's name only, out of the fixed list here; the
 
 from clinfed.errors import UserError
 
-# setting of the site, or one of two rules that hold at every site -> what the coordinator can do about it
+# setting of the site, or one of three rules that hold at every site -> what the coordinator can do about it
 REMEDIES = {
     "settings": "they cannot be read; its engineer runs `clinfed check --settings site.toml` there",
     "allowed_code": "this code is not on its list; its engineer reads the code and adds {code} to allowed_code",
@@ -16,6 +16,11 @@ REMEDIES = {
     "device": "leave training.device out, because each site chooses its own; if its GPU is missing, its engineer "
     "runs `clinfed check --settings site.toml`",
     "corpus": "leave corpus.* out: a site reads its own notes",
+    "ledger": "it answers each question of a run once, as its ledger says; start a new run, or ask its engineer",
+    "embeddings": "leave adapter=full and embeddings in adapter.target_modules out, or have its engineer agree",
+    "least_notes": "too few training notes stand behind its update; raise corpus.train_fraction, or leave it out",
+    "least_patients": "too few patients stand behind its update; raise corpus.train_fraction, or leave it out",
+    "least_steps": "a round makes too few steps there; lower training.batch_notes or rounds_per_epoch",
     "base": "leave base.path and base.revision out: name a base that each site has (docs/sites.md)",
 }
 

@@ -145,6 +145,11 @@ class Run:
         help="who runs a simulation's clinics: flower, or local (this process, one clinic after another)",
         choices=("flower", "local"),
     )
+    policy: str = setting(
+        "none",
+        help="site: a simulation's clinics apply the default policy of a real site (docs/sites.md)",
+        choices=("none", "site"),
+    )
     tracking: str = setting(
         "off",
         help="writes each round's scores on the coordinator's disk as they come",

@@ -109,7 +109,7 @@ class Coordinator:
     def close(self, run_state: RunState, diary: Diary, refused: Sequence[Refused]) -> None:
         """Evaluate the chosen round on test, once, and write everything down. refused: at the start."""
         round_index, adapter, reason = choose(run_state, self.run)
-        test_evaluation, test_refused = self.evaluate_on_test(adapter, round_index)
+        test_evaluation, test_refused = self.evaluate_on_test(adapter, round_index, run_state.run_key)
         record = diary.recorder.finish(
             test_evaluation,
             adapter,
@@ -123,11 +123,13 @@ class Coordinator:
         record["refused"], record["test_refused"] = refusals(refused), refusals(test_refused)
         diary.close(record, adapter, run_state.best)
 
-    def evaluate_on_test(self, adapter: AdapterState, round_index: int) -> tuple[list[Answer], list[Refused]]:
+    def evaluate_on_test(
+        self, adapter: AdapterState, round_index: int, run_key: str
+    ) -> tuple[list[Answer], list[Refused]]:
         """Return the answers on the test split, and who is left out. Raises: UserError for less than a quorum."""
         handles = self.admission.federation.with_notes("test")
         replies = self.exchange.evaluate(
-            handles, adapter, round_index, split="test", test_evaluation=True, replicates=True
+            handles, adapter, round_index, split="test", test_evaluation=True, replicates=True, run_key=run_key
         )
         test_evaluation, refused = parted(replies)
         say_refused(self.say, "test", refused)

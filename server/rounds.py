@@ -42,7 +42,7 @@ def run_rounds(
         return run_state
     started = time.perf_counter()
     handles = admission.federation.with_notes("validation")
-    validated, silent = validate(exchange, handles, run_state.server, replicates=True)
+    validated, silent = validate(exchange, handles, run_state, replicates=True)
     seconds = time.perf_counter() - started
     last = replace(run_state.open, seconds=run_state.open.seconds + seconds, refused=[*run_state.open.refused, *silent])
     last = replace(last, overhead_s=last.overhead_s + seconds - busiest(validated))
@@ -77,7 +77,7 @@ def one_round(
     validated = updates.validated
     if run_state.open is not None:
         others = [handle for handle in admission.online(evaluating) if handle not in asked]
-        more, silent = validate(exchange, others, run_state.server, replicates=False)
+        more, silent = validate(exchange, others, run_state, replicates=False)
         validated, refused = [*validated, *more], [*refused, *silent]
         best = closed(run_state.open, validated, run_state, show)
     seconds = time.perf_counter() - started
@@ -112,7 +112,7 @@ def stops_early(run_state: RunState, run: Run) -> bool:
 
 
 def validate(
-    exchange: Exchange, handles: Sequence[ClinicHandle], server: ServerState, *, replicates: bool
+    exchange: Exchange, handles: Sequence[ClinicHandle], run_state: RunState, *, replicates: bool
 ) -> tuple[list[Answer], list[Refused]]:
     """Let clinics evaluate a state on their validation notes; return their answers and who is left out.
 
@@ -120,8 +120,15 @@ def validate(
     """
     if not handles:
         return [], []
+    server = run_state.server
     replies = exchange.evaluate(
-        handles, server.adapter, server.round, split="validation", test_evaluation=False, replicates=replicates
+        handles,
+        server.adapter,
+        server.round,
+        split="validation",
+        test_evaluation=False,
+        replicates=replicates,
+        run_key=run_state.run_key,
     )
     return parted(replies)
 

@@ -110,6 +110,7 @@ TABLE = {
         "",
         "safetensors",
     ),
+    "clinfed.clinic.ledger": ("clinfed.home clinfed.protocol clinfed.refusals configs", "", "filelock"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (

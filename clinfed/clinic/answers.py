@@ -15,8 +15,10 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.clinic import permissions
+from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
+from clinfed.clinic.ledger import Asked, Ledger
+from clinfed.clinic.policy import rounded
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Block, Content, Failed
@@ -89,6 +91,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     received = Payload.of(_take_adapter(question))
     decode_s = time.perf_counter() - started
     asked = question[protocol.QUESTION]
+    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat)
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
@@ -111,6 +114,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
     }
+    _leaves(entry, content)
     return _signed(cache, clinic, question, content, report)
 
 
@@ -120,8 +124,10 @@ def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Cont
     started = time.perf_counter()
     state = _take_adapter(question)
     decode_s = time.perf_counter() - started
+    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state)
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
+    _leaves(entry, content)
     return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -130,6 +136,31 @@ WORK = {
     protocol.TRAIN: (protocol.Failure.TRAIN, _train),
     protocol.EVALUATE: (protocol.Failure.EVALUATE, _evaluate),
 }
+
+
+def _admitted(
+    cache: "WorkerCache", clinic: "Clinic", kind: str, question: Mapping[str, Any], sent: AdapterState
+) -> Asked | None:
+    """Return the question as a real site's ledger has it now; None at a simulated clinic, which keeps no ledger.
+
+    Raises: RefusedError for what no run asks, and for what was asked before in another way.
+    """
+    ledger.refuse_unknown(kind, question, cache.run.rounds)
+    if clinic.simulated:
+        return None
+    run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
+    place = int(question["round"]), str(question["split"])
+    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), ledger.settings_of(cache.run), nonce)
+    Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
+    return asked
+
+
+def _leaves(asked: Asked | None, content: Content) -> None:
+    """Write what leaves a real site into its ledger."""
+    if asked is not None:
+        tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
+        sizes = sum(len(block.data) for block in tensors), sum(len(block.data) // 8 for block in counts)
+        Ledger().answered(asked, tensor_bytes=sizes[0], counts=sizes[1])
 
 
 def _evaluated(
@@ -159,7 +190,8 @@ def _signed(
 ) -> Content:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, {})
-    signed = {protocol.REPORT: {**earlier, **report, **_load_report(cache)}}
+    figures = {**earlier, **report, **_load_report(cache)}
+    signed = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
     return {**content, **signed, protocol.IDENTITY: _identity(clinic, question)}
 
 

@@ -19,6 +19,7 @@ from clinfed.baselines.gazetteer import GazetteerFeatures
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.clinic.data import Clinic, Simulation, read_site
 from clinfed.clinic.permissions import admit_run
+from clinfed.clinic.policy import Masked, Policy, rare_codes
 from clinfed.clinic.site import PARTITION, PARTITIONS, NodeConfig, of_node
 from clinfed.corpus.note import Note, Span
 from clinfed.home import clinic_folder
@@ -58,7 +59,8 @@ class WorkerCache:
         with self.loading():
             if PARTITION in node_config:
                 simulation = self.simulation(int(node_config[PARTITIONS]))
-                return simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction)
+                policy = Policy() if self.run.policy == "site" else None
+                return firm(simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction, policy))
             site = of_node(node_config)
             admit_run(site, self.overrides, self.run)
             if site.device and self._tagger is None:  # a model that is warm stays where it is
@@ -66,7 +68,7 @@ class WorkerCache:
             if site.held not in self._sites:
                 self._forget_notes()
                 self._sites[site.held] = read_site(self.run, site)
-            return self._sites[site.held]
+            return firm(self._sites[site.held])
 
     def _forget_notes(self) -> None:
         """Drop what was read and made of a site's notes: under the clinic's name it would pass for that of others."""
@@ -121,6 +123,17 @@ class WorkerCache:
                 pools = self.run.task.pools
                 self._encoded[clinic.name, split] = self._embed(clinic, encoded) if pools else encoded
         return self._encoded[clinic.name, split]
+
+    def examples(self, clinic: Clinic) -> "Encoded | Masked":
+        """Return what a clinic trains on: under a policy, mentions of rare codes name no code."""
+        encoded, rare = self.encoded(clinic, "train"), self.rare(clinic)
+        return Masked(encoded, self.run.task, rare, len(clinic.codes)) if rare else encoded
+
+    def rare(self, clinic: Clinic) -> frozenset[int]:
+        """Return the numbers of the codes whose rows of the head stay frozen; none without a policy."""
+        if clinic.policy is None:
+            return frozenset()
+        return rare_codes(clinic.split("train"), clinic.codes, clinic.small_cell_threshold)
 
     def _encode(self, clinic: Clinic, split: str) -> "Encoded":
         from clinfed.training.encoded import encode_notes
@@ -181,6 +194,13 @@ class WorkerCache:
         """Return the seconds spent on loading since this was last asked."""
         taken, self.load_s = self.load_s, 0.0
         return taken
+
+
+def firm(clinic: Clinic) -> Clinic:
+    """Return the clinic. Raises: RefusedError where its policy finds too little behind an update."""
+    if clinic.policy:
+        clinic.policy.refuse_small(clinic.split("train"))
+    return clinic
 
 
 _worker_cache: WorkerCache | None = None  # the cache of this process; replaced when a message of another run comes

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from clinfed.clinic.policy import Policy
 from clinfed.clinic.site import Site
 from clinfed.corpus.language import with_languages
 from clinfed.corpus.note import Note
@@ -38,6 +39,7 @@ class Clinic:
     skipped: Mapping[str, int] = field(default_factory=dict)  # what reading left out, by reason
     lexicon_from: Sequence[Note] | None = None
     small_cell_threshold: int = 0  # a site's own: clinfed.evaluation.small_cells
+    policy: Policy | None = None  # a site's own: clinfed.clinic.policy
     bootstrap_key: str = ""  # a site's secret: who knows it and the patients' ids can solve replicates for each patient
     _splits: dict[str, list[Note]] = field(default_factory=dict, repr=False, compare=False)  # found once
 
@@ -109,13 +111,24 @@ class Simulation:
             raise UserError(f"no mention to learn from: {found}; {learnable.REMEDY}")
         return cls(dealt, codes, train, num_nodes, counts)
 
-    def clinic(self, number: int, train_fraction: float) -> Clinic:
-        """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left."""
+    def clinic(self, number: int, train_fraction: float, policy: Policy | None = None) -> Clinic:
+        """Return the clinic of a node, by number in the order of names; one without a name or notes if none is left.
+
+        policy: that of a real site, which the simulation applies.
+        """
         if number not in self._clinics:
             name = [*self.dealt][number] if number < len(self.dealt) else ""
             notes = self.dealt.get(name, [])
             self._clinics[number] = Clinic(
-                name, notes, self.codes, train_fraction, self.pooled_train, self.num_nodes, self.skipped
+                name,
+                notes,
+                self.codes,
+                train_fraction,
+                self.pooled_train,
+                self.num_nodes,
+                self.skipped,
+                small_cell_threshold=policy.small_cell_threshold if policy else 0,
+                policy=policy,
             )
         return self._clinics[number]
 
@@ -146,7 +159,8 @@ def read_site(run: Run, site: Site) -> Clinic:
         tuple(codes),
         run.corpus.train_fraction,
         skipped=dict(skipped),
-        small_cell_threshold=site.small_cell_threshold,
+        small_cell_threshold=site.least_in_a_cell,
+        policy=site.policy,
         bootstrap_key=clinic_secret(),
     )
 

@@ -113,6 +113,12 @@ def _device(site: Site, overrides: Sequence[str], _run: "Run") -> None:
         _refuse(site, "device", f"training.device={asked}, the site's is {site.device}")
 
 
+def _embeddings(site: Site, _: Sequence[str], run: "Run") -> None:
+    """Refuse full training; what a run names in adapter.target_modules is looked at once the base is loaded."""
+    if site.policy and not site.policy.embeddings and run.options.get("adapter") == "full":
+        _refuse(site, "embeddings", "adapter=full, which trains the embeddings")
+
+
 def _refuse(site: Site, setting: str, asked: str) -> None:
     raise RefusedError(setting, f"{site.where}: {setting}: the run asks for {asked}; nothing was read or trained")
 
@@ -123,4 +129,5 @@ CHECKS: tuple[Callable[[Site, Sequence[str], "Run"], None], ...] = (
     _quantisation,
     _batch,
     _device,
+    _embeddings,
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from clinfed.clinic.policy import Policy
 from clinfed.errors import UserError
 from clinfed.protocol import LONGEST_NAME
 from clinfed.refusals import RefusedError
@@ -17,7 +18,16 @@ NodeConfig = Mapping[str, str | int | float | bool]
 
 QUANTISATIONS = ("any", "none", "nf4")
 INLINE = ("notes", "name", "format", "labels")  # what node_config may say without a settings file
-HELD = ("notes", "format", "labels", "skip_bad", "name", "small_cell_threshold")  # all that shapes a site's clinic
+# All that shapes a site's clinic.
+HELD = (
+    "notes",
+    "format",
+    "labels",
+    "skip_bad",
+    "name",
+    "small_cell_threshold",
+    "policy",
+)
 EXPECTED = {str: "a text in quotes", int: "a whole number from 0", bool: "true or false", tuple: "a list of texts"}
 
 
@@ -40,6 +50,7 @@ class Site:
     allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
     allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
     small_cell_threshold: int = 0  # counts name no code that fewer patients have; 0: all
+    policy: Policy | None = None  # the table [policy]: floors that no run can loosen; None: none is applied
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:
@@ -66,6 +77,11 @@ class Site:
     def where(self) -> str:
         """Return where a user finds these settings."""
         return self.file or "node_config"
+
+    @property
+    def least_in_a_cell(self) -> int:
+        """Return the patients below which nothing is named: the larger of the policy's number and of its own."""
+        return max(self.small_cell_threshold, self.policy.small_cell_threshold if self.policy else 0)
 
     @property
     def held(self) -> tuple[object, ...]:
@@ -98,12 +114,21 @@ def read(path: Path) -> Site:
     except (OSError, ValueError) as error:
         place = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         raise UserError(f"{path}: cannot be read as TOML ({type(error).__name__}{place}); correct the file") from None
-    kinds = {field.name: type(field.default) for field in fields(Site) if field.name != "file"}
+    policy = _policy(path, values.pop("policy")) if "policy" in values else None
+    kinds = {field.name: type(field.default) for field in fields(Site) if field.name not in ("file", "policy")}
     kinds |= {"allowed_code": tuple, "allowed_experiments": tuple}
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
     if "allowed_code" not in checked:
         raise UserError(f"{path}: allowed_code is missing; list the code that may run here, or [] to allow none yet")
-    return Site(**checked, file=str(path))
+    return Site(**checked, policy=policy, file=str(path))
+
+
+def _policy(path: Path, values: Any) -> Policy:
+    """Return the policy of the table [policy]; what it leaves out has the policy's default."""
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: policy is {values!r}, expected a table: [policy] on a line of its own")
+    kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Policy)}
+    return Policy(**{key: _checked(path, key, value, kinds) for key, value in values.items()})
 
 
 def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any:

@@ -65,13 +65,17 @@ def train_epochs(
     kept: the clinic's state; its first one, where there is none.
     """
     from clinfed.adapters.weights import write_state
+    from clinfed.training.frozen_rows import label_rows, restore_rows, without_rows
     from clinfed.training.loop import frozen, train
 
     tagger = cache.tagger(len(clinic.codes))
-    encoded = cache.encoded(clinic, "train")
+    encoded = cache.examples(clinic)
     write_state(tagger, received.adapter)
     run, strategy = cache.run, cache.run.strategy
     gradient = gradient_of(strategy, received, client_state or strategy.first(received), run.training.device)
+    rows = label_rows(tagger, run.task, cache.rare(clinic))
+    if rows:
+        gradient = without_rows(gradient, rows)
     trains = partial(strategy.trainable, round_index=round_index)
     with frozen(tagger, trains), peak_memory(run.training.device) as peak:
         result = train(
@@ -86,6 +90,7 @@ def train_epochs(
             gradient=gradient,
             report=report,
         )
+    restore_rows(tagger, received.adapter, rows)  # weight decay moves them without a gradient
     return Training(result, peak.peak_bytes)
 
 
@@ -124,19 +129,22 @@ def train_round(
     first = strategy.first(received)
     place = Place(run_key, clinic.name, cache.fingerprint(clinic)) if first.memory else None
     client_state = (states.load(place, state_round) if place and state_round else None) or first
-    epochs = run.epochs_of_round(round_index)
+    epochs, tagger = run.epochs_of_round(round_index), cache.tagger(len(clinic.codes))
+    if clinic.policy:
+        clinic.policy.refuse_embeddings(tagger.encoder)
     try:
         training = train_epochs(cache, clinic, received, epochs, client_state=client_state, round_index=round_index)
     except DivergedError as error:
         raise DivergedError(f"round {round_index}, clinic {clinic.name}: {error}") from None
-    tagger = cache.tagger(len(clinic.codes))
+    if clinic.policy:
+        clinic.policy.refuse_few_steps(training.result)
     report = LocalReport(
         round_index,
         training.result.notes,
         training.result.steps,
         training.result.learning_rates,
         largest_step(run.training),
-        partial(held_rows, tagger, run.task, cache.encoded(clinic, "train")),
+        partial(held_rows, tagger, run.task, cache.examples(clinic)),
     )
     payload, after = strategy.update(received, read_state(tagger), client_state, report)
     if place:
@@ -250,7 +258,10 @@ def against_both(
     """Return the counts against all gold and, at the test evaluation, also against what the task can represent."""
     golds = task.golds(notes, clinic.codes) if test_evaluation else {protocol.ALL_GOLD: notes}
     # Simulated clinics share no patient, and their counts must add up to the pooled.
-    rule = None if clinic.simulated else Rule(frozenset(clinic.codes), clinic.small_cell_threshold)
+    policy, rule = clinic.policy, None
+    if policy or not clinic.simulated:
+        shared = frozenset(clinic.codes if test_evaluation or not policy else ())  # per round, totals only
+        rule = Rule(shared, clinic.small_cell_threshold, policy.replicates if policy else 0)
     wanted = protocol.REPLICATES if replicates else 0
     counts = task.count(golds, predicted, replicates=wanted, seed=SEED, clinic=clinic.bootstrap_key, rule=rule)
     return {(system, gold): each for gold, each in counts.items()}

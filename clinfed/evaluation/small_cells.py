@@ -17,10 +17,14 @@ N = TypeVar("N", Note, EvaluatedNote)
 
 @dataclass(frozen=True)
 class Rule:
-    """What a real site's counts may name: codes of the shared list that at least `threshold` of its patients have."""
+    """What a real site's counts may name: codes of the shared list that at least `threshold` of its patients have.
+
+    replicates: patients of a language from which replicates may be drawn; the threshold where it is larger.
+    """
 
     shared: frozenset[str]
     threshold: int = 0
+    replicates: int = 0
 
 
 def counted(tables: Mapping[str, Sequence[EvaluatedNote]], rule: Rule | None, **options: Any) -> dict[str, SpanCounts]:
@@ -36,7 +40,8 @@ def counted(tables: Mapping[str, Sequence[EvaluatedNote]], rule: Rule | None, **
     # A site's own labels may be words of its notes: they are counted, never named.
     named = nameable(tables.values(), rule.shared, least)
     counts = {gold: count_spans(table, **options) for gold, table in tables.items()}
-    return {gold: with_firm_replicates(each, tables[gold], least).folded(named) for gold, each in counts.items()}
+    drawn_from = max(least, rule.replicates)
+    return {gold: with_firm_replicates(each, tables[gold], drawn_from).folded(named) for gold, each in counts.items()}
 
 
 def frequent(having: Mapping[str, Collection[str]], threshold: int, allowed: Collection[str] | None = None) -> set[str]:

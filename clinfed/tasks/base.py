@@ -50,7 +50,7 @@ M mentions, H hidden units, L labels, C codes, V vocabulary, R rank, K clinics.
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
@@ -183,6 +183,20 @@ class Task:
         names: within the head. Shapes: returns (R,) int64 each, indices.
         """
         return {}
+
+    def label_rows(self, name: str, codes: "Tensor") -> "Tensor | None":
+        """Return which rows of a parameter of the head belong to these codes; None where it has no row a label.
+
+        name: within the head. Shapes: codes (C,) int64, numbers in the shared list; returns (R,) int64.
+        """
+        return None
+
+    def without_codes(self, rows: Sequence[Row], rare: Collection[int], num_codes: int) -> list[Row]:
+        """Return the examples without these codes: what else their mentions teach stays, as far as the head has it.
+
+        rare: numbers of codes in the shared list, which has num_codes.
+        """
+        return list(rows)
 
     @abstractmethod
     def outputs(self, model: Model, batch: Batch) -> Any:

@@ -12,7 +12,7 @@ Source: Federated Learning for ICD Classification with Lightweight Models and Pr
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,14 @@ class Document(Task):
         with torch.no_grad():
             last.bias.fill_(FIRST_BIAS)
         return nn.Sequential(nn.LayerNorm(hidden_size, elementwise_affine=False), *layers, last)
+
+    def label_rows(self, name: str, codes: "Tensor") -> "Tensor | None":
+        """Return the codes themselves: the last layer has a row for each."""
+        return codes if name.startswith(f"{3 if self.hidden else 1}.") else None
+
+    def without_codes(self, rows: Sequence[Row], rare: Collection[int], num_codes: int) -> list[Row]:
+        """Return the notes without the rare codes, as if they were absent."""
+        return [{**row, "codes": [code for code in row["codes"] if code not in rare]} for row in rows]
 
     def vectors(self, model: Model, batch: Batch) -> "Tensor":
         """Return the mean over each note's sub-words, or its first one's vector. Shapes: returns (B, H) float32."""

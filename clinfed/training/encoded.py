@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clinfed.corpus.note import Note
 from clinfed.tasks.base import Examples, Gazetteer, Row, Task, no_feature
@@ -24,6 +24,21 @@ if TYPE_CHECKING:
 UNUSED_S = 30 * 24 * 3600.0  # a cache can be turned back into text: it goes once no run has used it for so long
 UNFINISHED_S = 24 * 3600.0  # of a killed process; encoding takes minutes
 FORMAT = 5  # of the cache; another number makes old caches unreadable, never wrong
+
+
+class TrainingExamples(Protocol):
+    """What the training loop sees of notes."""
+
+    @property
+    def lengths(self) -> list[int]:
+        """Return the number of sub-words of each example."""
+
+    @property
+    def rows(self) -> list[Row]:
+        """Return the examples."""
+
+    def __len__(self) -> int:
+        """Return how many notes there are."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from clinfed.adapters.weights import trainable_parameters
 from clinfed.errors import DivergedError
 from clinfed.training.batches import plan_batches
 from clinfed.training.determinism import seed_everything
-from clinfed.training.encoded import Encoded, Gathered
+from clinfed.training.encoded import TrainingExamples
 from clinfed.training.model import Tagger, autocast, trainable_weights
 from clinfed.training.schedules import Epochs, learning_rate_at
 from clinfed.training.settings import Training
@@ -45,7 +45,7 @@ class TrainResult:
 def train(
     tagger: Tagger,
     task: "Task",
-    encoded: Encoded | Gathered,
+    encoded: TrainingExamples,
     settings: Training,
     *,
     epochs: Epochs,
@@ -149,12 +149,12 @@ def frozen(tagger: Tagger, trainable: Callable[[str], bool]) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
-def held_rows(tagger: Tagger, task: "Task", encoded: Encoded, name: str) -> NDArray[np.bool_] | None:
+def held_rows(tagger: Tagger, task: "Task", encoded: TrainingExamples, name: str) -> NDArray[np.bool_] | None:
     """Return which rows of a tensor belong to labels that the notes hold, (R,); None where it has no row a label."""
     part, _, inside = name.partition(".")
     held = task.held_rows(encoded.rows, [inside]).get(inside) if part == "head" else None
     if held is None:
         return None
     rows = np.zeros(len(tagger.head.get_parameter(inside)), np.bool_)
-    rows[held.numpy()] = True
+    rows[held[held < len(rows)].numpy()] = True  # a mention of no code has no row
     return rows

@@ -157,10 +157,11 @@ class Exchange:
         split: str,
         test_evaluation: bool,
         replicates: bool,
+        run_key: str,
     ) -> Iterator[Answer | Refused]:
         """Let all clinics evaluate the state on one split; yield each one's counts, or why it is left out, in order.
 
-        replicates: with bootstrap replicates, which the test evaluation cannot be without.
+        replicates: with bootstrap replicates, which the test evaluation cannot be without. run_key: as in `train`.
         """
         record = {protocol.ADAPTER: to_record(state)}
         asked = self._send(
@@ -171,6 +172,7 @@ class Exchange:
             split=split,
             test_evaluation=test_evaluation,
             replicates=replicates,
+            own={handle.clinic: {protocol.RUN_KEY: run_key} for handle in handles},
         )
         for handle, message_id in zip(asked.handles, asked.message_ids, strict=True):
             try:

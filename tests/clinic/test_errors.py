@@ -48,12 +48,13 @@ def ask(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator
     )
 
     def ask(kind: str) -> Message:
+        tested = kind == protocol.EVALUATE
         question = ConfigRecord(
             {
                 "round": 1,
-                "split": "test",
-                "test_evaluation": True,
-                "replicates": True,
+                "split": "test" if tested else "",
+                "test_evaluation": tested,
+                "replicates": tested,
                 "wire": WIRE_VERSION,
                 "nonce": "0",
                 protocol.RUN_KEY: 32 * "0",

@@ -81,7 +81,8 @@ def test_what_goes_beyond_a_setting_is_refused_before_notes_are_opened_and_both_
 
 
 def test_every_setting_that_can_refuse_has_a_remedy_and_a_test() -> None:
-    assert set(REMEDIES) == {*BEYOND, "settings"}
+    elsewhere = {"ledger", "least_notes", "least_patients", "least_steps", "embeddings"}  # test_ledger, test_policy
+    assert set(REMEDIES) == {*BEYOND, "settings", *elsewhere}
 
 
 def test_the_coordinator_is_told_the_fingerprint_that_the_site_must_add() -> None:
@@ -175,7 +176,7 @@ def test_limits_in_detail(site: dict[str, Any], overrides: list[str], expected: 
         ({"notes": "notes.jsonl"}, "notes is 'notes.jsonl', expected an absolute path"),
         ({"notes": None}, "notes is missing"),
         ({"labels": "codes.json"}, "labels is 'codes.json', expected an absolute path"),
-        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, doccano, jsonl"),
+        ({"format": "csv"}, "format is 'csv', expected one of brat, codiesp, conll, doccano, jsonl, labelstudio"),
         ({"device": "gpu"}, "device is 'gpu', expected cpu, cuda or cuda:0"),
         ({"quantisation": "int8"}, "quantisation is 'int8', expected one of any, none, nf4"),
         ({"name": "north\n"}, "name is 'north\\n', expected at most 80 characters that can be printed"),

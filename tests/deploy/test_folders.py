@@ -1,6 +1,7 @@
 """What `clinfed deploy init` and `renew` write: who gets which file, and whether each can be used."""
 
 import configparser
+import re
 import shutil
 import stat
 import subprocess
@@ -13,6 +14,7 @@ import yaml
 from clinfed import fingerprints
 from clinfed.cli import main
 from clinfed.clinic import site as sites
+from clinfed.clinic.policy import Policy
 
 SITES = ("north", "south", "coast")
 UNITS = ("coordinator/clinfed-superlink.service", "coordinator/clinfed-gate.service", "north/clinfed-north.service")
@@ -138,10 +140,11 @@ def test_a_sites_settings_are_as_a_site_reads_them(written: Path) -> None:
 def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> None:
     path = own / "north" / "site.toml"
     lines = path.read_text("utf-8").splitlines()
-    offered = [line.removeprefix("# ") for line in lines if line.startswith("# ") and " = " in line]
+    offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[|.* = )", line)]
     path.write_text("\n".join([*lines, *offered]), "utf-8")
-    assert len(offered) == 7
-    assert sites.read(path).rank_cap == 64
+    assert len(offered) == 9
+    site = sites.read(path)
+    assert (site.rank_cap, site.policy) == (64, Policy())
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
 
 

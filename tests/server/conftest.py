@@ -113,7 +113,9 @@ def table(world: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tabl
         evaluating, test = federation.with_notes("validation"), federation.with_notes("test")
         trainers = federation.with_notes("train")
         trained = [*exchange.train(trainers, Payload(state), 2, run_key=KEY, evaluating=evaluating)]
-        test_evaluation = [*exchange.evaluate(test, state, 2, split="test", test_evaluation=True, replicates=True)]
+        test_evaluation = [
+            *exchange.evaluate(test, state, 2, split="test", test_evaluation=True, replicates=True, run_key=KEY)
+        ]
         assert not [reply for reply in [*trained, *test_evaluation] if isinstance(reply, Refused)]
         recorded = {
             (message.metadata.message_type, message.metadata.src_node_id): message.content for message in grid.received

@@ -1,7 +1,7 @@
 """Tagging: what the tasks share that give each word a tag; they differ in the head alone."""
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +155,20 @@ class Tagging(Task):
         tags = torch.tensor(sorted({tag for row in rows for tag in row["tags"]} - {IGNORED}), dtype=torch.int64)
         found = {name: self.tag_rows(name, tags) for name in names}
         return {name: each for name, each in found.items() if each is not None}
+
+    def label_rows(self, name: str, codes: "Tensor") -> "Tensor | None":
+        """Return the rows of these codes' B and I tags."""
+        import torch
+
+        return self.tag_rows(name, torch.stack([2 * codes + 1, 2 * codes + 2], 1).flatten())
+
+    def without_codes(self, rows: Sequence[Row], rare: Collection[int], num_codes: int) -> list[Row]:
+        """Return the windows in which words of a rare code have the tags of no code: B = 2C + 1, I = 2C + 2."""
+
+        def tag(found: int) -> int:
+            return 2 * num_codes + 1 + (found - 1) % 2 if found > OUTSIDE and (found - 1) // 2 in rare else found
+
+        return [{**row, "tags": [tag(each) for each in row["tags"]]} for row in rows]
 
     @abstractmethod
     def tag_rows(self, name: str, tags: "Tensor") -> "Tensor | None":

@@ -46,6 +46,7 @@ class JerlFactored(Tagging):
         hidden_NH = head["dropout"](hidden)
         inside_N = tags > 0
         loss = functional.cross_entropy(self._mentions(head, hidden_NH, features), _kind(tags))
+        inside_N &= _code(tags) < head["code"].out_features  # a mention of no code teaches where it is, and no more
         if inside_N.any():
             logits_IC = self._codes(head, hidden_NH[inside_N], features[inside_N])
             # Over all words, as the mentions' loss: else a code outweighs a boundary, and boundaries fail.

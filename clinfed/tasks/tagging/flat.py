@@ -43,6 +43,9 @@ class Jerl(Tagging):
         """Return the mean cross-entropy over words, in nats. Shapes: hidden (N, H); tags, features (N,); returns ()."""
         from torch.nn import functional
 
+        named = tags < head["tag"].out_features
+        if not named.all():  # a mention of no code: one softmax has nothing to learn of it
+            hidden, tags, features = hidden[named], tags[named], features[named]
         return functional.cross_entropy(self._logits(head, hidden, features), tags)
 
     def scored(self, head: Any, hidden: "Tensor", windows: "Tensor", features: "Tensor") -> "tuple[Tensor, Tensor]":

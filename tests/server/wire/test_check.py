@@ -124,7 +124,7 @@ def test_impossible_counts_of_the_test_are_not_merged(table: Any, name: str) -> 
 
     handles = table.federation.with_notes("test")
     replies = table.exchange(tamper).evaluate(
-        handles, table.state, 2, split="test", test_evaluation=True, replicates=True
+        handles, table.state, 2, split="test", test_evaluation=True, replicates=True, run_key=32 * "0"
     )
     answers, refused = parted(replies)
     assert refused == [Refused("clinic-1", str(Reason.COUNTS))]

@@ -151,7 +151,7 @@ def test_a_mutated_evaluation_never_raises(table: Any, changes: list[Mutation]) 
 
     handles = table.federation.with_notes("test")
     replies = table.exchange(tamper).evaluate(
-        handles, table.state, 2, split="test", test_evaluation=True, replicates=True
+        handles, table.state, 2, split="test", test_evaluation=True, replicates=True, run_key=32 * "0"
     )
     answers, _ = parted(replies)
     merged = sum((answer.counts[FEDERATED, ALL_GOLD] for answer in answers), SpanCounts())
