@@ -8,6 +8,7 @@ from pathlib import Path
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
+from clinfed.evaluation.counts import refuse_incomplete
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
 from clinfed.runs.backend import Backend
@@ -37,6 +38,7 @@ class Coordinator:
         self.started = time.perf_counter()
         self.folder, self.run, self.say = folder, run, say
         tracking.check(run.tracking)
+        refuse_incomplete(run.task.counts)
         self.checkpoint = load_checkpoint(folder, run)
         self.model = Model(run)
         code = fingerprints.code()

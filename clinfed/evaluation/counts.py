@@ -17,8 +17,9 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from clinfed.errors import UserError
 from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interval, f1_interval
-from clinfed.evaluation.scores import MENTIONS, Evaluation, Score, score, span_evaluation
+from clinfed.evaluation.scores import MENTIONS, Evaluation, Measures, Score, score, span_evaluation
 
 LARGEST_COUNT = 10**12  # of one row, or of one replicate: sums of a million clinics still fit 64 bits
 LANGUAGE = re.compile(r"([a-z]{2})?")
@@ -67,8 +68,11 @@ class EvaluationCounts(ABC):
         """Return counts and the scores that follow from them, by name, for one clinic's line in the record."""
 
     @abstractmethod
-    def evaluation(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return what the record says of these counts, which are the clinics' merged: a Evaluation, or Measures."""
+    def evaluation(self, clinics: Mapping[str, Any]) -> Evaluation | Measures:
+        """Return what the record says of these counts, which are the clinics' merged.
+
+        Needed: every key of Measures, or of Evaluation for hits and misses (both in clinfed/evaluation/scores.py).
+        """
 
     @abstractmethod
     def to_arrays(self) -> dict[str, Any]:
@@ -85,6 +89,17 @@ class EvaluationCounts(ABC):
 
         replicates: of the bootstrap, as many as were asked for. shared: the codes that a real site may name; None: any.
         """
+
+
+def refuse_incomplete(kind: type[EvaluationCounts]) -> None:
+    """Raise UserError where the evaluation of a kind of counts lacks a key that the record and the tables need."""
+    evaluated = kind().evaluation({})
+    needed = Measures if "measures" in evaluated or "micro" not in evaluated else Evaluation
+    if missing := sorted(needed.__required_keys__ - evaluated.keys()):
+        raise UserError(
+            f"{kind.__module__}: {kind.__name__}.evaluation lacks {', '.join(missing)}; expected every key of "
+            f"{needed.__name__} (clinfed/evaluation/scores.py); add what is missing"
+        )
 
 
 @dataclass(frozen=True, slots=True)

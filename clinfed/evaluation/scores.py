@@ -45,9 +45,9 @@ class Measures(TypedDict):
     unit: str  # what is counted, such as "tokens"
     score: str  # which measure says how good the model is, such as "perplexity"
     lower_is_better: bool
-    measures: dict[str, float]  # by name, of everything that was counted
-    by_language: dict[str, dict[str, float]]
-    by_clinic: dict[str, dict[str, float]]
+    measures: dict[str, float | None]  # by name, of everything that was counted; None: undefined
+    by_language: dict[str, dict[str, float | None]]
+    by_clinic: dict[str, dict[str, float | None]]
 
 
 def score(counts: "Counts") -> Score:

@@ -135,7 +135,9 @@ def _defined(named: Iterable[tuple[str, float | None]]) -> Iterator[tuple[str, f
 def _scores(where: str, evaluation: Evaluation) -> Iterator[tuple[str, float | None]]:
     if "measures" in evaluation:
         measured = cast(Measures, evaluation)
-        yield from ((f"{where}/{name}", float(value)) for name, value in measured["measures"].items())
+        yield from (
+            (f"{where}/{name}", None if value is None else float(value)) for name, value in measured["measures"].items()
+        )
         return
     for name in ("precision", "recall", "f1"):
         yield f"{where}/{name}", evaluation["micro"][name]

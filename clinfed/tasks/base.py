@@ -120,7 +120,8 @@ class Task:
     # Class attributes, not settings: a subclass that has such a setting declares it as a field.
     name = ""  # the option's name where the module's is another
     base_kind = "encoder"  # which base it asks for: "encoder" or "decoder"
-    needs_mentions = True  # notes without an annotated mention teach it nothing
+    # A run is refused where no training note of any clinic holds a mention to learn from; one such clinic is warned of.
+    needs_mentions = True
     has_spans = False  # predictions are mentions, so that a lexicon can stand beside them
     gold_names: ClassVar[Sequence[str]] = ("all",)  # of what `golds` returns
     counts: ClassVar[type[EvaluationCounts]] = SpanCounts  # the kind that `count` returns
@@ -151,6 +152,7 @@ class Task:
     ) -> Examples:
         """Return the notes as examples, in the order given.
 
+        codes: the run's shared list, in the order of label numbers.
         window: sub-words that the encoder reads at once, special tokens included; stride: what neighbours share.
         """
         raise NotImplementedError
@@ -232,5 +234,6 @@ class Task:
         """Return the counts of predictions (by note id) against each gold.
 
         replicates, seed, clinic: of the bootstrap. rule: what a real site may name; None at a simulated clinic.
+        Apply it here: nothing else will.
         """
         raise NotImplementedError

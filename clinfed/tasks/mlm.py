@@ -20,6 +20,7 @@ import numpy as np
 from clinfed.corpus.note import Note
 from clinfed.errors import UserError
 from clinfed.evaluation.counts import EvaluationCounts, Wire, check_array, check_languages
+from clinfed.evaluation.scores import Measures
 from clinfed.evaluation.small_cells import Rule, with_frequent_languages
 from clinfed.settings import setting
 from clinfed.tasks.base import Batch, Examples, Gazetteer, Model, Row, Task, no_feature, padded_length
@@ -68,7 +69,7 @@ class LossSums(EvaluationCounts):
         tokens = sum(tokens for _, tokens in self.losses.values())
         return {"perplexity": math.exp(-self.score), "nats": -self.score, "tokens": tokens}
 
-    def evaluation(self, clinics: Mapping[str, "LossSums"]) -> Mapping[str, Any]:
+    def evaluation(self, clinics: Mapping[str, "LossSums"]) -> Measures:
         """Return the measures of all, by language and by clinic."""
         return {
             "unit": self.unit,

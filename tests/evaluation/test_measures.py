@@ -1,17 +1,24 @@
 """Counts of another kind than hits: on the wire, in the record and in what a run prints, by their own class alone."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pytest
 
 from clinfed import protocol
+from clinfed.errors import UserError
 from clinfed.evaluation import merging
-from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire, check_array
+from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire, check_array, refuse_incomplete
+from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.tables import scores_table
+from clinfed.evaluation.scores import Measures
 from clinfed.runs import record as records
+from clinfed.tasks.mlm import Mlm
+from configs import load
+from server.coordinator import Coordinator
 
 
 @dataclass(frozen=True)
@@ -34,10 +41,15 @@ class Steps(EvaluationCounts):
     def measures(self) -> dict[str, Any]:
         return {"steps": int(self.score), "places": len(self.taken)}
 
-    def evaluation(self, clinics: Mapping[str, Any]) -> Mapping[str, Any]:
-        by_clinic = {name: each.measures() for name, each in clinics.items()}
-        own = {"unit": self.unit, "score": "steps", "lower_is_better": False}
-        return {**own, "measures": self.measures(), "by_language": {}, "by_clinic": by_clinic}
+    def evaluation(self, clinics: Mapping[str, Any]) -> Measures:
+        return {
+            "unit": self.unit,
+            "score": "steps",
+            "lower_is_better": False,
+            "measures": self.measures(),
+            "by_language": {},
+            "by_clinic": {name: each.measures() for name, each in clinics.items()},
+        }
 
     def to_arrays(self) -> dict[str, Any]:
         return {"places": [*self.taken], "counts": np.array([*self.taken.values()], np.int64).reshape(-1, 1)}
@@ -79,3 +91,51 @@ def test_they_are_printed_by_the_names_of_what_they_measure() -> None:
     head, row = table.splitlines()
     assert head.split() == ["system", "steps", "places", "worst"]
     assert row.split() == ["federated", "adapter", "7", "1", "0.00", "(south)"]
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_clinic_that_has_counted_nothing_is_not_the_worst(lower: bool) -> None:
+    none: dict[str, float | None] = {"error": None}
+    evaluated: Measures = {
+        "unit": "steps",
+        "score": "error",
+        "lower_is_better": lower,
+        "measures": {"error": 2.0},
+        "by_language": {"es": {"error": 2.0}, "ca": none},
+        "by_clinic": {"north": {"error": 2.0}, "south": none},
+    }
+    assert headline(evaluated) == ["error 2.00", "es 2.00", "ca -", "worst 2.00 (north)"]
+    assert measured_rows({"adapter": evaluated})[1] == ["adapter", "2.00", "-", "2.00", "2.00 (north)"]
+    evaluated = {**evaluated, "measures": none, "by_clinic": {"south": none}}
+    assert headline(evaluated)[::3] == ["error -", "worst -"]
+
+
+class Incomplete(Steps):
+    """Steps whose evaluation forgets a key."""
+
+    def evaluation(self, clinics: Mapping[str, Any]) -> Measures:
+        whole: Any = super().evaluation(clinics)
+        return whole.__class__((key, each) for key, each in whole.items() if key != "lower_is_better")
+
+
+def test_an_evaluation_without_a_key_is_refused_in_one_line() -> None:
+    for kind in (Steps, SpanCounts):
+        refuse_incomplete(kind)
+    with pytest.raises(
+        UserError, match=r"Incomplete\.evaluation lacks lower_is_better; expected every key of Measures"
+    ):
+        refuse_incomplete(Incomplete)
+
+
+def test_a_run_is_refused_before_its_first_greeting(tmp_path: Path) -> None:
+    run = replace(load(), task=Forgetful())
+    backend: Any = None  # never asked
+    with pytest.raises(UserError, match="lacks lower_is_better"):
+        Coordinator(tmp_path, backend, run)
+
+
+@dataclass(frozen=True)
+class Forgetful(Mlm):
+    """A task that counts by an incomplete kind."""
+
+    counts = Incomplete

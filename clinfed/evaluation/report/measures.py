@@ -8,8 +8,8 @@ from clinfed.evaluation.scores import Measures
 def headline(evaluated: Measures) -> list[str]:
     """Return the score of all clinics together, of each language, and of the worst clinic."""
     name = evaluated["score"]
-    parts = [f"{name} {evaluated['measures'][name]:.2f}"]
-    parts += [f"{of or 'no language'} {each[name]:.2f}" for of, each in evaluated["by_language"].items()]
+    parts = [f"{name} {_score(evaluated['measures'][name])}"]
+    parts += [f"{of or 'no language'} {_score(each[name])}" for of, each in evaluated["by_language"].items()]
     return [*parts, f"worst {worst(evaluated)}"]
 
 
@@ -27,11 +27,20 @@ def measured_rows(evaluations: Mapping[str, Measures]) -> list[list[str]]:
 
 
 def worst(evaluated: Measures) -> str:
-    """Return the worst clinic's score, with the clinic's name."""
-    scores = [(each[evaluated["score"]], name) for name, each in evaluated["by_clinic"].items()]
+    """Return the worst clinic's score, with the clinic's name; "-" where no clinic's is defined."""
+    found = ((each[evaluated["score"]], name) for name, each in evaluated["by_clinic"].items())
+    scores = [(score, name) for score, name in found if score is not None]
+    if not scores:
+        return "-"
     score, name = max(scores) if evaluated["lower_is_better"] else min(scores)
     return f"{score:.2f} ({name})" if name else f"{score:.2f}"
 
 
-def _number(value: float) -> str:
+def _score(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
