@@ -19,7 +19,7 @@ from abc import abstractmethod
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -41,6 +41,7 @@ class Holding:
 
     unit: str
     notes: int = 0
+    characters: int = 0
     languages: Counter[str] = field(default_factory=Counter)
     clinics: Counter[str] = field(default_factory=Counter)
     chapters: Counter[str] = field(default_factory=Counter)
@@ -75,6 +76,7 @@ def chapter_of(code: str) -> str:
 class Partition:
     """How notes are dealt to clinics in a simulation."""
 
+    random: ClassVar[bool] = True  # another seed deals otherwise
     within_language: bool = setting(
         False, help="apply the rule inside each language, so that no clinic mixes two majority languages"
     )
@@ -91,6 +93,7 @@ def holdings_of(notes: Iterable[Note]) -> list[Holding]:
     for note in notes:
         holding = holdings.setdefault(note.unit, Holding(note.unit))
         holding.notes += 1
+        holding.characters += len(note.text)
         holding.languages[note.language or UNKNOWN] += 1
         holding.clinics[note.clinic or UNKNOWN] += 1
         holding.chapters.update(chapter_of(span.code) for span in note.spans)

@@ -19,6 +19,8 @@ class Clinic(Partition):
     group with the fewest notes ("group-1", "group-2", ...). Where it names fewer, the rest sits out.
     """
 
+    random = False
+
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return each unit's clinic; nothing here is random."""
         sizes: Counter[str] = Counter()

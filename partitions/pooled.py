@@ -14,6 +14,8 @@ NAME = "pooled"
 class Pooled(Partition):
     """One clinic, "pooled", holds every note; all other clinics sit out."""
 
+    random = False
+
     def assign(self, holdings: Sequence[Holding], num_clinics: int, rng: np.random.Generator) -> dict[str, str]:
         """Return the one clinic for each unit."""
         return {holding.unit: NAME for holding in holdings}

@@ -31,14 +31,14 @@ def run_rounds(
     """Run the rounds that are left; return where they have led.
 
     One exchange a round: a clinic evaluates the adapter that it is sent, then trains it. A round's validation comes
-    with the next round's updates, and only the last needs an exchange of its own. Of the rounds of one epoch only the
-    last is validated, and a run's last round. keep is called after each round, show with each round and its state as
-    soon as its validation is known.
+    with the next round's updates, and only the last needs an exchange of its own. A round that ends no epoch is not
+    validated, except a run's last. keep is called after each round, show with each round and its state as soon as its
+    validation is known.
     """
     while run_state.server.round < run.rounds and not stops_early(run_state, run):
         run_state = one_round(exchange, admission, run, run_state, show)
         keep(run_state)
-    if run_state.open is None:
+    if run_state.open is None:  # open: the round that still waits for its validation
         return run_state
     started = time.perf_counter()
     handles = admission.federation.with_notes("validation")
@@ -116,7 +116,7 @@ def validate(
 ) -> tuple[list[Answer], list[Refused]]:
     """Let clinics evaluate a state on their validation notes; return their answers and who is left out.
 
-    replicates: of the last state only; from those of many rounds more could be told of a patient than from one's.
+    replicates: of the last state only. Replicates of many rounds would reveal more of single patients.
     """
     if not handles:
         return [], []

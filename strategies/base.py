@@ -124,6 +124,7 @@ class Strategy:
     streaming = True  # aggregate reads each update once and lets it go: memory does not grow with the clinics
     linear = False  # aggregate needs only the sum of payloads weighted by notes: secure aggregation is possible
     single_updates = True  # the server has to see each clinic's update
+    # And `averages`, below: a single update becomes the next global adapter.
     four_bit = True  # may stand on a base in 4 bits
     optimiser = ""  # the training.optimiser that its rule needs; "" goes with each
 

@@ -59,6 +59,7 @@ def count_spans(
     by_code: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     units: defaultdict[str, defaultdict[str, Replicates]] = defaultdict(lambda: defaultdict(_zeros))
     for note in notes:
+        # True positives, false positives, false negatives. Spans are equal if all their fragments and the code are.
         outcomes = (note.gold & note.predicted, note.predicted - note.gold, note.gold - note.predicted)
         for column, spans in enumerate(outcomes):
             units[note.unit][note.language][column] += len(spans)

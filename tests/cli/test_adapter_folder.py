@@ -133,7 +133,7 @@ def test_what_does_not_fit_together_is_refused_without_hashes(copied: Path, base
     labels.write_text(whole.replace("E11.9", "E11.8"))
     assert "trained with labels" in refused(copied, base)
     labels.write_text(whole.replace('"jerl"', '"jerl_factored"'))
-    assert "of task jerl_factored, the settings are of jerl" in refused(copied, base)
+    assert "of task jerl_factored, the settings are of task jerl" in refused(copied, base)
     labels.write_text(whole)
     settings.write_text(settings.read_text().replace('"r": 4', '"r": 8'))
     with pytest.raises(UserError, match="has shape"):

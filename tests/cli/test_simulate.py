@@ -42,7 +42,7 @@ def test_a_resumed_run_has_the_settings_of_its_checkpoint(run_folder: Path) -> N
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ("rounds=8", "resume: rounds is 8 now and 7 in the checkpoint; give rounds=7 as there"),
+        ("rounds=8", "resume: rounds is 8 now and 7 in the checkpoint; give rounds=7 again"),
         ("strategy.beta1=0.9", "resume: strategy.beta1 is 0.9 now and 0.8 in the checkpoint"),
         ("strategy=fedprox", "resume: strategy is fedprox now and fedadam in the checkpoint; leave strategy out"),
     ],

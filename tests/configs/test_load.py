@@ -129,10 +129,9 @@ def test_every_yaml_opens_with_its_command(path: Path) -> None:
 
 
 def test_an_unknown_option_lists_the_options() -> None:
-    assert (
-        refused("strategy=nope")
-        == "strategy=nope: no such option; choose one of fedadam, fedavg, fedprox, fedrows, ffa_lora, median, scaffold"
-    )
+    choices = ", ".join(configs.options("strategy"))
+    assert "fedadam, fedavg, fedprox" in choices
+    assert refused("strategy=nope") == f"strategy=nope: no such option; choose one of {choices}"
     assert "jerl_factored" in refused("task=bio")  # a module of the package that is no plug-in
     assert "codiesp" in refused("experiment=nope")
 

@@ -19,9 +19,7 @@ MADE = [
     plugin_class("partition", name)(within_language=within) for name in options("partition") for within in (False, True)
 ]
 EVERY = pytest.mark.parametrize("partition", MADE, ids=repr)
-RANDOM = pytest.mark.parametrize(
-    "partition", [made for made in MADE if type(made).__name__ not in ("Clinic", "Pooled")], ids=repr
-)
+RANDOM = pytest.mark.parametrize("partition", [made for made in MADE if made.random], ids=repr)
 
 
 def random_notes(seed: int, num_patients: int = 40) -> list[Note]:
@@ -35,7 +33,16 @@ def random_notes(seed: int, num_patients: int = 40) -> list[Note]:
             spans = tuple(Span(((start, start + 4),), str(rng.choice(CODES))) for start in range(int(rng.integers(3))))
             clinic = f"centre-{home if rng.random() < 0.9 else int(rng.integers(8))}"
             name = f"patient-{patient}" if patient % 10 else ""
-            notes.append(Note(f"note-{patient}-{visit}", "secret words", spans, language, name, clinic))
+            notes.append(
+                Note(
+                    f"note-{patient}-{visit}",
+                    "secret words" + " and more" * int(rng.integers(9)),
+                    spans,
+                    language,
+                    name,
+                    clinic,
+                )
+            )
     return notes
 
 
