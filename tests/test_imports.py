@@ -40,7 +40,8 @@ TABLE = {
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     # Counts are of spans, and a site's counts leave out small cells: a task asks the one scorer for both.
     "clinfed.tasks": (
-        "clinfed.corpus clinfed.evaluation.counts clinfed.evaluation.spans clinfed.evaluation.small_cells",
+        "clinfed.corpus clinfed.evaluation.counts clinfed.evaluation.spans clinfed.evaluation.small_cells "
+        "clinfed.evaluation.scores",
         "numpy",
         "torch transformers",
     ),
