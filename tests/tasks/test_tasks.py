@@ -74,6 +74,13 @@ def test_its_counts_travel_and_add_up(task: Task, predicted: dict[str, Any]) -> 
         counts.check(replicates=0, shared=None)
 
 
+def test_counts_of_two_clinics_are_those_of_one_place(task: Task, predicted: dict[str, Any]) -> None:
+    def counted(notes: list[Note]) -> Any:
+        return task.count(task.golds(notes, CODES), {note.id: predicted[note.id] for note in notes})["all"]
+
+    assert _content(counted(NOTES[:2]) + counted(NOTES[2:])) == _content(counted(NOTES))
+
+
 def test_its_evaluation_has_every_key(task: Task) -> None:
     refuse_incomplete(task.counts)
 
@@ -89,14 +96,20 @@ def test_a_rule_hides_what_few_patients_have(task: Task, predicted: dict[str, An
 
     assert "de" in named(None)  # of one patient
     assert not named(Rule(frozenset(CODES), 7)) - {"", "other"}  # nothing is of seven of the six
+    assert "de" not in named(Rule(frozenset(CODES), 2))
 
 
 def test_rows_of_codes_are_rows_of_the_head(task: Task, model: Any, examples: Any) -> None:
     for name, parameter in model.head.named_parameters():
         rows = task.label_rows(name, torch.arange(len(CODES)))
         assert rows is None or (rows.numel() and int(rows.min()) >= 0 and int(rows.max()) < len(parameter))
-    rows = task.without_codes(examples.rows, {0}, len(CODES))
-    task.collate(rows, [0], pad_id=0)
+    kept = task.without_codes(examples.rows, {0}, len(CODES))
+    assert torch.isfinite(task.loss(model, task.collate(kept, [0, 1], pad_id=0)))
+    names = [name for name, _ in model.head.named_parameters()]
+    for name, held in task.held_rows(kept, names).items():
+        frozen = task.label_rows(name, torch.tensor([0]))
+        assert frozen is not None
+        assert not set(frozen.tolist()) & set(held.tolist()), name  # a rare code's row has no example left
 
 
 def _content(counts: Any) -> Any:
