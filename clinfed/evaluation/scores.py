@@ -40,7 +40,7 @@ class Evaluation(TypedDict):
 
 
 class Measures(TypedDict):
-    """What stands in the place of a Evaluation where a task counts no hits and misses."""
+    """What stands in the place of an Evaluation where a task counts no hits and misses."""
 
     unit: str  # what is counted, such as "tokens"
     score: str  # which measure says how good the model is, such as "perplexity"
