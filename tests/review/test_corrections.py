@@ -4,6 +4,7 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers import jsonl
+from clinfed.corpus.splits import split_of
 from clinfed.corpus.writers import write_brat, write_jsonl
 from clinfed.errors import UserError
 from clinfed.evaluation.mistakes import compare
+from clinfed.experiments.train import train
 from clinfed.review.corrections import GOLD, NEITHER, PREDICTED, Coded, Correction, RefusedError, derived
 from clinfed.review.desk import Desk
 from clinfed.review.notes import Review
 from clinfed.review.saved import CorrectionsFile, beside
+from clinfed.runs import record as records
 
 #            0         1         2
 #            0123456789012345678901234567
@@ -193,3 +197,19 @@ def test_a_second_window_does_not_undo_the_first(tmp_path: Path) -> None:
     desk.correct(1, body)
     with pytest.raises(RefusedError, match="another window"):
         desk.correct(1, body.replace(b"predicted", b"neither"))
+
+
+def test_a_run_trains_on_corrected_notes(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path / "home"))
+    source = tmp_path / "notes.jsonl"
+    source.write_bytes(world.site_notes("ca").read_bytes())
+    notes = list(jsonl.Jsonl(path=str(source)).notes())
+    predictions = {note.id: note.spans for note in notes}
+    review = Review.of(notes, predictions, titles=lambda code, language: "", details={})
+    desk = Desk(review, CorrectionsFile(beside(source), source))
+    for number, note in enumerate(notes):
+        send(desk, number, *["predicted"] * len(note.spans))
+    base = [each for each in world.overrides if not each.startswith("corpus.path")]
+    path = train([*base, f"corpus.path={beside(source)}", "rounds=1"], lambda line: None)
+    [trained] = records.read(path)["rounds"][0]["clinics"].values()
+    assert trained["notes"] == sum(split_of(note) == "train" for note in notes)
