@@ -150,7 +150,8 @@ def _admitted(
         return None
     run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
     place = int(question["round"]), str(question["split"])
-    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), ledger.settings_of(cache.run), nonce)
+    settings, replicates = ledger.settings_of(cache.run), bool(question["replicates"])
+    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates)
     Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 

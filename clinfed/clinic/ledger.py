@@ -55,11 +55,19 @@ class Asked:
     adapter: str
     settings: str
     nonce: str
+    replicates: bool = False
 
     @property
-    def subject(self) -> tuple[str, str, str, int]:
-        """Return what may be asked once a run: a round's training, a round's validation, or the one test evaluation."""
-        return self.clinic, self.run, f"{self.kind} {self.split}", 0 if self.split == "test" else self.round_index
+    def subjects(self) -> list[str]:
+        """Return what a run asks about one adapter only.
+
+        That is a round's training, with or without its validation; a round's validation; the validation with
+        replicates; and the test evaluation.
+        """
+        if self.split == "test":
+            return ["test"]
+        each = [f"{self.kind} {self.round_index}"]
+        return [*each, "validation with replicates"] if self.replicates else each
 
 
 def settings_of(run: Run) -> str:
@@ -105,13 +113,13 @@ class Ledger:
             run = [line for line in before if line["run"] == asked.run]
             if any(line["settings"] != asked.settings for line in run):
                 _refuse("with other settings than this run began with")
-            same = [line for line in run if tuple(line["subject"]) == asked.subject]
+            same = [line for line in run if {*line["subjects"]} & {*asked.subjects}]
             if any(line["adapter"] != asked.adapter for line in same):
                 _refuse(f"to {asked.kind} again in round {asked.round_index}, with another adapter")
             tests = {line["run"] for line in before if line["split"] == "test"}
             if asked.split == "test" and most_tests and asked.run not in tests and len(tests) >= most_tests:
                 _refuse(f"for test evaluation {len(tests) + 1}; the policy allows {most_tests}")
-            entry = {**asdict(asked), "subject": asked.subject, "repeated": bool(same)}
+            entry = {**asdict(asked), "subjects": asked.subjects, "repeated": bool(same)}
             self._append({"what": "question", **entry}, lines, size)
 
     def answered(self, asked: Asked, *, tensor_bytes: int, counts: int) -> None:

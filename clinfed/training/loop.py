@@ -67,8 +67,7 @@ def train(
     named = dict(trainable_parameters(tagger)) if gradient else {}
     optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
-    rates = 0.0
-    tokens = padded = 0
+    rates, tokens, padded = 0.0, 0, 0
     tagger.train()
     for epoch in epochs.numbers:
         rng = seed_everything("epoch", seed, clinic, epoch)

@@ -69,6 +69,21 @@ def test_a_run_has_one_test_evaluation_whatever_round_it_names(ledger: Ledger) -
         ledger.admit(replace(TEST, round_index=3, adapter="adapter-3", nonce=nonce(3)))
 
 
+def test_a_round_trains_one_adapter_whether_or_not_it_is_validated(ledger: Ledger) -> None:
+    ledger.admit(TRAIN)
+    ledger.admit(replace(TRAIN, split="", nonce=nonce(3)))
+    with pytest.raises(RefusedError, match="another adapter"):
+        ledger.admit(replace(TRAIN, split="", adapter="adapter-2", nonce=nonce(4)))
+
+
+def test_replicates_are_drawn_of_one_validated_adapter_a_run(ledger: Ledger) -> None:
+    first = replace(TRAIN, kind=protocol.EVALUATE, replicates=True)
+    ledger.admit(first)
+    ledger.admit(replace(first, round_index=2, adapter="adapter-2", replicates=False, nonce=nonce(3)))
+    with pytest.raises(RefusedError, match="another adapter"):
+        ledger.admit(replace(first, round_index=3, adapter="adapter-3", nonce=nonce(4)))
+
+
 def test_the_policy_caps_test_evaluations_across_runs(ledger: Ledger) -> None:
     ledger.admit(TEST, most_tests=2)
     ledger.admit(replace(TEST, run=OTHER_RUN, nonce=nonce(3)), most_tests=2)
