@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.evaluation.counts import EvaluationCounts, Wire
+from clinfed.evaluation.base import EvaluationCounts, Wire
 
 HELLO = "query.hello"  # compares fingerprints, before anything is trained
 TRAIN = "train"

@@ -13,8 +13,8 @@ from clinfed.adapters.state import AdapterState
 from clinfed.corpus import kinds
 from clinfed.corpus.language import with_languages
 from clinfed.errors import UserError
+from clinfed.evaluation.base import EvaluationCounts
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.home import home
 from configs import Run
 from configs.discovery import plugin_class

@@ -8,7 +8,7 @@ from pathlib import Path
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
-from clinfed.evaluation.counts import refuse_incomplete
+from clinfed.evaluation.base import refuse_incomplete
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
 from clinfed.runs.backend import Backend

@@ -20,7 +20,7 @@ TABLE = {
     "clinfed.home": ("", "", "platformdirs"),
     "clinfed.refusals": ("", "", ""),
     "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
-    "clinfed.protocol": ("clinfed.evaluation.counts", "numpy", ""),
+    "clinfed.protocol": ("clinfed.evaluation.base", "numpy", ""),
     # A note that says no language is given one by lingua, loaded only then; offsets need no numpy.
     "clinfed.corpus": ("", "", "lingua"),
     "clinfed.evaluation": ("clinfed.corpus", "numpy", ""),
@@ -40,8 +40,8 @@ TABLE = {
     "strategies": ("clinfed.adapters.state clinfed.adapters.update", "numpy", ""),
     # Counts are of spans, and a site's counts leave out small cells: a task asks the one scorer for both.
     "clinfed.tasks": (
-        "clinfed.corpus clinfed.evaluation.counts clinfed.evaluation.spans clinfed.evaluation.small_cells "
-        "clinfed.evaluation.scores",
+        "clinfed.corpus clinfed.evaluation.base clinfed.evaluation.counts clinfed.evaluation.spans "
+        "clinfed.evaluation.small_cells clinfed.evaluation.scores",
         "numpy",
         "torch transformers",
     ),

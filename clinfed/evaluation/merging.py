@@ -5,7 +5,8 @@ from functools import reduce
 from operator import add
 from typing import TypedDict, TypeVar, cast
 
-from clinfed.evaluation.counts import EvaluationCounts, SpanCounts
+from clinfed.evaluation.base import EvaluationCounts
+from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.scores import Evaluation
 
 C = TypeVar("C", bound=EvaluationCounts)

@@ -15,7 +15,8 @@ import numpy as np
 
 from clinfed.disk import writing
 from clinfed.errors import UserError
-from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire
+from clinfed.evaluation.base import EvaluationCounts, Wire
+from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.merging import Difference
 from clinfed.evaluation.scores import Evaluation, Score
 from clinfed.runs import migrations

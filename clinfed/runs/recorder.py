@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.evaluation import merging, scores
+from clinfed.evaluation.base import EvaluationCounts
 from clinfed.evaluation.bootstrap import SEED
-from clinfed.evaluation.counts import EvaluationCounts
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import record as records
 from clinfed.runs.machine import machine, versions

@@ -55,7 +55,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from clinfed.corpus.note import Note, Span
-from clinfed.evaluation.counts import EvaluationCounts, SpanCounts
+from clinfed.evaluation.base import EvaluationCounts
+from clinfed.evaluation.counts import SpanCounts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -19,7 +19,7 @@ import numpy as np
 
 from clinfed.corpus.note import Note
 from clinfed.errors import UserError
-from clinfed.evaluation.counts import EvaluationCounts, Wire, check_array, check_languages
+from clinfed.evaluation.base import EvaluationCounts, Wire, check_array, check_languages
 from clinfed.evaluation.scores import Measures
 from clinfed.evaluation.small_cells import Rule, with_frequent_languages
 from clinfed.settings import setting

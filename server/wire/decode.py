@@ -12,7 +12,7 @@ from clinfed import fingerprints, protocol, refusals
 from clinfed.adapters.codec import WIRE_VERSION, WireError, WireTypeError, decode, encode
 from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.errors import DivergedError
-from clinfed.evaluation.counts import EvaluationCounts
+from clinfed.evaluation.base import EvaluationCounts
 from clinfed.protocol import Answer, BadAnswerError, Reason
 from clinfed.runs.backend import Block, Content, Failed
 from server.wire.check import (

@@ -11,7 +11,8 @@ import pytest
 from clinfed import protocol
 from clinfed.errors import UserError
 from clinfed.evaluation import merging
-from clinfed.evaluation.counts import EvaluationCounts, SpanCounts, Wire, check_array, refuse_incomplete
+from clinfed.evaluation.base import EvaluationCounts, Wire, check_array, refuse_incomplete
+from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.tables import scores_table
 from clinfed.evaluation.scores import Measures

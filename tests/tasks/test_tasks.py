@@ -11,7 +11,7 @@ from clinfed.adapters.lora import Lora
 from clinfed.bases import Base, load_tokenizer
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import generate
-from clinfed.evaluation.counts import refuse_incomplete
+from clinfed.evaluation.base import refuse_incomplete
 from clinfed.evaluation.small_cells import Rule
 from clinfed.tasks.base import Task
 from clinfed.training.model import build
