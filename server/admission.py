@@ -12,7 +12,8 @@ from clinfed.protocol import Answer, Refused
 from configs import Run
 from server.federation import Federation, complaint, federation_of
 from server.participation import quorum
-from server.wire.exchange import Asked, ClinicHandle, Exchange
+from server.wire.asked import Asked, ClinicHandle
+from server.wire.exchange import Exchange
 
 PAUSE_S = 0.05
 TWICE = "two SuperNodes call themselves that; give each its own name in its node_config"

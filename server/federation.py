@@ -8,8 +8,8 @@ from clinfed import fingerprints
 from clinfed.errors import UserError
 from clinfed.protocol import Answer
 from clinfed.tasks import learnable
+from server.wire.asked import ClinicHandle
 from server.wire.decode import read_json
-from server.wire.exchange import ClinicHandle
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from clinfed.adapters.update import AdapterUpdate
 from clinfed.errors import UserError
 from clinfed.protocol import Answer, Reason, Refused
 from configs import Run
-from server.wire.exchange import ClinicHandle, Trained
+from server.wire.asked import ClinicHandle, Trained
 
 DIVERGED = (Reason.DIVERGED, Reason.NOT_FINITE)
 

@@ -15,7 +15,8 @@ from clinfed.runs.state import Best, Round, RunState
 from configs import Run
 from server.admission import Admission
 from server.participation import Accepted, parted, quorum, sample_clients
-from server.wire.exchange import GONE, ClinicHandle, Exchange
+from server.wire.asked import ClinicHandle
+from server.wire.exchange import GONE, Exchange
 from strategies.base import ServerState
 from strategies.step import step
 

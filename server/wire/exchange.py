@@ -8,7 +8,6 @@ same in every run, and the server never holds more than one clinic's tensors. An
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +20,7 @@ from clinfed.runs.backend import Backend, Content, Failed, Reply
 from clinfed.training.max_update import largest_step, max_update, most_steps
 from configs import Run
 from server.wire import check
+from server.wire.asked import Asked, ClinicHandle, Trained
 from server.wire.decode import (
     check_hello,
     evaluation_of,
@@ -42,24 +42,6 @@ READING_S = 60.0  # to fetch one answer that is there
 ENVELOPE_BYTES = 32 * 2**20
 
 COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of an evaluation
-
-
-@dataclass(frozen=True)
-class ClinicHandle:
-    """One clinic of the run: its name, the Flower node that answers for it, and the figures of its hello."""
-
-    clinic: str
-    node: int
-    registered: Mapping[str, int] = field(default_factory=dict, compare=False)  # protocol.HELLO_REPORT
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One clinic's answer to training. validated: its evaluation of what it was sent, where it was asked for."""
-
-    update: AdapterUpdate
-    answer: Answer
-    validated: Answer | None
 
 
 class Exchange:
@@ -86,11 +68,11 @@ class Exchange:
         self.deadline_s = deadline_s
         self._progress = progress
 
-    def ask_hello(self, nodes: Sequence[int]) -> "Asked":
+    def ask_hello(self, nodes: Sequence[int]) -> Asked:
         """Send a hello to nodes whose clinics are not known yet; returns what to read the answers by."""
         return self._send([ClinicHandle("", node) for node in nodes], protocol.HELLO, {}, 0)
 
-    def read_hello(self, asked: "Asked", *, wait: bool = True) -> Iterator[tuple[int, Answer | str]]:
+    def read_hello(self, asked: Asked, *, wait: bool = True) -> Iterator[tuple[int, Answer | str]]:
         """Yield each node with its answer, or with why there is none; without wait, of those that have come.
 
         An answer is read once. A node that is silent until the deadline is yielded with that as its reason.
@@ -136,7 +118,7 @@ class Exchange:
         self._progress(round_index, len(asked.handles), len(asked.handles))
 
     def _trained(
-        self, handle: ClinicHandle, message_id: str, asked: "Asked", sent: Payload, round_index: int, *, evaluates: bool
+        self, handle: ClinicHandle, message_id: str, asked: Asked, sent: Payload, round_index: int, *, evaluates: bool
     ) -> Trained:
         """Return a clinic's answer to training. Raises: BadAnswerError."""
         reply = self._answered(message_id, asked)
@@ -244,7 +226,7 @@ class Exchange:
         test_evaluation: bool = False,
         replicates: bool = False,
         own: Mapping[str, Mapping[str, str | int]] = MappingProxyType({}),
-    ) -> "Asked":
+    ) -> Asked:
         """Push one question to all clinics, in the order of their names. own: clinic -> what it alone is told."""
         handles = sorted(handles, key=lambda handle: (handle.clinic, handle.node))
         nonce = secrets.token_hex(16)  # who answers with an older one repeats an older answer
@@ -259,7 +241,7 @@ class Exchange:
         until = time.monotonic() + self.deadline_s
         return Asked(tuple(handles), sent.message_ids, nonce, until, limit_bytes, sent.size_bytes)
 
-    def _identified(self, handle: ClinicHandle, content: Content, asked: "Asked", *names: str) -> Answer:
+    def _identified(self, handle: ClinicHandle, content: Content, asked: Asked, *names: str) -> Answer:
         """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
 
         names: of the records beside identity and report.
@@ -269,13 +251,13 @@ class Exchange:
         check.check_identity(answer.identity, clinic=handle.clinic or None, code=self._code, nonce=asked.nonce)
         return answer
 
-    def _answered(self, message_id: str, asked: "Asked") -> Reply:
+    def _answered(self, message_id: str, asked: Asked) -> Reply:
         """Return the reply to a message, which is waited for. Raises: BadAnswerError."""
         reply = self._reply(message_id, asked)
         assert reply is not None  # it was waited for
         return reply
 
-    def _reply(self, message_id: str, asked: "Asked", *, wait: bool = True) -> Reply | None:
+    def _reply(self, message_id: str, asked: Asked, *, wait: bool = True) -> Reply | None:
         """Return the reply, None where it has not come yet and is not waited for. Raises: BadAnswerError."""
         if not message_id:  # Flower knows no such node any more
             raise BadAnswerError(GONE)
@@ -295,15 +277,3 @@ class Exchange:
             shortest_s = SHORTEST_REQUEST_PAUSE_S if self.backend.remote else SHORTEST_PAUSE_S
             pause_s = min(LONGEST_PAUSE_S, max(shortest_s, PAUSE_SHARE * (now - started)))
             time.sleep(min(pause_s, asked.until - now + SHORTEST_PAUSE_S))
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A question that is on its way: to whom, and what an answer must obey."""
-
-    handles: tuple[ClinicHandle, ...]
-    message_ids: tuple[str, ...]  # "": of a node that is not known any more
-    nonce: str
-    until: float  # monotonic time
-    limit_bytes: int  # of an answer, inflated
-    size_bytes: int  # of the question

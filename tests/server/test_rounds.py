@@ -17,7 +17,7 @@ from clinfed.errors import UserError
 from clinfed.protocol import IDENTITY
 from configs import load
 from server.participation import quorum, sample_clients
-from server.wire.exchange import ClinicHandle
+from server.wire.asked import ClinicHandle
 from strategies.base import ServerState
 from strategies.fedavg import FedAvg
 

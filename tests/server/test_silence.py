@@ -11,7 +11,7 @@ from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed.backends.flower import FlowerBackend
 from clinfed.protocol import IDENTITY, BadAnswerError, Reason, Refused
-from server.wire.exchange import Asked
+from server.wire.asked import Asked
 
 LIAR = "clinic-3"
 HONEST = ("clinic-1", "clinic-2", "clinic-4", "clinic-5")
