@@ -15,10 +15,10 @@ from clinfed.cli import main
 from clinfed.evaluation import hits
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.merging import merged
-from clinfed.evaluation.report.comparison import scores
 from clinfed.evaluation.report.pairs import TOTALS, difference_lines, differences
 from clinfed.evaluation.report.recomputed import verify
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.system_scores import scores
 from clinfed.runs.record import read_counts, write_counts
 
 

@@ -11,7 +11,7 @@ from clinfed.corpus.note import Span
 from clinfed.evaluation import merging, scores
 from clinfed.evaluation.comparison import System, gap_closed
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.report.comparison import worst_clinic
+from clinfed.evaluation.report.system_scores import worst_clinic
 from clinfed.evaluation.report.tables import Table, bracketed, fraction, mean, scores_table, seeds_range
 from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.protocol import Answer

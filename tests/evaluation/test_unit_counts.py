@@ -13,7 +13,7 @@ from clinfed.evaluation import artefacts, unit_counts
 from clinfed.evaluation.bootstrap import unit_weights
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import Counts, SpanCounts
-from clinfed.evaluation.report.comparison import worst_clinic
+from clinfed.evaluation.report.system_scores import worst_clinic
 from clinfed.evaluation.spans import EvaluatedNote, count_spans
 from clinfed.evaluation.unit_counts import ALL, GroupIntervals, UnitCounts, count_units, groups, total
 

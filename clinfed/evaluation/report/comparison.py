@@ -1,12 +1,10 @@
 """The table of a comparison: a line a system, with what it cost, and what the federation closes of the gap."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
-from clinfed.evaluation.bootstrap import Interval
 from clinfed.evaluation.comparison import System, gap_closed
-from clinfed.evaluation.counts import BANDS, Counts
 from clinfed.evaluation.report.pairs import (
     common_seeds,
     difference_lines,
@@ -16,6 +14,14 @@ from clinfed.evaluation.report.pairs import (
     surplus_lines,
 )
 from clinfed.evaluation.report.results import LEXICONS, Finished, Result
+from clinfed.evaluation.report.system_scores import (
+    FREQUENCIES,
+    by_frequency,
+    plain_mean,
+    scores,
+    scores_of,
+    worst_clinic,
+)
 from clinfed.evaluation.report.tables import (
     MB,
     NO_LANGUAGE,
@@ -35,20 +41,7 @@ COSTS = (
     *("trainable_parameters", "training_s", "documents_per_s", "inference_documents_per_s"),
     *("training_peak_bytes", "inference_peak_bytes"),
 )
-FREQUENCIES = [band for band in BANDS if band != "0"]  # a code that gold never holds has no recall to speak of
 BREAKS = (f"codes {FREQUENCIES[0]}", "trainable")  # where scores by code, and costs, begin in a terminal
-
-
-@dataclass(frozen=True)
-class Score:
-    """One score of a system, the mean over its seeds. of: all notes, one language's, some codes, one clinic's."""
-
-    split: str  # test or validation
-    of: str
-    micro_f1: float
-    interval: Interval | None  # of the micro-F1
-    macro_f1: float
-    macro_interval: Interval | None
 
 
 def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) -> Table:
@@ -118,13 +111,13 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         _macro_cell(system),
         fraction(mean(each["macro"]["gold_or_predicted"] for each in validation)),
         f"{probes[0]['trainable_parameters']:,.0f}",
-        f"{_mean(each['training_s'] for each in probes):.0f}",
-        f"{_mean(each['documents_per_s'] for each in probes):.0f}",
-        f"{_mean(inferred):.0f}" if inferred else "-",
-        f"{_mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
-        f"{_mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
-        f"{_mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
-        f"{_mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
+        f"{plain_mean(each['training_s'] for each in probes):.0f}",
+        f"{plain_mean(each['documents_per_s'] for each in probes):.0f}",
+        f"{plain_mean(inferred):.0f}" if inferred else "-",
+        f"{plain_mean(each.get('training_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{plain_mean(each.get('inference_peak_bytes', 0) for each in probes) / MB:.0f}",
+        f"{plain_mean(run.record['bytes_up'] for run in runs) / MB:.1f}",
+        f"{plain_mean(run.record['bytes_down'] for run in runs) / MB:.1f}",
     ]
 
 
@@ -140,7 +133,7 @@ def _language_cells(system: System, languages: Sequence[str]) -> list[str]:
 
 
 def _frequency_cells(system: System) -> list[str]:
-    found = _by_frequency(system)
+    found = by_frequency(system)
     return [fraction(found[band][0]) if band in found else "-" for band in FREQUENCIES]
 
 
@@ -148,32 +141,6 @@ def _macro_cell(system: System) -> str:
     macro = mean(run.macro("gold_or_predicted") for run in system.runs)
     spread = system.group_intervals(ALL).macro
     return bracketed(macro, spread) if spread else fraction(macro)
-
-
-def _by_frequency(system: System) -> dict[str, tuple[float, float]]:
-    """Return the mean micro- and macro-F1 over the codes of those of FREQUENCIES that gold has codes of."""
-    by_band = [run.codes_by_band() for run in system.runs]
-    held = {band: [[*codes.values()] for run in by_band if (codes := run[band])] for band in FREQUENCIES}
-    return {
-        band: (
-            _mean(sum(codes, Counts()).f1 for codes in runs),
-            _mean(_mean(each.f1 for each in codes) for codes in runs),
-        )
-        for band, runs in held.items()
-        if runs
-    }
-
-
-def worst_clinic(system: System) -> System | None:
-    """Return each seed's clinic of the lowest F1, of those with any mention, gold or predicted; None where none has."""
-    lowest, units = [], []
-    for number, clinics in enumerate(system.clinics):
-        evaluated = [name for name in clinics if clinics[name].micro().defined]
-        if evaluated:
-            worst = min(evaluated, key=lambda name: clinics[name].micro().f1)
-            lowest.append({worst: clinics[worst]})
-            units += [{worst: each[worst]} for each in system.units[number : number + 1]]
-    return System.of_clinics("worst clinic", lowest, units) if lowest else None
 
 
 def _worst_cell(system: System) -> str:
@@ -244,45 +211,17 @@ def _trained_at(run: Finished) -> list[str]:
     return sorted({clinic for entry in run.record["rounds"] for clinic in entry["clinics"]})
 
 
-def scores(result: Result) -> list[Score]:
-    """Return all scores of a row, means over its seeds: on both splits over all notes, by language and by frequency.
-
-    Of validation where all its runs have kept those counts.
-    """
-    found = _scores("test", result.system)
-    return found + (_scores("validation", result.validation) if result.validation else [])
-
-
-def _scores(split: str, system: System) -> list[Score]:
-    def score(of: str, evaluated: System, language: str | None = None) -> Score:
-        macro = mean(run.macro("gold_or_predicted", language) for run in evaluated.having(language))
-        spread = evaluated.group_intervals(ALL if language is None else language).macro
-        return Score(split, of, evaluated.f1(language), evaluated.interval(language), macro, spread)
-
-    found = [score("all", system), *(score(language, system, language) for language in sorted(system.languages))]
-    for band, (micro, macro) in _by_frequency(system).items():
-        spread = system.group_intervals(f"codes {band}")
-        found.append(Score(split, f"codes {band}", micro, spread.micro, macro, spread.macro))
-    lowest = worst_clinic(system)
-    return [*found, score("worst clinic", lowest)] if lowest else found
-
-
 def score_rows(results: Sequence[Result]) -> list[list[str]]:
     """Return the scores of all systems below SCORES_HEAD; what is not trained is evaluated on test only."""
     finished = [result for result in results if result.runs]
     found = [(result.name, each) for result in finished for each in scores(result)]
-    found += [(system.name, each) for system in _without_training(finished) for each in _scores("test", system)]
+    found += [(system.name, each) for system in _without_training(finished) for each in scores_of("test", system)]
     rows = []
     for name, each in found:
         rows.append([name, each.split, each.of or NO_LANGUAGE])
         for f1, interval in ((each.micro_f1, each.interval), (each.macro_f1, each.macro_interval)):
             rows[-1] += [fraction(f1), *map(fraction, interval or ())] if interval else [fraction(f1), "", ""]
     return rows
-
-
-def _mean(values: Iterable[float]) -> float:
-    found = list(values)
-    return sum(found) / len(found) if found else 0.0
 
 
 def _languages(results: Iterable[Result]) -> list[str]:
@@ -300,7 +239,7 @@ def _numbers(result: Result) -> dict[str, Any]:
         "by_seed": system.by_seed(),
         "by_language": {language: system.f1(language) for language in _languages([result])},
         "scores": [asdict(each) for each in scores(result)],
-        "cost": {key: _mean(cost[key] for cost in costs) for key in COSTS}
-        | {key: _mean(run.record[key] for run in result.runs.values()) for key in ("bytes_up", "bytes_down")},
+        "cost": {key: plain_mean(cost[key] for cost in costs) for key in COSTS}
+        | {key: plain_mean(run.record[key] for run in result.runs.values()) for key in ("bytes_up", "bytes_down")},
         "adapter_sha256": {seed: run.record["adapter_sha256"] for seed, run in result.runs.items()},
     }
