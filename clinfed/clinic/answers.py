@@ -114,7 +114,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
     }
-    _leaves(entry, content)
+    _record_answer(entry, content)
     return _signed(cache, clinic, question, content, report)
 
 
@@ -127,7 +127,7 @@ def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Cont
     entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state)
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
-    _leaves(entry, content)
+    _record_answer(entry, content)
     return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -156,7 +156,7 @@ def _admitted(
     return asked
 
 
-def _leaves(asked: Asked | None, content: Content) -> None:
+def _record_answer(asked: Asked | None, content: Content) -> None:
     """Write what leaves a real site into its ledger."""
     if asked is not None:
         tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))

@@ -60,7 +60,9 @@ class WorkerCache:
             if PARTITION in node_config:
                 simulation = self.simulation(int(node_config[PARTITIONS]))
                 policy = Policy() if self.run.policy == "site" else None
-                return firm(simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction, policy))
+                return checked_clinic(
+                    simulation.clinic(int(node_config[PARTITION]), self.run.corpus.train_fraction, policy)
+                )
             site = of_node(node_config)
             admit_run(site, self.overrides, self.run)
             if site.device and self._tagger is None:  # a model that is warm stays where it is
@@ -68,7 +70,7 @@ class WorkerCache:
             if site.held not in self._sites:
                 self._forget_notes()
                 self._sites[site.held] = read_site(self.run, site)
-            return firm(self._sites[site.held])
+            return checked_clinic(self._sites[site.held])
 
     def _forget_notes(self) -> None:
         """Drop what was read and made of a site's notes: under the clinic's name it would pass for that of others."""
@@ -196,7 +198,7 @@ class WorkerCache:
         return taken
 
 
-def firm(clinic: Clinic) -> Clinic:
+def checked_clinic(clinic: Clinic) -> Clinic:
     """Return the clinic. Raises: RefusedError where its policy finds too little behind an update."""
     if clinic.policy:
         clinic.policy.refuse_small(clinic.split("train"))

@@ -46,7 +46,10 @@ class Policy:
         check("policy", self)
 
     def refuse_small(self, notes: Sequence[Note]) -> None:
-        """Raise RefusedError where too few training notes or patients stand behind an update. None at all sit out."""
+        """Raise RefusedError where too few training notes or patients stand behind an update.
+
+        A clinic without any training note sits out and is not refused.
+        """
         if not notes:
             return
         if len(notes) < self.least_notes:

@@ -80,7 +80,7 @@ class Site:
 
     @property
     def least_in_a_cell(self) -> int:
-        """Return the patients below which nothing is named: the larger of the policy's number and of its own."""
+        """Return the number of patients below which nothing is named: the larger of policy's and site's."""
         return max(self.small_cell_threshold, self.policy.small_cell_threshold if self.policy else 0)
 
     @property

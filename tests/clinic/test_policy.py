@@ -14,7 +14,7 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
 from clinfed.clinic import permissions
-from clinfed.clinic.cache import WorkerCache, firm
+from clinfed.clinic.cache import WorkerCache, checked_clinic
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.policy import Policy, rare_codes, rounded
 from clinfed.clinic.site import Site, read
@@ -136,9 +136,9 @@ def test_fedrows_tells_no_rare_code_either(cache_of: Any) -> None:
 )
 def test_too_few_notes_or_patients_send_no_update(floor: dict[str, int], setting: str) -> None:
     notes, _, _ = site_notes(0)
-    firm(clinic_of(notes, Policy()))
+    checked_clinic(clinic_of(notes, Policy()))
     with pytest.raises(RefusedError, match=f"the policy asks for {floor[setting]}") as caught:
-        firm(clinic_of(notes, replace(Policy(), **floor)))
+        checked_clinic(clinic_of(notes, replace(Policy(), **floor)))
     assert caught.value.setting == setting
 
 
