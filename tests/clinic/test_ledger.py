@@ -71,9 +71,9 @@ def test_a_run_has_one_test_evaluation_whatever_round_it_names(ledger: Ledger) -
 
 def test_a_round_trains_one_adapter_whether_or_not_it_is_validated(ledger: Ledger) -> None:
     ledger.admit(TRAIN)
-    ledger.admit(replace(TRAIN, split="", nonce=nonce(3)))
     with pytest.raises(RefusedError, match="another adapter"):
-        ledger.admit(replace(TRAIN, split="", adapter="adapter-2", nonce=nonce(4)))
+        ledger.admit(replace(TRAIN, split="", adapter="adapter-2", nonce=nonce(3)))
+    ledger.admit(replace(TRAIN, split="", nonce=nonce(4)))
 
 
 def test_replicates_are_drawn_of_one_validated_adapter_a_run(ledger: Ledger) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import clinfed.clinic.cache
 from clinfed import fingerprints, protocol
+from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.update import Payload
 from clinfed.adapters.weights import read_state
-from clinfed.clinic import permissions
+from clinfed.clinic import answers, permissions
 from clinfed.clinic.cache import WorkerCache, checked_clinic
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.policy import Policy, rare_codes, rounded
@@ -22,6 +24,8 @@ from clinfed.clinic.work import against_both, train_round
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
 from clinfed.refusals import RefusedError
+from clinfed.runs.backend import Failed
+from clinfed.training.frozen_rows import without_rows
 from configs import load
 
 CODES = tuple(f"{letter}{number:02d}" for letter in "ABCDEF" for number in range(10))
@@ -114,6 +118,14 @@ def test_frequent_codes_are_still_learnt(cache_of: Any) -> None:
     change = moved(cache_of(), clinic_of(notes, Policy()), "head.code.weight")
     still = np.flatnonzero(~np.any(change, axis=1))
     assert set(still.tolist()) == rare | absent
+
+
+def test_frozen_rows_have_no_gradient_whatever_a_strategy_adds() -> None:
+    found, rows = torch.tensor([[1.0], [2.0], [3.0]]), {"head.code.weight": torch.tensor([0, 2])}
+    doubled = without_rows(lambda name, gradient, weight: 2 * gradient, rows)
+    assert doubled("head.code.weight", found, found).tolist() == [[0.0], [4.0], [0.0]]
+    assert doubled("head.mention.weight", found, found).tolist() == [[2.0], [4.0], [6.0]]
+    assert without_rows(None, rows)("head.code.weight", found, found).tolist() == [[0.0], [2.0], [0.0]]
 
 
 def test_a_policy_without_a_threshold_freezes_nothing(cache_of: Any) -> None:
@@ -239,3 +251,25 @@ def test_a_simulation_applies_a_sites_policy_where_it_is_asked_to(
         RefusedError, match="9 patients, the policy asks for 10"
     ):  # of 32, in three splits and two parts
         clinfed.clinic.cache.WorkerCache([*world.overrides, "policy=site"]).clinic(node)
+
+
+@pytest.mark.parametrize("table", ["", "[policy]\nleast_notes = 0\nleast_patients = 0"])
+def test_a_sites_answer_is_rounded_under_a_policy(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
+    path = settings_file(tmp_path, f'labels = "{world.labels}"', table)
+    path.write_text(path.read_text().replace('"/notes"', f'"{world.site_notes("ca")}"'))
+    node_config, overrides = {"settings": str(path)}, world.site_overrides
+    cache = clinfed.clinic.cache.worker_cache(overrides)
+    tensors = answers._write_adapter(read_state(cache.tagger(len(cache.clinic(node_config).codes))))
+    asked = {"round": 1, "split": "", "test_evaluation": False, "replicates": False, "wire": WIRE_VERSION}
+    asked |= {"nonce": 32 * "1", protocol.RUN_KEY: 32 * "a", protocol.STATE_ROUND: 0}
+    content = {protocol.ADAPTER: tensors, protocol.QUESTION: asked}
+    answer = answers.answer(protocol.TRAIN, content, node_config, overrides)
+    answers.forget()
+    assert not isinstance(answer, Failed)
+    digits = str(answer[protocol.REPORT]["tokens"])
+    assert len(digits) > 2
+    assert (set(digits[2:]) == {"0"}) == bool(table)
