@@ -209,10 +209,14 @@ def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicte
 def _ensemble(
     cache: WorkerCache, clinic: Clinic, unseen: Predicted, notes: Sequence[Note], predicted: Predicted
 ) -> dict[str, frozenset[Span]]:
-    """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
+    """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each.
+
+    With too few validation patients they are the model's alone.
+    """
     lexicon = cache.own_lexicon(clinic)
     known = clinic.split("validation")
-    ensemble = Ensemble.fit((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
+    scored = ((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
+    ensemble = Ensemble.fit(scored, patients=len({note.unit for note in known}))
     return {note.id: ensemble.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
