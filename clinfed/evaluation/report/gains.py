@@ -50,9 +50,10 @@ def _pairs(results: Sequence[Result]) -> Iterator[tuple[str, list[int], System, 
             for seed in sorted(own.keys() & federated.keys())
         }
         both = {
-            seed: (alone, together)
-            for seed, (alone, together) in pairs.items()
-            if alone and together and alone.micro().defined and together.micro().defined
+            seed: (ours, theirs)
+            for seed, (ours, theirs) in pairs.items()
+            if ours and theirs and ours.micro().defined and theirs.micro().defined
         }
         if both:
-            yield clinic, [*both], *(System(clinic, [pair[side] for pair in both.values()]) for side in (0, 1))
+            alone, together = zip(*both.values(), strict=True)
+            yield clinic, [*both], System(clinic, alone), System(clinic, together)
