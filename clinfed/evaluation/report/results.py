@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinfed.errors import UserError
-from clinfed.evaluation import unit_counts
+from clinfed.evaluation import siblings, unit_counts
 from clinfed.evaluation.artefacts import UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
@@ -33,6 +34,7 @@ class Finished:
     validated: Mapping[tuple[str, str], Mapping[str, SpanCounts]] = field(default_factory=dict)
     # Split -> system -> clinic; of invented and public corpora only.
     units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
+    siblings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # evaluation.siblings.merged
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
@@ -48,7 +50,7 @@ class Finished:
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
-        return cls(record, counts, read_hits(path.parent), validated, units)
+        return cls(record, counts, read_hits(path.parent), validated, units, siblings.read(path.parent))
 
     @cached_property
     def adapter(self) -> SpanCounts:
