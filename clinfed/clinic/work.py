@@ -16,7 +16,7 @@ from clinfed.clinic.data import Clinic
 from clinfed.clinic.states import Place
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import DivergedError
-from clinfed.evaluation import artefacts, hits, siblings, unit_counts
+from clinfed.evaluation import artefacts, hits, outcomes, siblings, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.small_cells import Rule
 from clinfed.evaluation.spans import evaluated
@@ -231,7 +231,7 @@ def _ensemble(
 def _keep(
     clinic: Clinic, state: AdapterState, systems: Mapping[str, Mapping[str, Collection[Span]]], unseen: Predicted
 ) -> None:
-    """Keep here what intervals by code and tests by mention need; of public notes only, and never at a real site.
+    """Keep here what the report needs beside counts; of public notes only, and never at a real site.
 
     systems: what each has found in the test notes; unseen: what the adapter has found in the validation notes.
     """
@@ -239,12 +239,14 @@ def _keep(
     found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
     units = {system: unit_counts.count_units(evaluated(notes, spans)) for system, spans in systems.items()}
     validated = {hits.ADAPTER: unit_counts.count_units(evaluated(known, unseen))}
+    counted = {system: outcomes.count_outcomes(notes, spans) for system, spans in systems.items()}
     trained = clinic.lexicon_from or clinic.pooled_train or ()  # in one place, the learner's notes
     parted = siblings.siblings(units, {note.unit for note in trained})
     trees: dict[str, Any] = {
         artefacts.HITS: hits.to_json(hits.mentions_of(notes), found),
         artefacts.UNITS: unit_counts.to_json(units),
         artefacts.VALIDATION_UNITS: unit_counts.to_json(validated),
+        artefacts.OUTCOMES: outcomes.to_json(counted),
         **({artefacts.SIBLINGS: parted} if parted else {}),
     }
     for file, tree in trees.items():
