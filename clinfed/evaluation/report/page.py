@@ -212,7 +212,7 @@ class Report:
         labels = run.record["labels"]
         return (
             f"Strict: exact span and code, against all gold, on {_on(run.record)}. Labels: {labels['name']}, "
-            f"{labels['codes']:,} codes. Intervals: 95%, bootstrap over patients."
+            f"{labels['codes']:,} codes. Intervals: 95%, over patients and, with several seeds, over seeds."
         )
 
     @property

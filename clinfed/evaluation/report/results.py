@@ -129,14 +129,19 @@ class Result:
         found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
         return {name: system for name, system in found.items() if system is not None}
 
+    @property
+    def _in_order(self) -> list[Finished]:
+        """Return the runs in the order of their seeds, by which two rows are paired."""
+        return [run for _, run in sorted(self.runs.items())]
+
     def _adapter(self, split: str) -> System:
-        runs = self.runs.values()
+        runs = self._in_order
         return System.of_clinics(
             self.name, [run.by_clinic(split) for run in runs], [run.by_unit(split) for run in runs]
         )
 
     def _beside(self, key: str, name: str) -> System | None:
-        runs = self.runs.values()
+        runs = self._in_order
         clinics = [run.counts[key, ALL] for run in runs if (key, ALL) in run.counts]
         units = [run.by_unit("test", key) for run in runs]
         return System.of_clinics(name, clinics, units) if clinics and len(clinics) == len(self.runs) else None
