@@ -8,11 +8,12 @@ they are found on *this* process's path, and must be the same on all sides.
 import hashlib
 import importlib.util
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
 from clinfed.errors import UserError
@@ -34,6 +35,9 @@ BUNDLED = (
     "configs/**/*.yaml",
 )
 NEVER_BUNDLED = ("test_*.py", "*_test.py")  # Flower's own exclusions
+_AS_PATTERNS = tuple(
+    re.compile(re.escape(glob).replace(r"/\*\*/", "/(?:[^/]+/)*").replace(r"\*", "[^/]*")) for glob in BUNDLED
+)
 
 REMEDIES = {
     "wire": "install the same clinfed on both sides",
@@ -88,19 +92,39 @@ def refuse_foreign_code(searched_first: Path | None = None) -> None:
                 )
 
 
+def hash_files(files: Mapping[str, bytes]) -> str:
+    """Return what hash_packages gives of the same files on disk. files: content by path in the bundle."""
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        names = sorted(PurePosixPath(name) for name in files if name.startswith(f"{package}/") and is_bundled(name))
+        digest.update(_hashed_contents((name.as_posix(), files[name.as_posix()]) for name in names))
+    return digest.hexdigest()
+
+
+def is_bundled(name: str) -> bool:
+    """Return whether a file of this path belongs to the code: what bundled_files finds, and nothing else."""
+    path = PurePosixPath(name)
+    plain = name == path.as_posix() and ".." not in path.parts
+    return plain and any(pattern.fullmatch(name) for pattern in _AS_PATTERNS) and not _excluded(path)
+
+
 def bundled_files(root: Path, package: str) -> list[Path]:
     """Return the package's files that travel in the bundle, sorted, relative to root."""
     files = {path for pattern in BUNDLED if pattern.startswith(f"{package}/") for path in root.glob(pattern)}
     return sorted(path.relative_to(root) for path in files if path.is_file() and not _excluded(path))
 
 
-def _excluded(path: Path) -> bool:
+def _excluded(path: PurePath) -> bool:
     return any(fnmatch(path.name, pattern) for pattern in NEVER_BUNDLED) or "__pycache__" in path.parts
 
 
 def _hash_package(root: Path, package: str) -> bytes:
+    return _hashed_contents(_contents(root, package))
+
+
+def _hashed_contents(contents: Iterable[tuple[str, bytes]]) -> bytes:
     digest = hashlib.sha256()
-    for name, content in _contents(root, package):
+    for name, content in contents:
         digest.update(f"{name}|{len(content)}|".encode() + content)
     return digest.digest()
 

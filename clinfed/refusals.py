@@ -5,10 +5,11 @@ To the coordinator goes the setting's name only, out of the fixed list here; the
 
 from clinfed.errors import UserError
 
-# setting of the site, or one of three rules that hold at every site -> what the coordinator can do about it
+# setting of the site, or one of the rules that hold at every site -> what the coordinator can do about it
 REMEDIES = {
     "settings": "they cannot be read; its engineer runs `clinfed check --settings site.toml` there",
     "allowed_code": "this code is not on its list; its engineer reads the code and adds {code} to allowed_code",
+    "bundle": "the bundle holds more than clinfed's own code; start the run with the run.sh of an unchanged clinfed",
     "allowed_experiments": "run an experiment on its list without further overrides, or have its engineer add this one",
     "rank_cap": "lower adapter.r (adapter=full is above every cap), or have its engineer raise the cap",
     "quantisation": "only adapter=qlora holds the base in 4 bits; choose another adapter, or ask its engineer",

@@ -101,7 +101,7 @@ TABLE = {
     # Narrower than its role: what a clinic does stands in clinfed.clinic, and the client only carries it.
     "client": (
         "clinfed.backends.records clinfed.clinic clinfed.fingerprints clinfed.home clinfed.protocol "
-        "clinfed.runs.backend",
+        "clinfed.refusals clinfed.runs.backend",
         "flwr",
         "",
     ),

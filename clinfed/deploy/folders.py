@@ -2,7 +2,7 @@
 
     FOLDER/authority/     ca.key, which signs the server's certificate; no service needs it
     FOLDER/coordinator/   ca.crt, the server's certificate, public keys of sites, scripts, units, README
-    FOLDER/north/         ca.crt, the site's own key pair, site.toml, script, unit, README
+    FOLDER/north/         ca.crt, the site's own key pair, site.toml, scripts, unit, README, what Flower starts
 
 A private key lies in the folder of the one who uses it and nowhere else.
 """
@@ -21,6 +21,11 @@ from clinfed.errors import UserError
 TEMPLATES = Path(__file__).with_name("templates")
 PLAN = "deployment.json"
 PRIVATE_FOLDERS = ("flower", "state")  # what Flower and clinfed write at run time
+PROGRAMS = "programs"  # in a site's folder: what Flower starts there, by Flower's names
+GUARDED, CLOSED = (
+    "flwr-clientapp",
+    ("flwr-agentapp", "flwr-connector", "flwr-model", "flwr-serverapp", "flwr-simulation"),
+)
 FOLDER_MODE, PROGRAM_MODE, SETTINGS_MODE = 0o700, 0o755, 0o600
 
 
@@ -96,7 +101,10 @@ def _write_site(folder: Path, plan: Plan, site: str) -> None:
     own = _new_folder(folder / site)
     shutil.copyfile(folder / COORDINATOR / "ca.crt", own / "ca.crt")
     _write_keys(folder, site)
+    (own / PROGRAMS).mkdir(mode=FOLDER_MODE)
     _render("site", own, {"plan": plan, "site": site})
+    for name in CLOSED:  # the same program, which refuses by its name
+        shutil.copy(own / PROGRAMS / GUARDED, own / PROGRAMS / name)
 
 
 def _write_keys(folder: Path, site: str) -> None:
@@ -125,4 +133,4 @@ def _render(role: str, target: Path, values: Mapping[str, Any]) -> None:
         relative = path.relative_to(TEMPLATES / role).with_suffix("")
         file = target / relative.with_name(relative.name.replace("NAME", str(values.get("site", ""))))
         file.write_text(template.render(values), "utf-8")
-        file.chmod(PROGRAM_MODE if file.suffix == ".sh" else SETTINGS_MODE)
+        file.chmod(PROGRAM_MODE if file.suffix == ".sh" or file.parent.name == PROGRAMS else SETTINGS_MODE)

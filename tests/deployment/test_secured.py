@@ -27,7 +27,7 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from clinfed.cli import main
 from clinfed.deploy.certificates import Authority, write_site_keys
 from clinfed.experiments import reaper
-from clinfed.experiments.launch import free_ports
+from clinfed.experiments.launch import free_ports, stage
 from clinfed.runs import record as records
 
 pytestmark = pytest.mark.deployment
@@ -214,6 +214,37 @@ def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
         request = ActivateNodeRequest(public_key=public_key_to_bytes(theirs), heartbeat_interval=30)
         with pytest.raises(httpx.HTTPStatusError, match="401"):
             client.ActivateNode(request)
+
+
+# A module that takes an installed one's place in each process that imports the bundle, leaves that process's name in a
+# file, and hands over to the one that it hides.
+HIDING = """
+import os, sys
+open({folder!r} + "/" + os.environ["FLWR_HOME"].split("/")[-2], "w").close()
+bundle = sys.path.pop(0)
+del sys.modules["safetensors"]
+import safetensors
+sys.path.insert(0, bundle)
+"""
+
+
+def test_a_bundle_with_a_foreign_module_is_refused_by_each_site_and_runs_at_none(
+    federation: Federation, world: Any, tmp_path: Path
+) -> None:
+    app, ran = stage(tmp_path / "app"), tmp_path / "ran"
+    settings = app / "pyproject.toml"
+    text = settings.read_text("utf-8")
+    settings.write_text(text.replace("fab-include = [", 'fab-include = [ "safetensors/**/*.py",', 1), "utf-8")
+    ran.mkdir()
+    (app / "safetensors").mkdir()
+    (app / "safetensors" / "__init__.py").write_text(HIDING.format(folder=str(ran)), "utf-8")
+    overrides = " ".join([*world.site_overrides, f"clinics={len(SITES)}"])
+    config = f"overrides='{overrides}' labels='{federation.coordinator / 'codes.json'}'"
+    printed = federation.type("flwr.sh", "run", str(app), "--stream", "--run-config", config)
+    assert {path.name for path in ran.iterdir()} == {"coordinator"}, printed
+    assert printed.count("the site's own settings refuse this run: bundle;") >= len(SITES), printed
+    for site in SITES:
+        assert "refused: the bundle holds 'safetensors/__init__.py', which is no file" in federation.log(site)
 
 
 def test_a_sites_own_check_finds_the_way_through_the_gate(federation: Federation, world: Any) -> None:
