@@ -88,7 +88,7 @@ class Visit:
         if self._protocol.our_state is h11.DONE:
             self._protocol.start_next_cycle()
         try:
-            event = self._protocol.next_event()
+            event: object = self._protocol.next_event()
             if event is h11.NEED_DATA:
                 async with asyncio.timeout(self._waits_s):
                     await self._read()
