@@ -1,6 +1,5 @@
 """A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ from clinfed.clinic.policy import Policy
 from clinfed.errors import UserError
 from clinfed.protocol import LONGEST_NAME
 from clinfed.refusals import RefusedError
+from clinfed.settings import unknown
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
 
@@ -137,9 +137,7 @@ def _policy(path: Path, values: Any) -> Policy:
 def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any:
     """Return the value as Site holds it."""
     if key not in kinds:
-        near = difflib.get_close_matches(key, kinds, n=1)
-        instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
-        raise UserError(f"{path}: {key} is not a setting; {instead}")
+        raise UserError(f"{path}: {unknown(key, kinds)}")
     if kinds[key] is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
     # bool is an int to Python, but no number here.

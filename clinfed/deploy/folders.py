@@ -18,6 +18,7 @@ from clinfed.errors import UserError
 
 TEMPLATES = Path(__file__).with_name("templates")
 PLAN = "deployment.json"
+SETTINGS = "coordinator.toml"
 PRIVATE_FOLDERS = ("flower", "state")  # what Flower and clinfed write at run time
 PROGRAMS = "programs"  # in a site's folder: what Flower starts there, by Flower's names
 GUARDED, CLOSED = (
@@ -56,6 +57,10 @@ def add_site(folder: Path, site: str, code: str) -> None:
     plan = replace(old, sites=(*old.sites, site), code=code)
     refuse_filled(folder / site, "it is not a site of this federation: move it away, or give the new site another name")
     _write_site(folder, plan, site)
+    settings = folder / COORDINATOR / SETTINGS
+    with settings.open("a", encoding="utf-8") as file:  # its other lines are the coordinator's own
+        file.write(f'\n[sites.{site}]\nkey = "sites/{site}.pub"\n')
+    settings.chmod(SETTINGS_MODE)
     plan.write(folder / COORDINATOR / PLAN)
 
 

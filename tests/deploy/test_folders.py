@@ -15,6 +15,7 @@ from clinfed import fingerprints
 from clinfed.cli import main
 from clinfed.clinic import site as sites
 from clinfed.clinic.policy import Policy
+from server import settings
 
 SITES = ("north", "south", "coast")
 UNITS = ("coordinator/clinfed-superlink.service", "coordinator/clinfed-gate.service", "north/clinfed-north.service")
@@ -148,6 +149,15 @@ def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> No
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
 
 
+def test_the_coordinators_settings_register_each_site_by_its_key(written: Path) -> None:
+    read = settings.read(written / "coordinator" / "coordinator.toml")
+    assert read.limits == settings.Limits()
+    keys = {name: written / "coordinator" / "sites" / f"{name}.pub" for name in SITES}
+    assert {name: site.key for name, site in read.sites.items()} == keys
+    script = (written / "coordinator" / "superlink.sh").read_text("utf-8")
+    assert f'export {settings.VARIABLE}="$PWD/coordinator.toml"\nexec flower-superlink' in script
+
+
 def test_an_existing_folder_is_refused_and_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     key = (own / "coordinator" / "ca.key").read_bytes()
     capsys.readouterr()
@@ -172,7 +182,10 @@ def test_a_site_that_joins_later_gets_a_folder_like_the_others_and_nobody_elses_
     assert of_west == {str(path.relative_to(written)) for path in (written / "north").rglob("*") if path.is_file()}
     before = {path.relative_to(written) for path in written.rglob("*") if path.is_file()}
     changed = {str(path) for path in before if (own / path).read_bytes() != (written / path).read_bytes()}
-    assert changed == {"coordinator/deployment.json"}
+    assert changed == {"coordinator/deployment.json", "coordinator/coordinator.toml"}
+    registered = settings.read(own / "coordinator" / "coordinator.toml").sites
+    assert registered["west"].key == own / "coordinator" / "sites" / "west.pub"
+    assert [*registered] == [*SITES, "west"]
     assert (own / "west" / "west.pub").read_bytes() == (own / "coordinator" / "sites" / "west.pub").read_bytes()
     assert main(["deploy", "renew", "west", "-o", str(own)]) == 0
 

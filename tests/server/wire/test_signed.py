@@ -1,6 +1,7 @@
 """Which answers a coordinator takes that knows its sites' keys: those that each site has signed itself."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from clinfed.deploy.certificates import write_site_keys
 from clinfed.errors import UserError
 from clinfed.protocol import IDENTITY, REPORT, SIGNATURE, Reason, Refused
 from clinfed.runs.backend import Backend, Block, Content, Reply, Sent
-from server import registered
 from server.admission import Admission
+from server.registered import site_keys
+from server.settings import VARIABLE, of_environment
 from server.wire.exchange import Exchange
 from tests.server.conftest import KEY
 
@@ -148,26 +150,22 @@ def test_a_node_takes_no_seat_but_that_of_its_key(table: Any, key: str, named: s
         admission.open(lambda: table.model.fingerprints)
 
 
-def test_the_keys_are_those_beside_the_coordinators_settings(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "sites").mkdir()
+def test_the_keys_are_those_of_the_coordinators_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = []
     for name in ("north", "south"):
-        write_site_keys(tmp_path / f"{name}.key", tmp_path / "sites" / f"{name}.pub")
-    write_site_keys(tmp_path / "coast.key", tmp_path / "other.pub")
-    (tmp_path / "coordinator.toml").write_text('[sites.coast]\nkey = "other.pub"\n', "utf-8")
-    monkeypatch.setenv(registered.VARIABLE, str(tmp_path / "coordinator.toml"))
-    keys = registered.site_keys()
-    assert {name: key.public_numbers() for name, key in keys.items()} == {
-        name: signatures.read_private(tmp_path / f"{name}.key").public_key().public_numbers()
-        for name in ("north", "south", "coast")
-    }
+        write_site_keys(tmp_path / f"{name}.key", tmp_path / f"{name}.pub")
+        rows.append(f'[sites.{name}]\nkey = "{name}.pub"\n')
+    (tmp_path / "coordinator.toml").write_text("".join(rows), "utf-8")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "coordinator.toml"))
+    keys = site_keys(of_environment())
+    own = {name: signatures.read_private(tmp_path / f"{name}.key").public_key() for name in ("north", "south")}
+    assert keys == own
 
 
-def test_settings_without_any_key_end_the_run(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(registered.VARIABLE, raising=False)
-    assert registered.site_keys() == {}
-    monkeypatch.setenv(registered.VARIABLE, str(tmp_path / "coordinator.toml"))
-    with pytest.raises(UserError, match="cannot be read"):
-        registered.site_keys()
-    (tmp_path / "coordinator.toml").touch()
-    with pytest.raises(UserError, match="no site's key"):
-        registered.site_keys()
+def test_settings_without_any_key_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert site_keys(of_environment()) == {}
+    (tmp_path / "coordinator.toml").write_text("[sites.north]\nnotes = 3\n", "utf-8")
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "coordinator.toml"))
+    with pytest.raises(UserError, match="no site has a key"):
+        site_keys(of_environment())
