@@ -16,9 +16,10 @@ from clinfed.errors import UserError
 from clinfed.runs.backend import Block, Content
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey as PrivateKey
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey as PublicKey
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
 
+    PrivateKey = EllipticCurvePrivateKey
+    PublicKey = EllipticCurvePublicKey
     Keys = Mapping[str, PublicKey]  # of registered sites, by name
 
 SCHEME = "clinfed answer 1"  # what is signed first: no signature of another use, or another form, passes for one
