@@ -12,23 +12,27 @@ in interval estimation (the ratio of two means).
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from clinfed.evaluation.bootstrap import Interval, percentiles
+
+Numbers: TypeAlias = Sequence[float] | NDArray[np.float64]
+Rows: TypeAlias = Sequence[NDArray[np.float64]] | NDArray[np.float64]
 
 LEVEL = 0.95
 MARGIN = 0.01  # F1: two systems this close are level; as much as two kinds of machine have differed in a mean
 LEVEL_OF_TWO_TESTS = 0.90  # two one-sided tests at 5% hold where this interval lies inside the margin
 
 
-def mean_interval(points: ArrayLike, replicates: ArrayLike, level: float = LEVEL) -> Interval:
+def mean_interval(points: Numbers, replicates: Rows, level: float = LEVEL) -> Interval:
     """Return the interval of the mean of the runs' scores, or of their paired differences.
 
     Shapes: points (R,); replicates (R, B), the same patients drawn in each run.
     """
-    return difference_of_means([np.asarray(points, float)], np.mean(replicates, axis=0), level)
+    return difference_of_means([np.asarray(points, float)], np.asarray(replicates, float).mean(axis=0), level)
 
 
 def difference_of_means(
@@ -51,16 +55,16 @@ def difference_of_means(
 
 
 def ratio_interval(
-    above: ArrayLike, below: ArrayLike, replicates_above: ArrayLike, replicates_below: ArrayLike, level: float = LEVEL
+    above: Numbers, below: Numbers, replicates_above: Rows, replicates_below: Rows, level: float = LEVEL
 ) -> Interval | None:
     """Return Fieller's interval of the ratio of two means over the same runs; None where the lower may be 0 or less.
 
     Shapes: above, below (R,); their replicates (R, B).
     """
     tops, bottoms = np.asarray(above, float), np.asarray(below, float)
-    drawn = np.stack([np.mean(replicates_above, axis=0), np.mean(replicates_below, axis=0)])
+    drawn = np.stack([np.asarray(each, float).mean(axis=0) for each in (replicates_above, replicates_below)])
     if len(tops) == 1 or not (np.ptp(tops) or np.ptp(bottoms)):
-        return _drawn_ratio(*drawn, level)
+        return _drawn_ratio(drawn[0], drawn[1], level)
     top, bottom = float(tops.mean()), float(bottoms.mean())
     of_runs = np.cov(tops, bottoms, ddof=1) / len(tops)
     whole = np.cov(drawn, ddof=0) + of_runs

@@ -69,12 +69,11 @@ def _jackknife(runs: Sequence[Group], level: float = 0.95) -> Interval | None:
     if len(units) < 2:
         return None
     without = np.mean([[run.without.get(unit, run.macro) for unit in units] for run in runs], axis=0)
-    of_units, scores = (len(units) - 1) * np.var(without), [run.macro for run in runs]
-    of_runs = np.var(scores, ddof=1) / len(runs) if len(runs) > 1 else 0.0
-    error, freedom = np.sqrt(of_units + of_runs), np.inf
-    if of_runs > 0:
-        freedom = (of_units + of_runs) ** 2 / (of_runs**2 / (len(runs) - 1))
-    macro, times = np.mean(scores), t_quantile((1 + level) / 2, float(freedom))
+    of_units, scores = float((len(units) - 1) * np.var(without)), [run.macro for run in runs]
+    of_runs = float(np.var(scores, ddof=1)) / len(runs) if len(runs) > 1 else 0.0
+    error = np.sqrt(of_units + of_runs)
+    freedom = (of_units + of_runs) ** 2 / (of_runs**2 / (len(runs) - 1)) if of_runs > 0 else np.inf
+    macro, times = np.mean(scores), t_quantile((1 + level) / 2, freedom)
     return Interval(max(0.0, float(macro - times * error)), min(1.0, float(macro + times * error)))
 
 
