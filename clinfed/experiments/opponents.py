@@ -24,7 +24,7 @@ from clinfed.baselines.chosen_lexicon import SETTINGS, ChosenLexicon
 from clinfed.baselines.votes import THRESHOLDS, least_vote, voted, votes
 from clinfed.clinic.cache import WorkerCache
 from clinfed.clinic.data import Clinic
-from clinfed.clinic.work import against_both
+from clinfed.clinic.work import against_both, predict_notes
 from clinfed.corpus.note import Span
 from clinfed.errors import UserError
 from clinfed.experiments.train import Pooled, answer, first_model, gather
@@ -96,14 +96,10 @@ def _scored(
     cache: WorkerCache, clinics: Sequence[Clinic], state: AdapterState, split: str
 ) -> dict[str, dict[str, "Scored"]]:
     """Return what an adapter finds in each clinic's notes: clinic -> note id -> spans with scores."""
-    from clinfed.training.predict import predict
-
-    found = {}
+    found: dict[str, dict[str, Scored]] = {}
     for clinic in clinics:
-        tagger, pad_id = cache.tagger(len(clinic.codes)), cache.tokenizer.pad_token_id
-        write_state(tagger, state)
-        encoded = cache.encoded(clinic, split)
-        found[clinic.name] = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
+        write_state(cache.tagger(len(clinic.codes)), state)
+        found[clinic.name] = predict_notes(cache, clinic, state, cache.encoded(clinic, split))
     return found
 
 
