@@ -11,12 +11,12 @@ from clinfed.corpus.files import below
 from clinfed.errors import UserError
 
 DISTRIBUTION = "clinfed"
-EXTRA = "train"
+EXTRA = "site"  # what a site installs; with `train` it has that too
 # One encoding of the invented corpus takes 7 times its notes' bytes; this leaves room for other windows and codes.
 ENCODED_SHARE = 20
 SPARE_BYTES = 1_000_000_000  # for logs, adapters and what Flower unpacks
 GB = 1e9
-INSTALL = "pip install --upgrade 'clinfed[train]', in this environment"
+INSTALL = "pip install --upgrade 'clinfed[site]', in this environment"
 
 
 def python_and_packages() -> list[Finding]:
