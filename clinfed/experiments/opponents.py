@@ -94,9 +94,9 @@ def ensemble(overrides: Sequence[str], runs: Sequence[Path]) -> Path:
 
 def _scored(
     cache: WorkerCache, clinics: Sequence[Clinic], state: AdapterState, split: str
-) -> dict[str, dict[str, "Scored"]]:
+) -> Mapping[str, Mapping[str, "Scored"]]:
     """Return what an adapter finds in each clinic's notes: clinic -> note id -> spans with scores."""
-    found: dict[str, dict[str, Scored]] = {}
+    found = {}
     for clinic in clinics:
         write_state(cache.tagger(len(clinic.codes)), state)
         found[clinic.name] = predict_notes(cache, clinic, state, cache.encoded(clinic, split))
