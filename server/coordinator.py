@@ -23,6 +23,7 @@ from server.federation import Federation
 from server.model import Model, run_folder
 from server.participation import parted, quorum, require
 from server.progress import Progress, Say, say, say_refused
+from server.registered import site_keys
 from server.rounds import run_rounds
 from server.settings import SIMULATED, CoordinatorSettings
 from server.wire.exchange import Exchange
@@ -48,8 +49,9 @@ class Coordinator:
         code = fingerprints.code()
         deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
         progress = Progress(folder, run.rounds)
+        keys = site_keys(settings) if backend.remote else {}  # a simulation's clinics have none
         self.exchange = Exchange(
-            backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, progress=progress
+            backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, keys=keys, progress=progress
         )
         self.admission = Admission(self.exchange, run, settings.sites)
 

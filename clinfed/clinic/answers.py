@@ -19,6 +19,8 @@ from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger
 from clinfed.clinic.policy import rounded
+from clinfed.clinic.remanence import prune
+from clinfed.clinic.signing import signer
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Block, Content, Failed
@@ -38,8 +40,10 @@ def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Seq
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
+        sign = signer(node_config)  # before the work: a key that is unfit ends it here
         cache = worker_cache(overrides)
-        return work(cache, cache.clinic(node_config), question)
+        asked = dict(question[protocol.QUESTION])
+        return sign(kind, asked, work(cache, cache.clinic(node_config), question))
     except Exception as error:
         return failed(failure, error)
 
@@ -65,6 +69,7 @@ def _keep_detail(failure: protocol.Failure) -> None:
 
 def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Load everything, and say who this is and what it runs, before anything is trained."""
+    prune()
     shapes = cache.shapes(len(clinic.codes))
     notes = {split: len(clinic.split(split)) for split in SPLITS}
     # What the rounds will need is encoded now, and once; the test split waits for the test evaluation.
@@ -115,7 +120,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "serialise_s": decode_s + time.perf_counter() - started,
     }
     _record_answer(entry, content)
-    return _signed(cache, clinic, question, content, report)
+    return _reported(cache, clinic, question, content, report)
 
 
 def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
@@ -128,7 +133,7 @@ def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Cont
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
     _record_answer(entry, content)
-    return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
+    return _reported(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
 WORK = {
@@ -186,14 +191,14 @@ def _evaluated(
     return {protocol.COUNTS: counts, protocol.COUNT_NAMES: dict(names), protocol.REPORT: report}
 
 
-def _signed(
+def _reported(
     cache: "WorkerCache", clinic: "Clinic", question: Content, content: Content, report: Mapping[str, float]
 ) -> Content:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, {})
     figures = {**earlier, **report, **_load_report(cache)}
-    signed = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
-    return {**content, **signed, protocol.IDENTITY: _identity(clinic, question)}
+    reported = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
+    return {**content, **reported, protocol.IDENTITY: _identity(clinic, question)}
 
 
 def _identity(clinic: "Clinic", question: Content) -> dict[str, str | int]:

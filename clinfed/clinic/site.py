@@ -43,6 +43,7 @@ class Site:
     format: str = "jsonl"
     labels: str = ""  # the site's copy of the list of codes that all sides share, absolute; "": the corpus' public one
     skip_bad: bool = False  # leave faulty notes out and count them, instead of refusing to start
+    key: str = ""  # file of the key that signs this site's answers; "": they are not signed
     device: str = ""  # the site's choice, for all runs: cpu, cuda or cuda:N; "": the run's
     batch_notes: int = 0  # cap on windows of 256 sub-words in a batch; 0: none
     quantisation: str = "any"  # of the base in memory: "none" (float32), "nf4" (4 bits), or as the run asks
@@ -120,6 +121,8 @@ def read(path: Path) -> Site:
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
     if "allowed_code" not in checked:
         raise UserError(f"{path}: allowed_code is missing; list the code that may run here, or [] to allow none yet")
+    if checked.get("key"):  # beside the file, where it is no full path: the folder may lie elsewhere in a container
+        checked["key"] = str(path.parent / checked["key"])
     return Site(**checked, policy=policy, file=str(path))
 
 

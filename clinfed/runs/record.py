@@ -107,6 +107,7 @@ class RunRecord(TypedDict):
     best_round: NotRequired[int | None]  # the best validation, as chosen_by has it; its adapter is in `best`
     refused: NotRequired[list[Refusal]]  # left out at the start
     test_refused: NotRequired[list[Refusal]]  # left out of the test
+    evaluated: NotRequired[str]  # what `test` is of: "test", or "development set" where there is no test part
     test: dict[str, dict[str, Evaluation]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     median_clinic: NotRequired[float | None]  # of the clinics' own scores on test: one clinic cannot lift it
     # Clinic -> the adapter's score on test without this clinic's counts: what it alone makes of the merged score.

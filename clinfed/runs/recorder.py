@@ -178,6 +178,7 @@ class Recorder:
             "resumed_after": self.resumed_after,
             "chosen_round": round_index,
             "chosen_by": reason,
+            "evaluated": self.run.corpus.evaluated,
             "test": _evaluations(self.counts),
             "median_clinic": merging.median_score(counts.get(FEDERATED_ALL, {})),
             "without": merging.scores_without_each(counts.get(FEDERATED_ALL, {})),

@@ -7,13 +7,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clinfed.corpus.source import TEST
 from clinfed.evaluation.merging import median_score, scores_without_each
 from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
+from clinfed.evaluation.report.gains import GAINS_HEAD, GAINS_TITLE, gain_rows
 from clinfed.evaluation.report.highlights import Piece
 from clinfed.evaluation.report.lead import verdict
+from clinfed.evaluation.report.learning import LEARNING_HEAD, LEARNING_TITLE, learning_rows
+from clinfed.evaluation.report.outcomes import (
+    COVERAGE_HEAD,
+    COVERAGE_TITLE,
+    MISTAKES_HEAD,
+    MISTAKES_TITLE,
+    RELIABILITY_HEAD,
+    RELIABILITY_TITLE,
+    coverage_rows,
+    mistake_rows,
+    reliability_rows,
+)
 from clinfed.evaluation.report.pairs import (
     DIFFERENCES_HEAD,
     SURPLUS_HEAD,
@@ -29,6 +43,7 @@ from clinfed.evaluation.report.pairs import (
 from clinfed.evaluation.report.pictures import Picture, pictures_of
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.siblings import SIBLINGS_HEAD, SIBLINGS_TITLE, sibling_rows
 from clinfed.evaluation.report.tables import bars, one_clinics_part
 from clinfed.evaluation.report.templates import rendered
 
@@ -190,6 +205,14 @@ class Report:
             found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(*pair)))
         title = "Every score: means over seeds, validation after the last round"
         found.append(("scores", title, SCORES_HEAD, score_rows(self.results)))
+        found.append(("siblings", SIBLINGS_TITLE, SIBLINGS_HEAD, sibling_rows(self.results)))
+        found += [
+            ("gains", GAINS_TITLE, GAINS_HEAD, gain_rows(self.results)),
+            ("mistakes", MISTAKES_TITLE, MISTAKES_HEAD, mistake_rows(self.results)),
+            ("calibration", RELIABILITY_TITLE, RELIABILITY_HEAD, reliability_rows(self.results)),
+            ("coverage", COVERAGE_TITLE, COVERAGE_HEAD, coverage_rows(self.results)),
+            ("learning", LEARNING_TITLE, LEARNING_HEAD, learning_rows(self.results)),
+        ]
         if self.documents:
             head, rows, _ = document_rows(self.documents)
             title = "Document level: which codes a note holds (not comparable with strict spans)"
@@ -200,8 +223,8 @@ class Report:
         run = next(run for result in self.results for _, run in _runs(result))
         labels = run.record["labels"]
         return (
-            f"Strict: exact span and code, against all gold, on test notes. Labels: {labels['name']}, "
-            f"{labels['codes']:,} codes. Intervals: 95%, bootstrap over patients."
+            f"Strict: exact span and code, against all gold, on {_on(run.record)}. Labels: {labels['name']}, "
+            f"{labels['codes']:,} codes. Intervals: 95%, over patients and, with several seeds, over seeds."
         )
 
     @property
@@ -215,6 +238,12 @@ class Report:
         )
         cells = [name, str(seed), record["started"], record["adapter_sha256"][:12], record["fingerprints"]["code"][:12]]
         return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
+
+
+def _on(record: Mapping[str, Any]) -> str:
+    """Return what was evaluated: test notes, unless it is a development set."""
+    part = record.get("evaluated", TEST)
+    return "test notes" if part == TEST else f"a {part}, not a test"
 
 
 def _read(path: Path) -> str:

@@ -4,15 +4,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinfed.errors import UserError
-from clinfed.evaluation import unit_counts
-from clinfed.evaluation.artefacts import UNITS, VALIDATION_UNITS
+from clinfed.evaluation import siblings, unit_counts
+from clinfed.evaluation.artefacts import OUTCOMES, UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER, Hits
 from clinfed.evaluation.hits import read as read_hits
 from clinfed.evaluation.merging import merged
+from clinfed.evaluation.outcomes import Outcomes
+from clinfed.evaluation.outcomes import read as read_outcomes
 from clinfed.evaluation.unit_counts import UnitCounts
 from clinfed.runs.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, read, read_counts
 
@@ -33,6 +36,9 @@ class Finished:
     validated: Mapping[tuple[str, str], Mapping[str, SpanCounts]] = field(default_factory=dict)
     # Split -> system -> clinic; of invented and public corpora only.
     units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
+    # System -> clinic, on test; of invented and public corpora only.
+    outcomes: Mapping[str, Mapping[str, Outcomes]] = field(default_factory=dict)
+    siblings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # evaluation.siblings.merged
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
@@ -48,7 +54,8 @@ class Finished:
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
-        return cls(record, counts, read_hits(path.parent), validated, units)
+        kept = read_outcomes(path.with_name(OUTCOMES))
+        return cls(record, counts, read_hits(path.parent), validated, units, kept, siblings.read(path.parent))
 
     @cached_property
     def adapter(self) -> SpanCounts:
@@ -122,14 +129,19 @@ class Result:
         found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
         return {name: system for name, system in found.items() if system is not None}
 
+    @property
+    def _in_order(self) -> list[Finished]:
+        """Return the runs in the order of their seeds, by which two rows are paired."""
+        return [run for _, run in sorted(self.runs.items())]
+
     def _adapter(self, split: str) -> System:
-        runs = self.runs.values()
+        runs = self._in_order
         return System.of_clinics(
             self.name, [run.by_clinic(split) for run in runs], [run.by_unit(split) for run in runs]
         )
 
     def _beside(self, key: str, name: str) -> System | None:
-        runs = self.runs.values()
+        runs = self._in_order
         clinics = [run.counts[key, ALL] for run in runs if (key, ALL) in run.counts]
         units = [run.by_unit("test", key) for run in runs]
         return System.of_clinics(name, clinics, units) if clinics and len(clinics) == len(self.runs) else None
