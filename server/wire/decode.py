@@ -18,7 +18,7 @@ from server.wire.check import check_rows, check_tensors
 CLASS_NAME = re.compile(r"([A-Z][a-z0-9]{0,19}){0,5}(Error|Exception|Interrupt|Warning)", re.ASCII)
 # Of all counts of an answer, by code and language: a row takes 24 bytes on the wire and ten times that once it is read.
 # All 1,767 codes of CodiEsp in two languages and eight evaluations make 28,000.
-MOST_ROWS = 250_000
+MOST_ROWS = 150_000
 MOST_ARRAYS = 64  # a test evaluation has sixteen
 SPARE_BYTES = 4096  # of a header
 HEADER_OF_TENSOR = 200  # bytes of safetensors' header beside a tensor's name: its type, shape and place
