@@ -28,6 +28,7 @@ COMMANDS = {
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
     "check": "say whether this site is ready to join, and what to do if it is not",
+    "site": "what a site's engineer decides: which runs may start here",
     "pretrain": "pretrain a small base by masked language modelling",
     "completion": "print the script that completes commands and keys in your shell",
     "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",

@@ -49,7 +49,10 @@ def private_keys(folder: Path) -> set[str]:
 
 def test_a_private_key_lies_with_its_owner_and_nowhere_else(written: Path) -> None:
     owned = {f"{site}/{site}.key" for site in SITES}
-    assert private_keys(written) == {"coordinator/ca.key", "coordinator/server.key", *owned}
+    assert private_keys(written) == {
+        *(f"coordinator/{name}.key" for name in ("ca", "operator", "server")),
+        *owned,
+    }
 
 
 def test_private_files_and_folders_are_for_their_account_only(written: Path) -> None:
@@ -61,19 +64,20 @@ def test_private_files_and_folders_are_for_their_account_only(written: Path) -> 
 
 def test_no_two_keys_are_equal(written: Path) -> None:
     contents = [(written / name).read_bytes() for name in private_keys(written)]
-    assert len(set(contents)) == len(contents) == 5
+    assert len(set(contents)) == len(contents) == 6
 
 
 def test_the_coordinator_has_the_public_key_of_each_site_and_each_site_its_authority(written: Path) -> None:
     for site in SITES:
         public = (written / "coordinator" / "sites" / f"{site}.pub").read_bytes()
         assert public == (written / site / f"{site}.pub").read_bytes()
-        assert (written / site / "ca.crt").read_bytes() == (written / "coordinator" / "ca.crt").read_bytes()
+        for name in ("ca.crt", "operator.pub"):
+            assert (written / site / name).read_bytes() == (written / "coordinator" / name).read_bytes()
 
 
 def test_scripts_can_be_started_and_are_bash(written: Path) -> None:
     scripts = sorted(written.rglob("*.sh"))
-    assert len(scripts) == len(SCRIPTS) + 2 * len(SITES), "supernode.sh and check.sh at each site"
+    assert len(scripts) == len(SCRIPTS) + 3 * len(SITES), "supernode.sh, check.sh and site.sh"
     for script in scripts:
         assert script.stat().st_mode & stat.S_IXUSR
         subprocess.run(["bash", "-n", str(script)], check=True)
@@ -143,7 +147,7 @@ def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> No
     lines = path.read_text("utf-8").splitlines()
     offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[|.* = )", line)]
     path.write_text("\n".join([*lines, *offered]), "utf-8")
-    assert len(offered) == 9
+    assert len(offered) == 10
     site = sites.read(path)
     assert (site.rank_cap, site.policy) == (64, Policy())
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
