@@ -131,7 +131,8 @@ TABLE = {
     ),
     "server.app": ("clinfed.backends.flower clinfed.fingerprints configs server", "flwr", ""),
     "clinfed.deploy": ("", "cryptography", "jinja2"),
-    "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
+    "clinfed.deploy.gate": ("clinfed.deploy", "httpx", ""),
+    "clinfed.deploy.visit": ("", "h11", ""),
     "clinfed.review": ("clinfed.corpus clinfed.evaluation", "starlette uvicorn", ""),
     # The coordinator's parts, not its Flower app alone: a plain loop chooses, advises and saves as the federation does.
     "clinfed.experiments": (

@@ -311,6 +311,38 @@ def test_three_sites_end_with_the_adapter_of_one_process(federation: Federation,
     assert list(record["manifest"][CAREFUL]["chapters"]) == ["other"]
 
 
+@pytest.mark.soak
+def test_three_sites_train_while_three_hundred_strangers_hold_connections(
+    federation: Federation, world: Any, run_locally: Any
+) -> None:
+    import psutil
+
+    runs = federation.coordinator / "state" / "runs"
+    before = set(runs.glob("*/record.json"))
+    script = Path(__file__).with_name("hostile") / "strangers.py"
+    federation.start("strangers", sys.executable, script, str(federation.gate), federation.coordinator / "ca.crt")
+    federation.wait(lambda: "all there" in federation.log("strangers"), "strangers")
+    federation.processes["coast"].terminate()  # one site joins only now
+    federation.processes["coast"].wait(LIMIT_S)
+    federation.start("coast", federation.folder / "coast" / "supernode.sh")
+    federation.wait(lambda: "SuperNode ID" in federation.log("coast"), "coast")
+    code, printed = federation.end_of("run.sh", *world.site_overrides, "rounds=2", "seed=1")
+    gate = psutil.Process(federation.processes["gate"].pid)
+    used, opened = gate.memory_info().rss, gate.num_fds()
+    federation.processes["strangers"].terminate()
+    federation.processes["strangers"].wait(LIMIT_S)
+    assert code == 0, printed
+    record = records.read((set(runs.glob("*/record.json")) - before).pop())
+    own = [each for each in world.overrides if not each.startswith("corpus.path=")]
+    own += [f"corpus.path={federation.notes}", "partition=clinic", f"clinics={len(SITES)}", "rounds=2", "seed=1"]
+    local, _ = run_locally(own, nodes=len(SITES))
+    assert record["adapter_sha256"] == local["adapter_sha256"]
+    assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [sorted(SITES)] * 2
+    assert used < 400_000_000
+    assert opened < 4096
+    print(f"gate: {used / 1e6:.0f} MB, {opened} descriptors; strangers: {federation.log('strangers')}")
+
+
 def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_last(
     federation: Federation, world: Any
 ) -> None:
