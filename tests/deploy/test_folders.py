@@ -370,3 +370,12 @@ def test_the_app_is_not_written_where_something_else_lies(tmp_path: Path, capsys
     assert main(["deploy", "app", str(tmp_path)]) == 2
     assert f"{tmp_path}: exists already and is not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_the_firewall_rule_closes_the_port_of_the_sites_own_supernode(written: Path) -> None:
+    for site in SITES:
+        [port] = re.findall(r"CLINFED_NODE_PORT:-(\d+)", (written / site / "supernode.sh").read_text("utf-8"))
+        rule = (written / site / "loopback.nft").read_text("utf-8")
+        assert f"tcp dport {port} meta skuid != {{ 0, clinfed }} reject" in rule
+        unit = (written / site / f"clinfed-{site}.service").read_text("utf-8")
+        assert f"ExecStartPre=-+/usr/sbin/nft -f {written / site}/loopback.nft" in unit
