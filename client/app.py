@@ -59,7 +59,8 @@ def answered(kind: str, message: Message, context: Context) -> Message:
     question = from_flower(message.content)
     message.content = RecordDict()
     overrides = shlex.split(str(context.run_config["overrides"]))
-    return reply(answers.answer(kind, question, context.node_config, overrides), message)
+    manifest = str(context.run_config.get("manifest", ""))
+    return reply(answers.answer(kind, question, context.node_config, overrides, manifest), message)
 
 
 def reply(answer: Content | Failed, message: Message) -> Message:

@@ -15,7 +15,7 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.clinic import ledger, permissions
+from clinfed.clinic import ledger, permissions, started
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger
 from clinfed.clinic.policy import rounded
@@ -23,6 +23,7 @@ from clinfed.clinic.remanence import prune
 from clinfed.clinic.signing import signer
 from clinfed.corpus.splits import SPLITS
 from clinfed.home import clinic_folder
+from clinfed.manifests import Manifest
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
@@ -32,18 +33,27 @@ if TYPE_CHECKING:
 NodeConfig = Mapping[str, Any]
 
 
-def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str]) -> Content | Failed:
+def answer(
+    kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str], manifest: str = ""
+) -> Content | Failed:
     """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
 
     kind: one of protocol.HELLO, TRAIN and EVALUATE. question: its adapter is taken out of it.
+    manifest: the text that came with the run (clinfed/manifests.py).
     """
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
         sign = signer(node_config)  # before the work: a key that is unfit ends it here
+        manifested = started.admit(node_config, overrides, manifest)
         cache = worker_cache(overrides)
         asked = dict(question[protocol.QUESTION])
-        return sign(kind, asked, work(cache, cache.clinic(node_config), question))
+        if kind != protocol.HELLO:
+            started.bind(manifested, str(asked[protocol.RUN_KEY]))
+        content = work(cache, cache.clinic(node_config), question, manifested)
+        if kind == protocol.HELLO:
+            started.refuse_other_bases(manifested, content[protocol.IDENTITY])
+        return sign(kind, asked, content)
     except Exception as error:
         return failed(failure, error)
 
@@ -67,7 +77,7 @@ def _keep_detail(failure: protocol.Failure) -> None:
         detail.write(traceback.format_exc())
 
 
-def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
+def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content, _: Manifest | None) -> Content:
     """Load everything, and say who this is and what it runs, before anything is trained."""
     prune()
     shapes = cache.shapes(len(clinic.codes))
@@ -88,15 +98,15 @@ def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     return {protocol.IDENTITY: identity, protocol.REPORT: report}
 
 
-def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
+def _train(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: Manifest | None) -> Content:
     """Train what was received on the clinic's notes for one round; where it is asked for, evaluate it first."""
     from clinfed.clinic.work import train_round
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     received = Payload.of(_take_adapter(question))
-    decode_s = time.perf_counter() - started
+    decode_s = time.perf_counter() - begun
     asked = question[protocol.QUESTION]
-    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat)
+    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat, manifest)
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
@@ -107,7 +117,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         cache, clinic, received, int(asked["round"]), run_key=run_key, state_round=state_round
     )
     result = trained.result
-    started = time.perf_counter()
+    begun = time.perf_counter()
     content[protocol.ADAPTER] = _write_adapter(payload.flat)
     report = {
         "num_examples": result.notes,
@@ -117,19 +127,19 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "steps": result.steps,
         "train_s": result.seconds,
         "training_peak_bytes": trained.peak_bytes,
-        "serialise_s": decode_s + time.perf_counter() - started,
+        "serialise_s": decode_s + time.perf_counter() - begun,
     }
     _record_answer(entry, content)
     return _reported(cache, clinic, question, content, report)
 
 
-def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
+def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: Manifest | None) -> Content:
     """Evaluate what was received on one split of the clinic's notes."""
     asked = question[protocol.QUESTION]
-    started = time.perf_counter()
+    begun = time.perf_counter()
     state = _take_adapter(question)
-    decode_s = time.perf_counter() - started
-    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state)
+    decode_s = time.perf_counter() - begun
+    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state, manifest)
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
     _record_answer(entry, content)
@@ -144,7 +154,12 @@ WORK = {
 
 
 def _admitted(
-    cache: "WorkerCache", clinic: "Clinic", kind: str, question: Mapping[str, Any], sent: AdapterState
+    cache: "WorkerCache",
+    clinic: "Clinic",
+    kind: str,
+    question: Mapping[str, Any],
+    sent: AdapterState,
+    manifest: Manifest | None,
 ) -> Asked | None:
     """Return the question as a real site's ledger has it now; None at a simulated clinic, which keeps no ledger.
 
@@ -155,8 +170,9 @@ def _admitted(
         return None
     run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
     place = int(question["round"]), str(question["split"])
+    who = (manifest.started_by, manifest.sha256) if manifest else ("", "")
     settings, replicates = ledger.settings_of(cache.run), bool(question["replicates"])
-    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates)
+    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates, *who)
     Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 

@@ -56,6 +56,8 @@ class Asked:
     settings: str
     nonce: str
     replicates: bool = False
+    started_by: str = ""  # as the run's manifest says, and its hash; "" where this site asks for none
+    manifest: str = ""
 
     @property
     def subjects(self) -> list[str]:
