@@ -3,8 +3,10 @@
 Nothing that an exception says ever leaves the clinic: its text stays in a file here, and the answer names its class.
 """
 
+import hashlib
 import json
 import os
+import sqlite3
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -17,10 +19,13 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
-from clinfed.clinic.ledger import Asked, Ledger
+from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
+from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
+from clinfed.errors import UserError
 from clinfed.home import clinic_folder
+from clinfed.refusals import RefusedError
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
@@ -28,9 +33,12 @@ if TYPE_CHECKING:
     from clinfed.clinic.data import Clinic
 
 NodeConfig = Mapping[str, Any]
+UNKNOWN = Origin()
 
 
-def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str]) -> Content | Failed:
+def answer(
+    kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str], origin: Origin = UNKNOWN
+) -> Content | Failed:
     """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
 
     kind: one of protocol.HELLO, TRAIN and EVALUATE. question: its adapter is taken out of it.
@@ -39,9 +47,15 @@ def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Seq
     try:
         permissions.admit_code(node_config)
         cache = worker_cache(overrides)
-        return work(cache, cache.clinic(node_config), question)
+        clinic = cache.clinic(node_config)
+        entry = _admitted(cache, clinic, kind, question, origin)
+        content = work(cache, clinic, question)
+        _record_answer(entry, content)
     except Exception as error:
+        if PARTITION not in node_config:
+            keep_refusal(error, kind, question.get(protocol.QUESTION, {}), origin)
         return failed(failure, error)
+    return content
 
 
 def failed(failure: protocol.Failure, error: Exception) -> Failed:
@@ -49,6 +63,13 @@ def failed(failure: protocol.Failure, error: Exception) -> Failed:
     with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
         _keep_detail(failure)
     return Failed(*permissions.said(error, failure))
+
+
+def keep_refusal(error: Exception, kind: str, question: Mapping[str, Any], origin: Origin) -> None:
+    """Write a real site's refusal into its ledger; nothing of other errors, and nothing where the ledger is broken."""
+    if isinstance(error, RefusedError):
+        with suppress(OSError, UserError, sqlite3.Error):
+            Ledger().refused(error.setting, kind, question, origin)
 
 
 def forget() -> None:
@@ -91,7 +112,6 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     received = Payload.of(_take_adapter(question))
     decode_s = time.perf_counter() - started
     asked = question[protocol.QUESTION]
-    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat)
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
@@ -114,7 +134,6 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
     }
-    _record_answer(entry, content)
     return _signed(cache, clinic, question, content, report)
 
 
@@ -124,10 +143,8 @@ def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Cont
     started = time.perf_counter()
     state = _take_adapter(question)
     decode_s = time.perf_counter() - started
-    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state)
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
-    _record_answer(entry, content)
     return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -138,30 +155,47 @@ WORK = {
 }
 
 
-def _admitted(
-    cache: "WorkerCache", clinic: "Clinic", kind: str, question: Mapping[str, Any], sent: AdapterState
-) -> Asked | None:
+def _admitted(cache: "WorkerCache", clinic: "Clinic", kind: str, content: Content, origin: Origin) -> Asked | None:
     """Return the question as a real site's ledger has it now; None at a simulated clinic, which keeps no ledger.
 
     Raises: RefusedError for what no run asks, and for what was asked before in another way.
     """
-    ledger.refuse_unknown(kind, question, cache.run.rounds)
+    question, settings = content[protocol.QUESTION], ledger.settings_of(cache.run)
+    greets = kind == protocol.HELLO
+    if not greets:
+        ledger.refuse_unknown(kind, question, cache.run.rounds)
     if clinic.simulated:
         return None
-    run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
-    place = int(question["round"]), str(question["split"])
-    settings, replicates = ledger.settings_of(cache.run), bool(question["replicates"])
-    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates)
+    sent = "" if greets else hashlib.sha256(content[protocol.ADAPTER][protocol.TENSORS].data).hexdigest()
+    asked = Asked(
+        clinic=clinic.name,
+        run="" if greets else str(question[protocol.RUN_KEY]),
+        kind=kind,
+        round_index=0 if greets else int(question["round"]),
+        split="" if greets else str(question["split"]),
+        adapter=sent,
+        settings=settings,
+        nonce=str(question["nonce"]),
+        replicates=not greets and bool(question["replicates"]),
+        origin=origin,
+    )
     Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 
 
 def _record_answer(asked: Asked | None, content: Content) -> None:
-    """Write what leaves a real site into its ledger."""
-    if asked is not None:
-        tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
-        sizes = sum(len(block.data) for block in tensors), sum(len(block.data) // 8 for block in counts)
-        Ledger().answered(asked, tensor_bytes=sizes[0], counts=sizes[1])
+    """Write what leaves a real site into its ledger: how many bytes and numbers, and in a hello its words."""
+    if asked is None:
+        return
+    tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
+    sent: dict[str, Any] = {
+        "tensor_bytes": sum(len(block.data) for block in tensors),
+        "counts": sum(len(block.data) // 8 for block in counts),
+        "figures": dict(content[protocol.REPORT]),
+    }
+    if asked.kind == protocol.HELLO:
+        sent["identity"] = dict(content[protocol.IDENTITY])
+    Ledger().answered(asked, **sent)
 
 
 def _evaluated(

@@ -50,7 +50,7 @@ class Site:
     allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
     allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
     small_cell_threshold: int = 0  # counts name no code that fewer patients have; 0: all
-    policy: Policy | None = None  # the table [policy]: floors that no run can loosen; None: none is applied
+    policy: Policy | None = None  # floors that no run can loosen; None, of node_config: none is applied
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ def read(path: Path) -> Site:
     except (OSError, ValueError) as error:
         place = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         raise UserError(f"{path}: cannot be read as TOML ({type(error).__name__}{place}); correct the file") from None
-    policy = _policy(path, values.pop("policy")) if "policy" in values else None
+    policy = _policy(path, values.pop("policy", {}))
     kinds = {field.name: type(field.default) for field in fields(Site) if field.name not in ("file", "policy")}
     kinds |= {"allowed_code": tuple, "allowed_experiments": tuple}
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
@@ -124,7 +124,7 @@ def read(path: Path) -> Site:
 
 
 def _policy(path: Path, values: Any) -> Policy:
-    """Return the policy of the table [policy]; what it leaves out has the policy's default."""
+    """Return the policy of the table [policy]; what it leaves out, and a missing table, have the default."""
     if not isinstance(values, dict):
         raise UserError(f"{path}: policy is {values!r}, expected a table: [policy] on a line of its own")
     kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Policy)}
