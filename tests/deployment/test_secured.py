@@ -278,8 +278,8 @@ def test_three_sites_under_the_default_policy_end_with_the_adapter_of_one_proces
     there, here = (each["test"]["federated"]["all"] for each in (record, local))
     assert there["micro"] == here["micro"]
     assert there["bands"] == here["bands"]
-    assert there["bands"]["other"]["support"]
-    assert set(record["manifest"][RARE_AT]["chapters"]) == {"IV", "X", "other"}
+    assert there["bands"]["other"]["tp"] + there["bands"]["other"]["fn"] > 0
+    assert "other" in record["manifest"][RARE_AT]["chapters"]
 
 
 def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_last(
