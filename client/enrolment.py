@@ -10,8 +10,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinfed.errors import UserError
-
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
@@ -25,24 +23,6 @@ class Enrolment(Enum):
     UNKNOWN = "unknown"
     SIGNATURE_REFUSED = "signature refused"  # a clock, as the key itself has signed
     UNTOLD = "untold"
-
-
-def read_key(path: Path) -> "EllipticCurvePrivateKey":
-    """Return a site's private key. Raises: UserError where it is none that Flower takes."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_ssh_private_key
-
-    expected = "expected an elliptic private key in OpenSSH's form, without passphrase"
-    try:
-        key = load_ssh_private_key(path.read_bytes(), None)
-    except (OSError, ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise UserError(f"{path}: cannot be read ({type(error).__name__}), {expected}; copy site.key again") from None
-    if not isinstance(key, EllipticCurvePrivateKey):
-        raise UserError(
-            f"{path}: another kind of key, {expected}; make one: ssh-keygen -t ecdsa -b 384 -N '' -f site.key"
-        )
-    return key
 
 
 def public_fingerprint(key: "EllipticCurvePrivateKey") -> str:

@@ -4,7 +4,7 @@ A question holds `adapter` (the global tensors; to train, the strategy's own too
 split, whether replicates are wanted, the run's key, and a nonce, which the answer repeats; to train, also which of the
 clinic's states to take up). An answer holds `identity` (who answers, with which code), `report` (numbers) and, by
 kind, `adapter`, `counts` or both: where the question to train names a split, the clinic first evaluates the adapter on
-it. Nothing else travels.
+it. A real site adds `signature`. Nothing else travels.
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,7 @@ RUN_KEY = "run_key"  # in the questions to train and to evaluate
 STATE_ROUND = "state_round"  # in the question to train
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
+SIGNATURE = "signature"  # of a real site's answer: clinfed/signatures.py
 
 LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
 REPLICATES = 1000  # bootstrap replicates of each evaluation in the last validation and the test evaluation; none before
@@ -85,6 +86,9 @@ class Reason(StrEnum):
     LOST = "its answer was lost on the way"
     OVERSIZED = "its answer is larger than any honest one"
     MALFORMED = "its answer is not built as agreed"
+    UNSIGNED = "its answer is not signed"
+    OTHER_KEY = "its answer is signed with the key of no registered site, or was changed on the way"
+    OTHER_NAME = "it calls itself by another name than the one that its key is registered for"
     OTHER_CLINIC = "its answer names another clinic"
     OTHER_CODE = "it runs other code, or uses another version of the wire"
     REPLAYED = "it answers another question than the one that was asked"
@@ -103,11 +107,12 @@ class Reason(StrEnum):
 
 
 class BadAnswerError(Exception):
-    """An answer that must not be used; `reason` is a phrase of ours."""
+    """An answer that must not be used; `reason` is a phrase of ours. clinic: who has made it, where that is known."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, clinic: str = "") -> None:
         super().__init__(str(reason))
         self.reason = str(reason)
+        self.clinic = clinic
 
 
 Evaluated = dict[tuple[str, str], Any]  # (system, gold) -> counts, of the kind that the task counts

@@ -6,8 +6,9 @@ Import-light: settings are listed and checked without loading torch.
 """
 
 import copy
+import difflib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import field, fields, is_dataclass
 from typing import Any
 
@@ -87,6 +88,13 @@ def expected(limits: Mapping[str, Any]) -> str:
     if list(given) == ["least"]:
         return f"{_plain(given['least'])} or more"
     return " and ".join(f"{LIMITS[name]} {_plain(limit)}" for name, limit in given.items()) or "a finite number"
+
+
+def unknown(key: str, known: Collection[str]) -> str:
+    """Return what to say of a key that is none of the known ones: the nearest of them, or all."""
+    near = difflib.get_close_matches(key, known, n=1)
+    instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+    return f"{key} is not a setting; {instead}"
 
 
 def _is_inside(value: float, limits: Mapping[str, Any]) -> bool:

@@ -109,13 +109,12 @@ class Admission:
         for node, asked in list(self._asked.items()):
             for _, answer in self._exchange.read_hello(asked, wait=wait):
                 del self._asked[node]
-                reason = complaint(answer, self._ours, remote=remote) if isinstance(answer, Answer) else answer
+                reason = complaint(answer, self._ours, remote=remote) if isinstance(answer, Answer) else answer.reason
                 if isinstance(answer, Answer) and not reason:
                     self._waiting[node] = answer
                 else:
                     self._outside.add(node)
-                    name = answer.clinic if isinstance(answer, Answer) else ""
-                    self._refused.append(Refused(name or f"of node {node}", reason))
+                    self._refused.append(Refused(answer.clinic or f"of node {node}", reason))
         return [answer.clinic for node, answer in list(self._waiting.items()) if self._take_in(node, answer)]
 
     def _take_in(self, node: int, answer: Answer) -> bool:

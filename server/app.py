@@ -13,6 +13,7 @@ from clinfed.backends.flower import FlowerBackend
 from clinfed.errors import UserError
 from configs import Only, Run, load, refuse_relative_paths
 from configs.migrations import notices
+from server import settings
 from server.coordinator import coordinate
 from server.progress import Reporter, Say, say
 
@@ -26,7 +27,9 @@ def main(grid: Grid, context: Context) -> None:
     try:
         run = read_run(context, reporter.say)
         fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
-        reporter.complete(coordinate(FlowerBackend(grid), run, reporter.say, reporter.begun))
+        backend = FlowerBackend(grid)
+        own = settings.of_environment() if backend.remote else settings.SIMULATED
+        reporter.complete(coordinate(backend, run, reporter.say, reporter.begun, own))
     except UserError as error:
         reporter.refused(error)
         raise

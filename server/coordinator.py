@@ -22,7 +22,9 @@ from server.federation import Federation
 from server.model import Model, run_folder
 from server.participation import parted, quorum, require
 from server.progress import Progress, Say, say, say_refused
+from server.registered import site_keys
 from server.rounds import run_rounds
+from server.settings import SIMULATED, CoordinatorSettings
 from server.wire.exchange import Exchange
 
 # For the answers of one exchange, where round.deadline_s says nothing. In a simulation Flower itself reports a clinic
@@ -33,10 +35,12 @@ DEADLINE_S, SIMULATED_DEADLINE_S = 1800.0, 6 * 3600.0
 class Coordinator:
     """A run from its first greeting to its record."""
 
-    def __init__(self, folder: Path, backend: Backend, run: Run, say: Say = say) -> None:
+    def __init__(
+        self, folder: Path, backend: Backend, run: Run, say: Say = say, settings: CoordinatorSettings = SIMULATED
+    ) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
-        self.folder, self.run, self.say = folder, run, say
+        self.folder, self.run, self.say, self.settings = folder, run, say, settings
         tracking.check(run.tracking)
         refuse_incomplete(run.task.counts)
         self.checkpoint = load_checkpoint(folder, run)
@@ -44,8 +48,9 @@ class Coordinator:
         code = fingerprints.code()
         deadline_s = run.round.deadline_s or (DEADLINE_S if backend.remote else SIMULATED_DEADLINE_S)
         progress = Progress(folder, run.rounds)
+        keys = site_keys(settings) if backend.remote else {}  # a simulation's clinics have none
         self.exchange = Exchange(
-            backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, progress=progress
+            backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, keys=keys, progress=progress
         )
         self.admission = Admission(self.exchange, run)
 
@@ -141,16 +146,22 @@ class Coordinator:
         return test_evaluation, refused
 
 
-def coordinate(backend: Backend, run: Run, say: Say = say, begun: Callable[[Path], None] = lambda folder: None) -> Path:
+def coordinate(
+    backend: Backend,
+    run: Run,
+    say: Say = say,
+    begun: Callable[[Path], None] = lambda folder: None,
+    settings: CoordinatorSettings = SIMULATED,
+) -> Path:
     """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path.
 
-    begun: called with the folder, as soon as it is known.
+    begun: called with the folder, as soon as it is known. settings: the coordinator's own.
     """
     folder = run_folder(run)
     with checkpoints.held(folder / checkpoints.FOLDER):
         begun(folder)
         say(f"run folder: {folder}")
-        Coordinator(folder, backend, run, say).run_all()
+        Coordinator(folder, backend, run, say, settings).run_all()
     return folder / "record.json"
 
 

@@ -20,6 +20,7 @@ TABLE = {
     "clinfed.home": ("", "", "platformdirs"),
     "clinfed.refusals": ("", "", ""),
     "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
+    "clinfed.signatures": ("clinfed.protocol clinfed.runs.backend", "", "cryptography"),
     "clinfed.protocol": ("clinfed.evaluation.base", "numpy", ""),
     # A note that says no language is given one by lingua, loaded only then; offsets need no numpy.
     "clinfed.corpus": ("", "", "lingua"),
@@ -81,15 +82,15 @@ TABLE = {
     ),
     # A site as it would join: read as its clinic does, its key asked about as Flower's transport does.
     "clinfed.checks.site": (
-        "clinfed.checks clinfed.clinic clinfed.fingerprints clinfed.home client.enrolment configs",
+        "clinfed.checks clinfed.clinic clinfed.fingerprints clinfed.home clinfed.signatures client.enrolment configs",
         "",
         "",
     ),
     # partitions: a simulated clinic is dealt its notes here. runs: a message's shape, no record.
     "clinfed.clinic": (
         "clinfed.adapters clinfed.baselines clinfed.bases clinfed.corpus clinfed.evaluation clinfed.fingerprints "
-        "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs.backend clinfed.tasks "
-        "clinfed.training configs partitions strategies.base",
+        "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs.backend clinfed.signatures "
+        "clinfed.tasks clinfed.training configs partitions strategies.base",
         "",
         "torch",
     ),
@@ -116,7 +117,7 @@ TABLE = {
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
         "configs strategies clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation clinfed.fingerprints "
-        "clinfed.protocol clinfed.refusals clinfed.home clinfed.runs",
+        "clinfed.protocol clinfed.refusals clinfed.home clinfed.runs clinfed.signatures",
         "numpy",
         "",
     ),
@@ -129,7 +130,8 @@ TABLE = {
     ),
     "server.app": ("clinfed.backends.flower clinfed.fingerprints configs server", "flwr", ""),
     "clinfed.deploy": ("", "cryptography", "jinja2"),
-    "clinfed.deploy.gate": ("", "httpx starlette uvicorn", ""),
+    "clinfed.deploy.gate": ("clinfed.deploy", "httpx", ""),
+    "clinfed.deploy.visit": ("", "h11", ""),
     "clinfed.review": ("clinfed.corpus clinfed.evaluation", "starlette uvicorn", ""),
     # The coordinator's parts, not its Flower app alone: a plain loop chooses, advises and saves as the federation does.
     "clinfed.experiments": (

@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 
 from clinfed.adapters.state import AdapterState
 
-WIRE_VERSION = 6  # changes whenever names, dtypes or the format on the wire change
+WIRE_VERSION = 7  # changes whenever names, dtypes or the format on the wire change
 # Of an adapter's tensor, or of one that is a strategy's own: extra.NAME.TENSOR.
 NAME = re.compile(r"(encoder|head|extra\.[a-z][a-z0-9_]*)\..+")
 LONGEST_NAME = 200  # characters

@@ -14,6 +14,7 @@ TYPES: dict[str, type[Record]] = {
     protocol.QUESTION: ConfigRecord,
     protocol.IDENTITY: ConfigRecord,
     protocol.COUNT_NAMES: ConfigRecord,
+    protocol.SIGNATURE: ConfigRecord,
     protocol.REPORT: MetricRecord,
     protocol.ADAPTER: ArrayRecord,
     protocol.COUNTS: ArrayRecord,

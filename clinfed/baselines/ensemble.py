@@ -2,9 +2,11 @@
 
 A lexicon is sure of the forms that it knows, a tagger also finds others. Where both find the same span it is kept; else
 a span needs a score, and which score is enough is chosen by strict micro-F1 on the clinic's own validation notes, from
-which neither has trained. Lexicon and thresholds stay at the clinic.
+which neither has trained. Lexicon and thresholds stay at the clinic. Of fewer than LEAST_PATIENTS validation patients
+nothing is chosen: the tagger's spans alone are kept.
 
-    ensemble = Ensemble.fit((note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation)
+    notes = [(note.spans, tagger_scores[note.id], lexicon.scored(note.text)) for note in validation]
+    ensemble = Ensemble.fit(notes, patients=len({note.unit for note in validation}))
     ensemble.spans(tagger_scores[note.id], lexicon.scored(note.text))
 """
 
@@ -22,6 +24,7 @@ NEVER = 2.0  # above every score
 LEAST = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, NEVER)
 # What a span is to the other system's: of the tagger alone, of the tagger against the lexicon, of the lexicon alone.
 KINDS = ("tagger", "against", "lexicon")
+LEAST_PATIENTS = 2  # one patient's notes repeat the same few diagnoses, and so say nothing of others
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,14 @@ class Ensemble:
         return frozenset(kept)
 
     @classmethod
-    def fit(cls, notes: Iterable[tuple[Collection[Span], Scored, Scored]]) -> "Ensemble":
+    def fit(cls, notes: Iterable[tuple[Collection[Span], Scored, Scored]], *, patients: int) -> "Ensemble":
         """Return the thresholds with the best strict micro-F1 on (gold, tagger's, lexicon's) of each note.
 
         All combinations of LEAST are tried; of equal ones the one that believes the lexicon most is kept.
+        patients: whose notes these are; with fewer than LEAST_PATIENTS it is the tagger alone.
         """
+        if patients < LEAST_PATIENTS:
+            return TAGGER_ALONE
         gold = 0
         fixed = np.zeros(2)  # true positives, predicted spans
         by_kind = {kind: np.zeros((len(LEAST), 2)) for kind in KINDS}
@@ -68,6 +74,9 @@ class Ensemble:
             if f1 > best:
                 best, chosen = f1, cls(*(LEAST[place] for place in places))
         return chosen
+
+
+TAGGER_ALONE = Ensemble(0.0, 0.0, NEVER)
 
 
 def _disputed(tagged: Scored, known: Scored) -> Iterator[tuple[str, float, set[Span], set[Span]]]:

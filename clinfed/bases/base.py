@@ -1,6 +1,7 @@
 """Base: which frozen encoder a run stands on, and the folder that holds its files."""
 
 import importlib.util
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +23,7 @@ TOKENIZER_FILES = [
     "*.model",
 ]
 EMBEDDED = "tiny"
+FETCHED = "fetched.json"  # in a folder that `clinfed bases fetch` wrote: from where it came
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,9 @@ class Base:
         if not self.path:
             return _embedded_folder() if self.name == EMBEDDED else _named_folder(self.name)
         if self.is_hub:
-            return _hub_folder(self.path, self.revision)
+            here = (path.parent for path in bases_folder().glob(f"*/{FETCHED}"))
+            fetched = (folder for folder in here if origin(folder) == (self.path, self.revision))
+            return next(fetched, None) or _hub_folder(self.path, self.revision)
         path = Path(self.path)
         if not (path / "config.json").is_file():
             raise UserError(
@@ -67,6 +71,15 @@ class Base:
                 "(config.json, model.safetensors, tokenizer.json) or a hub id owner/name with base.revision"
             )
         return path
+
+
+def origin(folder: Path) -> tuple[str, str] | None:
+    """Return the hub id and revision that a folder was fetched from; None where nothing says so."""
+    try:
+        values = json.loads((folder / FETCHED).read_text("utf-8"))
+        return str(values["repo"]), str(values["revision"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _embedded_folder() -> Path:
@@ -80,9 +93,14 @@ def _embedded_folder() -> Path:
     return folder
 
 
-def _named_folder(name: str) -> Path:
-    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):  # it comes over the network, and must not lead elsewhere
+def refuse_other_than_a_bare_name(name: str) -> None:
+    """Raise UserError for a name that could lead elsewhere than into the folder of bases."""
+    if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
         raise UserError(f"base.name={name!r}: expected letters, digits, '.', '_' and '-'; give the folder's bare name")
+
+
+def _named_folder(name: str) -> Path:
+    refuse_other_than_a_bare_name(name)  # it comes over the network
     folder = bases_folder() / name
     if not (folder / "config.json").is_file():
         raise UserError(
@@ -108,8 +126,8 @@ def _hub_folder(repo: str, revision: str) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise UserError(
             f"base.path={repo}: not in the local cache, and the hub does not give it ({type(error).__name__}); on a "
-            f"machine with a network run `hf download {repo} --revision {revision}`, then copy that cache here "
-            "(HF_HOME), or copy the model folder and give base.path=/that/folder"
+            f"machine with a network run `clinfed bases fetch {repo} --revision {revision}`, then copy that folder "
+            "here (CLINFED_BASES), or give base.path=/that/folder"
         ) from None
     return folder
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import configs
 from client import enrolment
-from clinfed import fingerprints
+from clinfed import fingerprints, signatures
 from clinfed.checks import holdings, machine
 from clinfed.checks.finding import Finding, Level, attempted, failed
 from clinfed.checks.link import Address, link
 from clinfed.clinic.data import site_codes, site_corpus
 from clinfed.clinic.permissions import admit_run
+from clinfed.clinic.signing import private_key
 from clinfed.clinic.site import Site, read
 from clinfed.errors import UserError
 from clinfed.home import home
@@ -79,7 +80,9 @@ def all_findings(asked: Asked) -> list[Finding]:
 
 
 def settings(site: Site) -> Finding:
-    """Return whether only this account decides on the settings."""
+    """Return whether only this account decides on the settings. Raises: UserError for a key that cannot sign."""
+    if site.key:
+        private_key(site)
     if Path(site.file).stat().st_mode & OTHERS_MAY_WRITE:
         found = f"{site.file}: other accounts of this machine may change it"
         return Finding("settings", "warn", found, f"chmod 640 {site.file}")
@@ -128,7 +131,7 @@ def way(address: Address, authority: Path, key: Path | None) -> list[Finding]:
 
 def known_key(address: Address, authority: Path, path: Path, *, reached: bool) -> list[Finding]:
     """Return whether the site's key is one, is private, and is known to the coordinator. Raises: UserError."""
-    key = enrolment.read_key(path)
+    key = signatures.read_private(path)
     named = f"{path} ({enrolment.public_fingerprint(key)})"
     rows = []
     if path.stat().st_mode & OTHERS_MAY_READ:

@@ -6,7 +6,7 @@ from pathlib import Path
 from clinfed.cli import add_overrides
 from clinfed.cli.options import PORT, add_number
 from clinfed.deploy import folders
-from clinfed.deploy.plan import COORDINATOR, Plan
+from clinfed.deploy.plan import AUTHORITY, COORDINATOR, Plan
 from clinfed.errors import UserError
 
 DEFAULT_FOLDER = Path("federation")
@@ -49,6 +49,19 @@ def _add_init(actions: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
     parser.add_argument(
         "--place", default=Plan.place, help="where each machine will keep its folder, for systemd (%(default)s)"
     )
+    parser.add_argument(
+        "--addresses",
+        default="",
+        metavar="IP[,IP]",
+        help="the only addresses that a site's service may reach: the coordinator's, where --host is a name, and a "
+        "name server's; without them the site writes them into its unit",
+    )
+    parser.add_argument(
+        "--sites-addresses",
+        default="",
+        metavar="NETWORK[,NETWORK]",
+        help="the only addresses that the gate's service answers; without them the firewall must say so",
+    )
     _add_folder(parser)
 
 
@@ -82,9 +95,14 @@ def _init(args: argparse.Namespace) -> int:
     from clinfed import fingerprints
 
     sites = tuple(name.strip() for name in args.sites.split(","))
-    plan = Plan(sites, args.host, args.port, args.control_port, args.place, fingerprints.code())
+    here, there = (
+        tuple(each.strip() for each in given.split(",") if each.strip())
+        for given in (args.addresses, args.sites_addresses)
+    )
+    plan = Plan(sites, args.host, args.port, args.control_port, args.place, fingerprints.code(), here, there)
     folders.init(args.output, plan)
-    print(f"{args.output}/{COORDINATOR}: for the machine {plan.host}; it alone keeps ca.key")
+    print(f"{args.output}/{COORDINATOR}: for the machine {plan.host}")
+    print(f"{args.output}/{AUTHORITY}: signs that machine's certificate; keep it with whoever deploys, best offline")
     for site in plan.sites:
         print(f"{args.output}/{site}: for {site}, over a safe channel; delete it here once it is there")
     print("each README.md has the commands")

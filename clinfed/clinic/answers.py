@@ -21,6 +21,7 @@ from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
+from clinfed.clinic.signing import signer
 from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
 from clinfed.errors import UserError
@@ -46,10 +47,12 @@ def answer(
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
+        sign = signer(node_config)  # before the work: a key that is unfit ends it here
         cache = worker_cache(overrides)
+        asked = dict(question[protocol.QUESTION])
         clinic = cache.clinic(node_config)
         entry = _admitted(cache, clinic, kind, question, origin)
-        content = work(cache, clinic, question)
+        content = sign(kind, asked, work(cache, clinic, question))
         _record_answer(entry, content)
     except Exception as error:
         if PARTITION not in node_config:
@@ -134,7 +137,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - started,
     }
-    return _signed(cache, clinic, question, content, report)
+    return _reported(cache, clinic, question, content, report)
 
 
 def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
@@ -145,7 +148,7 @@ def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Cont
     decode_s = time.perf_counter() - started
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
-    return _signed(cache, clinic, question, content, {"serialise_s": decode_s})
+    return _reported(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
 WORK = {
@@ -220,14 +223,14 @@ def _evaluated(
     return {protocol.COUNTS: counts, protocol.COUNT_NAMES: dict(names), protocol.REPORT: report}
 
 
-def _signed(
+def _reported(
     cache: "WorkerCache", clinic: "Clinic", question: Content, content: Content, report: Mapping[str, float]
 ) -> Content:
     """Return the content with who answers and, added to its report, these figures and those of loading."""
     earlier = content.get(protocol.REPORT, {})
     figures = {**earlier, **report, **_load_report(cache)}
-    signed = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
-    return {**content, **signed, protocol.IDENTITY: _identity(clinic, question)}
+    reported = {protocol.REPORT: rounded(figures) if clinic.policy else figures}
+    return {**content, **reported, protocol.IDENTITY: _identity(clinic, question)}
 
 
 def _identity(clinic: "Clinic", question: Content) -> dict[str, str | int]:

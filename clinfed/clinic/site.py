@@ -1,6 +1,5 @@
 """A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -11,6 +10,7 @@ from clinfed.clinic.policy import Policy
 from clinfed.errors import UserError
 from clinfed.protocol import LONGEST_NAME
 from clinfed.refusals import RefusedError
+from clinfed.settings import unknown
 
 PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on simulated nodes only
 
@@ -43,6 +43,7 @@ class Site:
     format: str = "jsonl"
     labels: str = ""  # the site's copy of the list of codes that all sides share, absolute; "": the corpus' public one
     skip_bad: bool = False  # leave faulty notes out and count them, instead of refusing to start
+    key: str = ""  # file of the key that signs this site's answers; "": they are not signed
     device: str = ""  # the site's choice, for all runs: cpu, cuda or cuda:N; "": the run's
     batch_notes: int = 0  # cap on windows of 256 sub-words in a batch; 0: none
     quantisation: str = "any"  # of the base in memory: "none" (float32), "nf4" (4 bits), or as the run asks
@@ -120,6 +121,8 @@ def read(path: Path) -> Site:
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
     if "allowed_code" not in checked:
         raise UserError(f"{path}: allowed_code is missing; list the code that may run here, or [] to allow none yet")
+    if checked.get("key"):  # beside the file, where it is no full path: the folder may lie elsewhere in a container
+        checked["key"] = str(path.parent / checked["key"])
     return Site(**checked, policy=policy, file=str(path))
 
 
@@ -134,9 +137,7 @@ def _policy(path: Path, values: Any) -> Policy:
 def _checked(path: Path, key: str, value: Any, kinds: Mapping[str, type]) -> Any:
     """Return the value as Site holds it."""
     if key not in kinds:
-        near = difflib.get_close_matches(key, kinds, n=1)
-        instead = f"did you mean {near[0]}?" if near else f"known: {', '.join(kinds)}"
-        raise UserError(f"{path}: {key} is not a setting; {instead}")
+        raise UserError(f"{path}: {unknown(key, kinds)}")
     if kinds[key] is tuple and isinstance(value, list) and all(isinstance(entry, str) for entry in value):
         return tuple(value)
     # bool is an int to Python, but no number here.

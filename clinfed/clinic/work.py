@@ -16,7 +16,7 @@ from clinfed.clinic.data import Clinic
 from clinfed.clinic.states import Place
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import DivergedError
-from clinfed.evaluation import artefacts, hits, unit_counts
+from clinfed.evaluation import artefacts, hits, outcomes, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.small_cells import Rule
 from clinfed.evaluation.spans import evaluated
@@ -209,17 +209,21 @@ def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicte
 def _ensemble(
     cache: WorkerCache, clinic: Clinic, unseen: Predicted, notes: Sequence[Note], predicted: Predicted
 ) -> dict[str, frozenset[Span]]:
-    """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each."""
+    """Return the model's spans joined with the clinic's own lexicon, as far as its validation notes justify each.
+
+    With too few validation patients they are the model's alone.
+    """
     lexicon = cache.own_lexicon(clinic)
     known = clinic.split("validation")
-    ensemble = Ensemble.fit((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
+    scored = ((note.spans, unseen[note.id], lexicon.scored(note.text)) for note in known)
+    ensemble = Ensemble.fit(scored, patients=len({note.unit for note in known}))
     return {note.id: ensemble.spans(predicted[note.id], lexicon.scored(note.text)) for note in notes}
 
 
 def _keep(
     clinic: Clinic, state: AdapterState, systems: Mapping[str, Mapping[str, Collection[Span]]], unseen: Predicted
 ) -> None:
-    """Keep here what intervals by code and tests by mention need; of public notes only, and never at a real site.
+    """Keep here what the report needs beside counts; of public notes only, and never at a real site.
 
     systems: what each has found in the test notes; unseen: what the adapter has found in the validation notes.
     """
@@ -227,10 +231,12 @@ def _keep(
     found = {hits.ADAPTER: hits.found(notes, systems[hits.ADAPTER])}
     units = {system: unit_counts.count_units(evaluated(notes, spans)) for system, spans in systems.items()}
     validated = {hits.ADAPTER: unit_counts.count_units(evaluated(known, unseen))}
+    counted = {system: outcomes.count_outcomes(notes, spans) for system, spans in systems.items()}
     trees = {
         artefacts.HITS: hits.to_json(hits.mentions_of(notes), found),
         artefacts.UNITS: unit_counts.to_json(units),
         artefacts.VALIDATION_UNITS: unit_counts.to_json(validated),
+        artefacts.OUTCOMES: outcomes.to_json(counted),
     }
     for file, tree in trees.items():
         artefacts.keep(artefact_file(state.sha256(), clinic.name, file), tree)

@@ -1,6 +1,7 @@
 """Writes what a federation is deployed from: one folder for the coordinator and one for each site.
 
-    FOLDER/coordinator/   the authority, the server certificate, public keys of sites, scripts, units, README
+    FOLDER/authority/     ca.key, which signs the server's certificate; no service needs it
+    FOLDER/coordinator/   ca.crt, the server's certificate, public keys of sites, scripts, units, README
     FOLDER/north/         ca.crt, the site's own key pair, site.toml, scripts, unit, README, what Flower starts
 
 A private key lies in the folder of the one who uses it and nowhere else.
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.deploy.certificates import Authority, write_server, write_site_keys
-from clinfed.deploy.plan import COORDINATOR, Plan
+from clinfed.deploy.known_keys import REPLACED
+from clinfed.deploy.plan import AUTHORITY, COORDINATOR, Plan
 from clinfed.errors import UserError
 
 TEMPLATES = Path(__file__).with_name("templates")
 PLAN = "deployment.json"
+SETTINGS = "coordinator.toml"
 PRIVATE_FOLDERS = ("flower", "state")  # what Flower and clinfed write at run time
 PROGRAMS = "programs"  # in a site's folder: what Flower starts there, by Flower's names
 GUARDED, CLOSED = (
@@ -38,8 +41,9 @@ def init(folder: Path, plan: Plan) -> None:
     folder.chmod(FOLDER_MODE)
     coordinator = _new_folder(folder / COORDINATOR)
     (coordinator / "sites").mkdir()
+    (folder / AUTHORITY).mkdir(mode=FOLDER_MODE)
     authority = Authority.make(f"clinfed federation at {plan.host}")
-    authority.write(coordinator / "ca.key", coordinator / "ca.crt")
+    authority.write(folder / AUTHORITY / "ca.key", coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
     plan.write(coordinator / PLAN)
     _render("coordinator", coordinator, {"plan": plan})
@@ -56,6 +60,10 @@ def add_site(folder: Path, site: str, code: str) -> None:
     plan = replace(old, sites=(*old.sites, site), code=code)
     refuse_filled(folder / site, "it is not a site of this federation: move it away, or give the new site another name")
     _write_site(folder, plan, site)
+    settings = folder / COORDINATOR / SETTINGS
+    with settings.open("a", encoding="utf-8") as file:  # its other lines are the coordinator's own
+        file.write(f'\n[sites.{site}]\nkey = "sites/{site}.pub"\n')
+    settings.chmod(SETTINGS_MODE)
     plan.write(folder / COORDINATOR / PLAN)
 
 
@@ -69,6 +77,9 @@ def renew_site(folder: Path, site: str) -> Path:
         raise UserError(f"{site!r} is not a site of {folder}; its sites: {', '.join(plan.sites)}")
     own = folder / site
     own.mkdir(mode=FOLDER_MODE, exist_ok=True)
+    public = folder / COORDINATOR / "sites" / f"{site}.pub"
+    if public.is_file():  # valid until unregister.sh, which removes it; until then the gate knows both
+        public.replace(public.with_name(f"{site}{REPLACED}"))
     _write_keys(folder, site)
     return own / f"{site}.key"
 
@@ -77,9 +88,10 @@ def renew_server(folder: Path) -> Path:
     """Replace the server's key and certificate, signed by the same authority; return the certificate's path."""
     coordinator = folder / COORDINATOR
     plan = Plan.read(coordinator / PLAN)
-    if not (coordinator / "ca.key").is_file():
-        raise UserError(f"{coordinator}/ca.key: no such file; put the authority's key there while this command runs")
-    authority = Authority.read(coordinator / "ca.key", coordinator / "ca.crt")
+    keys = folder / AUTHORITY / "ca.key", coordinator / "ca.key"  # earlier versions wrote the second
+    if not (key := next(filter(Path.is_file, keys), None)):
+        raise UserError(f"{keys[0]}: no such file; put the authority's key there while this command runs")
+    authority = Authority.read(key, coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
     return coordinator / "server.crt"
 

@@ -15,7 +15,8 @@ from clinfed.errors import UserError
 
 HITS = "hits.json"
 UNITS, VALIDATION_UNITS = "unit_counts.json", "validation_unit_counts.json"  # beside record.COUNTS, VALIDATION_COUNTS
-FILES = (HITS, UNITS, VALIDATION_UNITS)
+OUTCOMES = "outcomes.json"
+FILES = (HITS, UNITS, VALIDATION_UNITS, OUTCOMES)
 
 
 def keep(path: Path, tree: Any) -> None:

@@ -52,6 +52,11 @@ def compare(gold: Iterable[Span], predicted: Iterable[Span]) -> list[Mention]:
     return sorted(mentions, key=lambda mention: (min(mention.spans), KINDS.index(mention.kind)))
 
 
+def overlapping(gold: Iterable[Span], predicted: Iterable[Span]) -> list[tuple[Span, Span]]:
+    """Return pairs of the same code that overlap, each span in one at most; those with most common characters first."""
+    return _pairs(set(gold), set(predicted), _common_characters)
+
+
 def _pairs(gold: set[Span], predicted: set[Span], likeness: Callable[[Span, Span], int]) -> list[tuple[Span, Span]]:
     """Return pairs without common members, the most alike first; 0 is no likeness."""
     candidates = [(-alike, one, other) for one in gold for other in predicted if (alike := likeness(one, other))]

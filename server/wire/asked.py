@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from clinfed.adapters.update import AdapterUpdate
 from clinfed.protocol import Answer
@@ -35,3 +36,5 @@ class Asked:
     until: float  # monotonic time
     limit_bytes: int  # of an answer, inflated
     size_bytes: int  # of the question
+    kind: str = ""
+    questions: tuple[Mapping[str, Any], ...] = ()  # to each of handles, without tensors

@@ -9,7 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
@@ -31,6 +31,10 @@ from server.wire.decode import (
     to_state,
     without_evaluation,
 )
+from server.wire.signed import check_signature
+
+if TYPE_CHECKING:
+    from clinfed.signatures import Keys
 
 # A five-hundredth of the time already waited, inside these limits.
 SHORTEST_PAUSE_S, LONGEST_PAUSE_S, PAUSE_SHARE = 0.02, 1.0, 0.002
@@ -55,16 +59,19 @@ class Exchange:
         codes: Collection[str],
         code: str,
         deadline_s: float,
+        keys: "Keys" = MappingProxyType({}),
         progress: Callable[[int, int, int], None] = lambda round_index, answers, clinics: None,
     ) -> None:
         """deadline_s: for all answers of one question; may be set anew between two questions.
 
+        keys: of the registered sites, which sign their answers; none in a simulation or a trial.
         progress: called in training with the round, how many answers have come, and how many clinics were asked.
         """
         self.backend = backend
         self._run = run
         self._codes = frozenset(codes)  # all that a real site may name in its counts
         self._code = code
+        self._keys = keys
         self.deadline_s = deadline_s
         self._progress = progress
 
@@ -72,7 +79,7 @@ class Exchange:
         """Send a hello to nodes whose clinics are not known yet; returns what to read the answers by."""
         return self._send([ClinicHandle("", node) for node in nodes], protocol.HELLO, {}, 0)
 
-    def read_hello(self, asked: Asked, *, wait: bool = True) -> Iterator[tuple[int, Answer | str]]:
+    def read_hello(self, asked: Asked, *, wait: bool = True) -> Iterator[tuple[int, Answer | Refused]]:
         """Yield each node with its answer, or with why there is none; without wait, of those that have come.
 
         An answer is read once. A node that is silent until the deadline is yielded with that as its reason.
@@ -84,7 +91,7 @@ class Exchange:
                     check_hello(answer)
                     yield handle.node, answer
             except BadAnswerError as bad:
-                yield handle.node, bad.reason
+                yield handle.node, Refused(bad.clinic, bad.reason)
 
     def train(
         self,
@@ -232,20 +239,21 @@ class Exchange:
         nonce = secrets.token_hex(16)  # who answers with an older one repeats an older answer
         asked = {"round": round_index, "split": split, "test_evaluation": test_evaluation, "replicates": replicates}
         asked |= {"wire": WIRE_VERSION, "nonce": nonce}
-        contents: list[Content] = [
-            {protocol.QUESTION: {**asked, **own.get(handle.clinic, {})}, **content} for handle in handles
-        ]
+        questions = tuple({**asked, **own.get(handle.clinic, {})} for handle in handles)
+        contents: list[Content] = [{protocol.QUESTION: question, **content} for question in questions]
         sent = self.backend.send(kind, contents, [handle.node for handle in handles], group=str(round_index))
         tensors = content.get(protocol.ADAPTER, {})
         limit_bytes = ENVELOPE_BYTES + sum(len(block.data) for block in tensors.values())
         until = time.monotonic() + self.deadline_s
-        return Asked(tuple(handles), sent.message_ids, nonce, until, limit_bytes, sent.size_bytes)
+        return Asked(tuple(handles), sent.message_ids, nonce, until, limit_bytes, sent.size_bytes, kind, questions)
 
     def _identified(self, handle: ClinicHandle, content: Content, asked: Asked, *names: str) -> Answer:
-        """Return a clinic's answer, of whose content only the identity is checked. Raises: BadAnswerError.
+        """Return a clinic's answer, of whose content only signature and identity are checked. Raises: BadAnswerError.
 
         names: of the records beside identity and report.
         """
+        question = asked.questions[asked.handles.index(handle)]
+        content = check_signature(content, self._keys, kind=asked.kind, question=question)
         answer = to_answer(content, names)
         # A hello's handle has no name yet.
         check.check_identity(answer.identity, clinic=handle.clinic or None, code=self._code, nonce=asked.nonce)

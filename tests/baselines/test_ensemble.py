@@ -3,10 +3,11 @@
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clinfed.baselines.ensemble import LEAST, NEVER, Ensemble
+from clinfed.baselines.ensemble import LEAST, LEAST_PATIENTS, NEVER, Ensemble
 from clinfed.corpus.note import Span
 
 
@@ -39,13 +40,18 @@ def test_the_thresholds_are_those_of_the_best_f1_on_unseen_notes() -> None:
     # Right from .7 on and wrong below, in three notes; what the lexicon alone finds is wrong at any share.
     notes = [({span(0, 3)}, {span(0, 3): score}, {span(9, 12, "I10"): 1.0}) for score in (0.7, 0.8)]
     notes += [(set(), {span(0, 3): 0.65}, {})]
-    ensemble = Ensemble.fit(notes)
+    ensemble = Ensemble.fit(notes, patients=2)
     assert ensemble.tagger == 0.7
     assert ensemble.lexicon == NEVER
 
 
-def test_without_notes_the_lexicon_is_believed_and_the_tagger_not() -> None:
-    assert Ensemble.fit([]) == Ensemble(NEVER, NEVER, 0.0)
+@pytest.mark.parametrize("patients", range(LEAST_PATIENTS))
+def test_with_too_few_validation_patients_the_taggers_spans_alone_are_kept(patients: int) -> None:
+    # The lexicon is right in the one note there is, and still only two patients may choose it.
+    notes = [({span(9, 12)}, {span(0, 3): 0.1}, {span(9, 12): 1.0})] * patients
+    ensemble = Ensemble.fit(notes, patients=patients)
+    assert ensemble.spans({span(0, 3): 0.1}, {span(9, 12): 1.0, span(2, 8, "I10"): 1.0}) == {span(0, 3)}
+    assert Ensemble.fit(notes, patients=LEAST_PATIENTS) != ensemble
 
 
 spans_of_a_note = st.sets(st.integers(0, 15)).flatmap(
@@ -62,7 +68,7 @@ def test_kept_spans_never_overlap_and_fitting_is_no_worse_than_either_side_alone
         hits = sum(len(gold & spans) for (gold, _, _), spans in zip(notes, kept, strict=True))
         return 2 * hits / max(1, sum(map(len, kept)) + sum(len(gold) for gold, _, _ in notes))
 
-    ensemble = Ensemble.fit(notes)
+    ensemble = Ensemble.fit(notes, patients=2)
     for _, tagged, known in notes:
         ordered = sorted(ensemble.spans(tagged, known))
         assert all(left.end <= right.start for left, right in pairwise(ordered))

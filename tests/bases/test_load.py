@@ -99,7 +99,7 @@ def test_a_hub_id_needs_a_full_commit() -> None:
 def test_an_absent_hub_model_says_what_to_do_offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(UserError, match=r"run `hf download some/absent .*base\.path=/that/folder") as raised:
+    with pytest.raises(UserError, match=r"run `clinfed bases fetch some/absent .*base\.path=/that/folder") as raised:
         load_encoder(Base(name="path", path="some/absent", revision="0" * 40))
     assert "\n" not in str(raised.value)
 

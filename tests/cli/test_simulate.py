@@ -74,6 +74,6 @@ def test_what_clinics_kept_comes_to_the_run_but_no_validation_of_another_round(
     collect_artefacts(tmp_path, run | {"chosen_round": chosen})
     validation = {} if chosen == 1 else {"ca": {"of": artefacts.VALIDATION_UNITS}}
     assert artefacts.read(tmp_path / artefacts.VALIDATION_UNITS) == validation
-    for file in (artefacts.HITS, artefacts.UNITS):
+    for file in (artefacts.HITS, artefacts.UNITS, artefacts.OUTCOMES):
         assert artefacts.read(tmp_path / file) == {"ca": {"of": file}}
     assert not [*(tmp_path / "home" / "clinic" / "artefacts").iterdir()]

@@ -15,6 +15,7 @@ from clinfed.clinic.data import Clinic, read_site
 from clinfed.clinic.site import Site
 from clinfed.clinic.work import against_both, evaluate, train_round
 from clinfed.corpus.note import Note, Span
+from clinfed.corpus.splits import split_of
 from clinfed.evaluation.bootstrap import SEED, unit_weights
 from clinfed.evaluation.counts import Counts
 from clinfed.home import clinic_secret
@@ -118,7 +119,7 @@ def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_se
     simulated = cache.simulation(2).clinic(0, 1.0)
     site = replace(simulated, pooled_train=None, bootstrap_key="secret", _splits={})
     state = read_state(cache.tagger(len(site.codes)))
-    for clinic, files in ((site, 0), (simulated, 3)):  # hits; counts by patient on test and on validation
+    for clinic, files in ((site, 0), (simulated, 4)):  # hits; counts by patient on test and on validation; outcomes
         for split in ("validation", "test"):
             evaluated = evaluate(cache, clinic, state, split, test_evaluation=split == "test", replicates=True)
         assert (protocol.ENSEMBLE, protocol.ALL_GOLD) in evaluated.counts
@@ -147,3 +148,18 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
         if not np.array_equal(after[name][code], before[name][code])
     }
     assert changed == ({row} if strategy == "fedrows" else set(range(len(clinic.codes))))
+
+
+def test_the_ensemble_of_a_clinic_without_validation_patients_is_its_adapter(
+    world: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
+    cache = WorkerCache(world.overrides)
+    whole = cache.simulation(2).clinic(0, 1.0)
+    clinic = replace(whole, notes=[note for note in whole.notes if split_of(note) != "validation"], _splits={})
+    state = read_state(cache.tagger(len(clinic.codes)))
+    counts = evaluate(cache, clinic, state, "test", test_evaluation=True, replicates=False).counts
+    mine = (counts[system, protocol.ALL_GOLD] for system in (protocol.ENSEMBLE, protocol.FEDERATED))
+    joined, adapter = (each.micro() for each in mine)
+    assert joined == adapter
+    assert adapter != counts[protocol.CLINIC_LEXICONS, protocol.ALL_GOLD].micro()

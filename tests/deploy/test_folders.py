@@ -1,10 +1,13 @@
 """What `clinfed deploy init` and `renew` write: who gets which file, and whether each can be used."""
 
 import configparser
+import os
+import pwd
 import re
 import shutil
 import stat
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -15,10 +18,12 @@ from clinfed import fingerprints
 from clinfed.cli import main
 from clinfed.clinic import site as sites
 from clinfed.clinic.policy import Policy
+from clinfed.deploy.known_keys import REPLACED
+from server import settings
 
 SITES = ("north", "south", "coast")
 UNITS = ("coordinator/clinfed-superlink.service", "coordinator/clinfed-gate.service", "north/clinfed-north.service")
-SCRIPTS = ("superlink", "gate", "flwr", "register", "unregister", "run")
+SCRIPTS = ("superlink", "gate", "flwr", "register", "unregister", "run", "protect", "bases")
 
 
 def init(folder: Path, *arguments: str) -> int:
@@ -48,13 +53,13 @@ def private_keys(folder: Path) -> set[str]:
 
 def test_a_private_key_lies_with_its_owner_and_nowhere_else(written: Path) -> None:
     owned = {f"{site}/{site}.key" for site in SITES}
-    assert private_keys(written) == {"coordinator/ca.key", "coordinator/server.key", *owned}
+    assert private_keys(written) == {"authority/ca.key", "coordinator/server.key", *owned}
 
 
 def test_private_files_and_folders_are_for_their_account_only(written: Path) -> None:
     for name in private_keys(written):
         assert stat.S_IMODE((written / name).stat().st_mode) == 0o600, name
-    for folder in ("", "coordinator", *SITES, "north/state", "coordinator/state"):
+    for folder in ("", "authority", "coordinator", *SITES, "north/state", "coordinator/state"):
         assert stat.S_IMODE((written / folder).stat().st_mode) == 0o700, folder
 
 
@@ -72,17 +77,23 @@ def test_the_coordinator_has_the_public_key_of_each_site_and_each_site_its_autho
 
 def test_scripts_can_be_started_and_are_bash(written: Path) -> None:
     scripts = sorted(written.rglob("*.sh"))
-    assert len(scripts) == len(SCRIPTS) + 2 * len(SITES), "supernode.sh and check.sh at each site"
+    assert len(scripts) == len(SCRIPTS) + 4 * len(SITES), "supernode, check, protect and bases at each site"
     for script in scripts:
         assert script.stat().st_mode & stat.S_IXUSR
         subprocess.run(["bash", "-n", str(script)], check=True)
 
 
+def read_unit(path: Path) -> configparser.ConfigParser:
+    """Return a unit's sections; of a key that stands twice, the last."""
+    unit = configparser.ConfigParser(interpolation=None, strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read_string(path.read_text("utf-8"))
+    return unit
+
+
 @pytest.mark.parametrize("name", UNITS)
 def test_a_unit_starts_its_own_script_and_again_whenever_it_ends(written: Path, name: str) -> None:
-    unit = configparser.ConfigParser(interpolation=None, strict=True)
-    unit.optionxform = str  # type: ignore[assignment,method-assign]
-    unit.read_string((written / name).read_text("utf-8"))
+    unit = read_unit(written / name)
     service = unit["Service"]
     assert service["Restart"] == "always"
     assert unit["Unit"]["StartLimitIntervalSec"] == "0", "systemd would give up after five refusals"
@@ -99,6 +110,90 @@ def test_systemd_accepts_a_unit(written: Path, name: str) -> None:
     assert Path(name).name not in done.stderr  # it may complain of the machine's own units
 
 
+HARDENED = {
+    "LimitCORE": "0",
+    "MemorySwapMax": "0",
+    "NoNewPrivileges": "yes",
+    "CapabilityBoundingSet": "",
+    "ProtectSystem": "strict",
+    "ProtectProc": "invisible",
+    "PrivateTmp": "yes",
+    "SystemCallFilter": "@system-service",
+}
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_takes_from_its_service_what_it_does_not_need(written: Path, name: str) -> None:
+    service = read_unit(written / name)["Service"]
+    assert {key: service.get(key) for key in HARDENED} == HARDENED
+    assert service["MemoryMax"] in ("80%", "1G")
+    assert service["User"] == "clinfed"
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_systemd_calls_a_unit_little_exposed(written: Path, name: str) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not on this machine")
+    done = subprocess.run(
+        [analyze, "security", "--offline=yes", "--threshold=30", "--no-pager", str(written / name)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]  # of 0 to 100; a service without settings has 96
+
+
+def allowed(path: Path) -> list[str]:
+    """Return the lines of a unit about addresses, those that are only proposed too."""
+    return [line for line in path.read_text("utf-8").splitlines() if "IPAddress" in line]
+
+
+def test_the_superlink_and_a_site_reach_no_address_but_those_that_they_need(written: Path, tmp_path: Path) -> None:
+    deny = "IPAddressDeny=any"
+    assert allowed(written / UNITS[0]) == [deny, "IPAddressAllow=localhost"]
+    # Of a coordinator with a name, the site knows no address yet, and reaches nothing until it writes it down.
+    assert allowed(written / UNITS[2]) == [deny, "IPAddressAllow=localhost", "# IPAddressAllow=192.0.2.7 192.0.2.53"]
+    assert allowed(written / UNITS[1]) == [f"# {deny}", "# IPAddressAllow=localhost 192.0.2.0/24"]
+    assert init(tmp_path, "--addresses", "10.0.0.1,10.0.0.53", "--sites-addresses", "10.1.0.0/16") == 0
+    assert allowed(tmp_path / UNITS[2]) == [deny, "IPAddressAllow=localhost 10.0.0.1 10.0.0.53"]
+    assert allowed(tmp_path / UNITS[1]) == [deny, "IPAddressAllow=localhost 10.1.0.0/16"]
+    assert main(["deploy", "add", "west", "-o", str(tmp_path)]) == 0
+    assert allowed(tmp_path / "west" / "clinfed-west.service") == allowed(tmp_path / UNITS[2])
+
+
+@pytest.mark.parametrize("script", ["coordinator/superlink.sh", "coordinator/run.sh", "north/supernode.sh"])
+def test_no_script_but_bases_may_ask_the_hub(written: Path, script: str) -> None:
+    text = (written / script).read_text("utf-8").partition("\nexec ")[0]
+    folder = (written / script).parent
+    probe = folder / "probe.sh"
+    probe.write_text(f'{text.replace("flwr-clientapp --ready", "")}\necho "$HF_HUB_OFFLINE $CLINFED_BASES"\n', "utf-8")
+    environment = {**os.environ, "CLINFED_VENV": sys.prefix}
+    done = subprocess.run(["bash", str(probe)], capture_output=True, text=True, env=environment)
+    probe.unlink()
+    assert done.stdout.splitlines()[-1] == f"1 {folder}/bases", done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to another account")
+def test_a_services_account_reads_its_folder_and_writes_only_what_it_must(own: Path, tmp_path: Path) -> None:
+    account = pwd.getpwnam("nobody")
+    for role, files, writable in (
+        ("north", ("site.toml", "supernode.sh", "clinfed-north.service", "ca.crt"), ("flower", "state")),
+        ("coordinator", ("deployment.json", "run.sh", "server.crt"), ("flower", "state", "sites")),
+    ):
+        folder = own / role
+        subprocess.run([str(folder / "protect.sh"), "nobody"], check=True)
+        for file in files:
+            found = (folder / file).stat()
+            assert (found.st_uid, found.st_gid, found.st_mode & 0o027) == (0, account.pw_gid, 0), file
+            assert found.st_mode & 0o040, file
+        assert folder.stat().st_mode & 0o777 == 0o750
+        for path in folder.rglob("*"):
+            may_write = path.relative_to(folder).parts[0] in writable or path.suffix == ".key"
+            assert (path.stat().st_uid == account.pw_uid) == may_write, path
+    assert stat.S_IMODE((own / "north" / "north.key").stat().st_mode) == 0o600
+    assert (own / "authority").stat().st_uid == 0
+
+
 def test_only_the_gates_port_is_published_by_compose(written: Path) -> None:
     services = yaml.safe_load((written / "coordinator" / "compose.yaml").read_text("utf-8"))["services"]
     assert [service.get("ports") for service in services.values()] == [["8000:8000"], None]
@@ -109,7 +204,32 @@ def test_only_the_gates_port_is_published_by_compose(written: Path) -> None:
 def test_a_site_publishes_no_port_and_cannot_write_its_notes(written: Path) -> None:
     service = yaml.safe_load((written / "north" / "compose.yaml").read_text("utf-8"))["services"]["supernode"]
     assert "ports" not in service
-    assert service["volumes"][1].endswith(":ro")
+    assert [volume for volume in service["volumes"] if not volume.endswith(":ro")] == [
+        "./flower:/site/flower",
+        "./state:/site/state",
+    ]
+
+
+@pytest.mark.parametrize("role", ["coordinator", "north"])
+def test_a_container_has_no_right_no_dump_and_a_limit(written: Path, role: str) -> None:
+    services = yaml.safe_load((written / role / "compose.yaml").read_text("utf-8"))["services"]
+    for service in services.values():
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["read_only"] is True
+        assert service["ulimits"]["core"] == 0
+        assert service["mem_limit"]
+
+
+def test_the_authority_of_an_earlier_version_is_found_in_the_coordinators_folder(own: Path) -> None:
+    (own / "authority" / "ca.key").rename(own / "coordinator" / "ca.key")
+    assert main(["deploy", "renew", "--server", "-o", str(own)]) == 0
+
+
+def test_without_the_authoritys_key_no_certificate_is_written(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "authority" / "ca.key").unlink()
+    assert main(["deploy", "renew", "--server", "-o", str(own)]) == 2
+    assert "authority/ca.key: no such file; put the authority's key there" in capsys.readouterr().err
 
 
 def test_the_superlink_listens_on_loopback_only_with_tls_and_registered_keys_only(written: Path) -> None:
@@ -148,15 +268,24 @@ def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> No
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
 
 
+def test_the_coordinators_settings_register_each_site_by_its_key(written: Path) -> None:
+    read = settings.read(written / "coordinator" / "coordinator.toml")
+    assert read.limits == settings.Limits()
+    keys = {name: written / "coordinator" / "sites" / f"{name}.pub" for name in SITES}
+    assert {name: site.key for name, site in read.sites.items()} == keys
+    script = (written / "coordinator" / "superlink.sh").read_text("utf-8")
+    assert f'export {settings.VARIABLE}="$PWD/coordinator.toml"\nexec flower-superlink' in script
+
+
 def test_an_existing_folder_is_refused_and_kept(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    key = (own / "coordinator" / "ca.key").read_bytes()
+    key = (own / "authority" / "ca.key").read_bytes()
     capsys.readouterr()
     assert init(own) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"clinfed deploy: {own}: exists already")
     assert "clinfed deploy renew" in error
     assert error.count("\n") == 1
-    assert (own / "coordinator" / "ca.key").read_bytes() == key
+    assert (own / "authority" / "ca.key").read_bytes() == key
 
 
 def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
@@ -172,7 +301,10 @@ def test_a_site_that_joins_later_gets_a_folder_like_the_others_and_nobody_elses_
     assert of_west == {str(path.relative_to(written)) for path in (written / "north").rglob("*") if path.is_file()}
     before = {path.relative_to(written) for path in written.rglob("*") if path.is_file()}
     changed = {str(path) for path in before if (own / path).read_bytes() != (written / path).read_bytes()}
-    assert changed == {"coordinator/deployment.json"}
+    assert changed == {"coordinator/deployment.json", "coordinator/coordinator.toml"}
+    registered = settings.read(own / "coordinator" / "coordinator.toml").sites
+    assert registered["west"].key == own / "coordinator" / "sites" / "west.pub"
+    assert [*registered] == [*SITES, "west"]
     assert (own / "west" / "west.pub").read_bytes() == (own / "coordinator" / "sites" / "west.pub").read_bytes()
     assert main(["deploy", "renew", "west", "-o", str(own)]) == 0
 
@@ -180,7 +312,9 @@ def test_a_site_that_joins_later_gets_a_folder_like_the_others_and_nobody_elses_
 def test_renewing_a_site_changes_its_keys_alone(own: Path, written: Path, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
     assert main(["deploy", "renew", "north", "-o", str(own)]) == 0
-    files = {path.relative_to(own) for path in own.rglob("*") if path.is_file()}
+    replaced = own / "coordinator" / "sites" / f"north{REPLACED}"  # its old key, which the gate still knows
+    assert replaced.read_bytes() == (written / "north" / "north.pub").read_bytes()
+    files = {path.relative_to(own) for path in own.rglob("*") if path.is_file() and path != replaced}
     changed = {str(path) for path in files if (own / path).read_bytes() != (written / path).read_bytes()}
     assert changed == {"north/north.key", "north/north.pub", "coordinator/sites/north.pub"}
     assert stat.S_IMODE((own / "north" / "north.key").stat().st_mode) == 0o600

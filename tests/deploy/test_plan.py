@@ -8,7 +8,9 @@ from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
 
 
-@pytest.mark.parametrize("name", ["North", "", "coordinator", "../north", "a b", "-north", "north;rm", "n" * 41])
+@pytest.mark.parametrize(
+    "name", ["North", "", "coordinator", "authority", "../north", "a b", "-north", "north;rm", "n" * 41]
+)
 def test_a_name_that_could_not_be_a_file_or_a_unit_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="cannot name a site"):
         Plan(("south", name), "example.org")
@@ -53,13 +55,19 @@ def test_sites_and_gate_meet_at_the_host(host: str, address: str, listen: str) -
     assert (plan.address, plan.listen) == (address, listen)
 
 
+@pytest.mark.parametrize("given", ["example.org", "10.0.0.1 10.0.0.2", "any", "10.0.0.0/40"])
+def test_an_address_that_systemd_would_not_take_is_refused(given: str) -> None:
+    with pytest.raises(UserError, match=r"--addresses: .* is not an IP address or network"):
+        Plan(("north",), "example.org", addresses=(given,))
+
+
 def test_sites_of_one_machine_get_a_port_each() -> None:
     plan = Plan(("north", "south"), "localhost")
     assert [plan.node_port(site) for site in plan.sites] == [9094, 9095]
 
 
 def test_a_plan_comes_back_from_its_file(tmp_path: Path) -> None:
-    plan = Plan(("north", "south"), "example.org", 1, 2, "/srv", code="abc")
+    plan = Plan(("north", "south"), "example.org", 1, 2, "/srv", "abc", ("10.0.0.1",), ("10.1.0.0/16",))
     plan.write(tmp_path / "plan.json")
     assert Plan.read(tmp_path / "plan.json") == plan
     assert "abc" not in (tmp_path / "plan.json").read_text("utf-8")

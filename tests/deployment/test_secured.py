@@ -28,6 +28,7 @@ from clinfed.cli import main
 from clinfed.deploy.certificates import Authority, write_site_keys
 from clinfed.experiments import reaper
 from clinfed.experiments.launch import free_ports, stage
+from clinfed.protocol import Reason
 from clinfed.runs import record as records
 
 pytestmark = pytest.mark.deployment
@@ -69,6 +70,16 @@ class Federation:
                 stdout=log,
                 stderr=log,
             )
+
+    def restart(self, site: str, **environment: str) -> None:
+        """Stop a site's SuperNode as its operator does, and start it with more in its environment."""
+        self.processes[site].terminate()
+        self.processes[site].wait(LIMIT_S)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            self.start(site, self.folder / site / "supernode.sh")
+        self.wait(lambda: "SuperNode ID" in self.log(site), site)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text("utf-8", errors="replace")
@@ -222,6 +233,46 @@ def test_a_claim_to_anothers_key_is_refused(federation: Federation) -> None:
             client.ActivateNode(request)
 
 
+def run_with_settings(federation: Federation, changed: dict[str, tuple[str, str]], *command: str) -> tuple[int, str]:
+    """Run while some sites' settings have another line; return exit code and output."""
+    files = {site: federation.folder / site / "site.toml" for site in changed}
+    before = {site: file.read_text("utf-8") for site, file in files.items()}
+    for site, (old, new) in changed.items():
+        assert old in before[site]
+        files[site].write_text(before[site].replace(old, new), "utf-8")
+    code, printed = federation.end_of("run.sh", *command)
+    for site, file in files.items():
+        file.write_text(before[site], "utf-8")
+    return code, printed
+
+
+def test_a_site_gets_no_seat_under_anothers_name_or_with_a_strangers_key(federation: Federation, world: Any) -> None:
+    write_site_keys(federation.folder / "north" / "foreign.key", federation.folder / "foreign.pub")
+    changed = {
+        "north": ('key = "north.key"', 'key = "foreign.key"'),
+        "coast": ('name = "coast"', 'name = "south"'),
+    }
+    code, printed = run_with_settings(federation, changed, *world.site_overrides, "rounds=1")
+    [north] = (federation.coordinator / "sites" / "north.id").read_text("utf-8").split()
+    assert code == 2
+    assert f"clinic of node {north}: {Reason.OTHER_KEY}" in printed
+    assert f"clinic coast: {Reason.OTHER_NAME}" in printed
+    assert "clinic south" not in printed
+
+
+@pytest.mark.soak
+def test_what_another_local_process_answers_does_not_enter_the_result(federation: Federation, world: Any) -> None:
+    before = set(federation.coordinator.glob("state/runs/*/record.json"))
+    federation.restart("coast", PYTHONPATH=str(Path(__file__).parent / "forging"))
+    code, printed = federation.end_of("run.sh", *world.site_overrides, "rounds=1", "round.quorum=0.5")
+    federation.restart("coast")
+    assert code == 0, printed
+    [path] = set(federation.coordinator.glob("state/runs/*/record.json")) - before
+    [entry] = records.read(path)["rounds"]
+    assert entry["refused"] == [{"clinic": "coast", "reason": Reason.OTHER_KEY}]
+    assert sorted(entry["clinics"]) == ["north", "south"]
+
+
 # A module that takes an installed one's place in each process that imports the bundle, leaves that process's name in a
 # file, and hands over to the one that it hides.
 HIDING = """
@@ -280,6 +331,38 @@ def test_three_sites_under_the_default_policy_end_with_the_adapter_of_one_proces
     assert there["bands"] == here["bands"]
     assert there["bands"]["other"]["tp"] + there["bands"]["other"]["fn"] > 0
     assert "other" in record["manifest"][RARE_AT]["chapters"]
+
+
+@pytest.mark.soak
+def test_three_sites_train_while_three_hundred_strangers_hold_connections(
+    federation: Federation, world: Any, run_locally: Any
+) -> None:
+    import psutil
+
+    runs = federation.coordinator / "state" / "runs"
+    before = set(runs.glob("*/record.json"))
+    script = Path(__file__).with_name("hostile") / "strangers.py"
+    federation.start("strangers", sys.executable, script, str(federation.gate), federation.coordinator / "ca.crt")
+    federation.wait(lambda: "all there" in federation.log("strangers"), "strangers")
+    federation.processes["coast"].terminate()  # one site joins only now
+    federation.processes["coast"].wait(LIMIT_S)
+    federation.start("coast", federation.folder / "coast" / "supernode.sh")
+    federation.wait(lambda: "SuperNode ID" in federation.log("coast"), "coast")
+    code, printed = federation.end_of("run.sh", *world.site_overrides, "rounds=2", "seed=1")
+    gate = psutil.Process(federation.processes["gate"].pid)
+    used, opened = gate.memory_info().rss, gate.num_fds()
+    federation.processes["strangers"].terminate()
+    federation.processes["strangers"].wait(LIMIT_S)
+    assert code == 0, printed
+    record = records.read((set(runs.glob("*/record.json")) - before).pop())
+    own = [each for each in world.overrides if not each.startswith("corpus.path=")]
+    own += [f"corpus.path={federation.notes}", "partition=clinic", f"clinics={len(SITES)}", "rounds=2", "seed=1"]
+    local, _ = run_locally(own, nodes=len(SITES))
+    assert record["adapter_sha256"] == local["adapter_sha256"]
+    assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [sorted(SITES)] * 2
+    assert used < 400_000_000
+    assert opened < 4096
+    print(f"gate: {used / 1e6:.0f} MB, {opened} descriptors; strangers: {federation.log('strangers')}")
 
 
 def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_last(

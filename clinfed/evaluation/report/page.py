@@ -11,8 +11,21 @@ from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
 from clinfed.evaluation.report.figures import inline_svg, save
+from clinfed.evaluation.report.gains import GAINS_HEAD, GAINS_TITLE, gain_rows
 from clinfed.evaluation.report.highlights import Piece
 from clinfed.evaluation.report.lead import verdict
+from clinfed.evaluation.report.learning import LEARNING_HEAD, LEARNING_TITLE, learning_rows
+from clinfed.evaluation.report.outcomes import (
+    COVERAGE_HEAD,
+    COVERAGE_TITLE,
+    MISTAKES_HEAD,
+    MISTAKES_TITLE,
+    RELIABILITY_HEAD,
+    RELIABILITY_TITLE,
+    coverage_rows,
+    mistake_rows,
+    reliability_rows,
+)
 from clinfed.evaluation.report.pairs import (
     DIFFERENCES_HEAD,
     SURPLUS_HEAD,
@@ -178,6 +191,13 @@ class Report:
             found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(*pair)))
         title = "Every score: means over seeds, validation after the last round"
         found.append(("scores", title, SCORES_HEAD, score_rows(self.results)))
+        found += [
+            ("gains", GAINS_TITLE, GAINS_HEAD, gain_rows(self.results)),
+            ("mistakes", MISTAKES_TITLE, MISTAKES_HEAD, mistake_rows(self.results)),
+            ("calibration", RELIABILITY_TITLE, RELIABILITY_HEAD, reliability_rows(self.results)),
+            ("coverage", COVERAGE_TITLE, COVERAGE_HEAD, coverage_rows(self.results)),
+            ("learning", LEARNING_TITLE, LEARNING_HEAD, learning_rows(self.results)),
+        ]
         if self.documents:
             head, rows, _ = document_rows(self.documents)
             title = "Document level: which codes a note holds (not comparable with strict spans)"

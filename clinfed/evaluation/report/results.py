@@ -7,12 +7,14 @@ from pathlib import Path
 
 from clinfed.errors import UserError
 from clinfed.evaluation import unit_counts
-from clinfed.evaluation.artefacts import UNITS, VALIDATION_UNITS
+from clinfed.evaluation.artefacts import OUTCOMES, UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER, Hits
 from clinfed.evaluation.hits import read as read_hits
 from clinfed.evaluation.merging import merged
+from clinfed.evaluation.outcomes import Outcomes
+from clinfed.evaluation.outcomes import read as read_outcomes
 from clinfed.evaluation.unit_counts import UnitCounts
 from clinfed.runs.record import ADAPTERS, COUNTS, VALIDATION_COUNTS, RunRecord, read, read_counts
 
@@ -33,6 +35,8 @@ class Finished:
     validated: Mapping[tuple[str, str], Mapping[str, SpanCounts]] = field(default_factory=dict)
     # Split -> system -> clinic; of invented and public corpora only.
     units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
+    # System -> clinic, on test; of invented and public corpora only.
+    outcomes: Mapping[str, Mapping[str, Outcomes]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
@@ -48,7 +52,8 @@ class Finished:
         validated = read_counts(validation) if validation.is_file() else {}
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
-        return cls(record, counts, read_hits(path.parent), validated, units)
+        kept = read_outcomes(path.with_name(OUTCOMES))
+        return cls(record, counts, read_hits(path.parent), validated, units, kept)
 
     @cached_property
     def adapter(self) -> SpanCounts:
