@@ -6,7 +6,7 @@ TEST_STAMP := .venv/.installed-test
 # One thread a process: two clinics train side by side on two cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install run test soak check lint format lock docs clean
+.PHONY: help install run test soak check lint format lock locks sbom docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,13 @@ format: $(TEST_STAMP)  ## let ruff write the format
 
 lock: $(TEST_STAMP)  ## write the versions that are installed, and so were tested, into constraints-tested.txt
 	(head -1 constraints-tested.txt; $(BIN)/python -m pip freeze --exclude-editable | sed -E 's/\+cpu$$//') > build.lock && mv build.lock constraints-tested.txt
+
+locks: $(TEST_STAMP)  ## write locks/site.txt: what a site installs, with hashes (Linux, x86-64, Python 3.11)
+	$(BIN)/uv pip compile pyproject.toml --extra site -c constraints.txt -c constraints-tested.txt --generate-hashes --python-version 3.11 --python-platform x86_64-manylinux_2_28 --no-annotate --no-header --quiet -o locks/site.txt
+
+sbom: $(TEST_STAMP)  ## write build/site.cdx.json: the software bill of materials (CycloneDX) of locks/site.txt
+	@mkdir -p build
+	$(BIN)/uv tool run --from cyclonedx-bom==7.5.0 cyclonedx-py requirements locks/site.txt --pyproject pyproject.toml --of JSON --output-reproducible -o build/site.cdx.json
 
 docs: $(TEST_STAMP)  ## build the pages into build/docs; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going docs build/docs

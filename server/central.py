@@ -3,7 +3,7 @@
 The one file of the server that reads notes. They are the coordinator's own, never a clinic's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,16 +51,19 @@ class PublicSet:
             cache=home() / "central",
         )
 
-    def evaluate(self, tagger: "Tagger", state: AdapterState) -> EvaluationCounts:
-        """Return the strict counts of the state against all gold of the set."""
+    def evaluate(self, tagger: "Tagger", state: AdapterState, untrained: Collection[int] = ()) -> EvaluationCounts:
+        """Return the strict counts of the state against all gold of the set. untrained: codes that are masked."""
         from clinfed.adapters.weights import write_state
         from clinfed.training.predict import predict
+        from clinfed.training.untrained import masked
 
         write_state(tagger, state)
         settings = replace(self._run.training, device="cpu")  # where the server's model is
-        predicted = predict(tagger, self._run.task, self._encoded, self._codes, settings, pad_id=self._pad_id)
+        task = self._run.task
+        with masked(tagger, task, untrained):
+            predicted = predict(tagger, task, self._encoded, self._codes, settings, pad_id=self._pad_id)
         golds = {protocol.ALL_GOLD: self._notes}
-        counts = self._run.task.count(golds, predicted, replicates=protocol.REPLICATES, seed=SEED)
+        counts = task.count(golds, predicted, replicates=protocol.REPLICATES, seed=SEED)
         return counts[protocol.ALL_GOLD]
 
 

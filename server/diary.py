@@ -47,7 +47,7 @@ class Diary:
         """Record and print a round, and evaluate its adapter on the coordinator's own notes where there are any."""
         entry = self.recorder.add_round(done)
         if self.public is not None and (done.validated or self.run.epochs_of_round(done.round_index).ends_epoch):
-            counts = self.public.evaluate(self.model.tagger, server.adapter)
+            counts = self.public.evaluate(self.model.tagger, server.adapter, self.model.untrained(server.adapter))
             entry["public"] = merging.evaluation({"public set": counts})
         self.tracker.add_round(entry)
         say_refused(self.say, f"round {done.round_index}", done.refused)

@@ -16,6 +16,7 @@ from strategies.step import begin
 
 if TYPE_CHECKING:
     from clinfed.training.model import Tagger
+    from clinfed.training.untrained import Prints
 
 
 def run_folder(run: Run) -> Path:
@@ -37,6 +38,7 @@ class Model:
         self._tagger = tagger
         self.codes = tuple(run.corpus.codes())
         self.fingerprints: dict[str, str] = {}
+        self._first_rows: Prints = {}
 
     def build(self) -> dict[str, str]:
         """Load the model, adapter and head drawn from the run's seed; return the fingerprints of this side.
@@ -44,6 +46,7 @@ class Model:
         Raises: UserError where the run's strategy does not go with its adapter.
         """
         from clinfed.adapters.weights import read_shapes
+        from clinfed.training.untrained import first_prints
 
         run = self._run
         if self._tagger is None:
@@ -51,6 +54,7 @@ class Model:
 
             # On the CPU: the accelerator is for the clinics of a simulation.
             self._tagger = build(run.base, run.adapter, run.task, len(self.codes), seed=run.seed)
+        self._first_rows = first_prints(self._tagger)
         shapes = read_shapes(self._tagger)
         run.strategy.refuse(shapes)
         self.fingerprints = fingerprints.of_run(run, self.codes, shapes)
@@ -68,6 +72,12 @@ class Model:
 
         return begin(self._run.strategy, read_state(self.tagger))
 
+    def untrained(self, state: AdapterState) -> frozenset[int]:
+        """Return the numbers of the codes that no clinic has trained, which prediction masks."""
+        from clinfed.training.untrained import untrained
+
+        return untrained(self._first_rows, state, self._run.task, len(self.codes))
+
     def save(self, folder: Path, state: AdapterState, results: str) -> None:
         """Write the adapter as a PEFT folder with head, label map and card."""
         from clinfed.adapters.card import Card
@@ -84,5 +94,5 @@ class Model:
             license=run.base.license,
             results=results,
         )
-        save(folder, self.tagger, codes=self.codes, card=card)
+        save(folder, self.tagger, codes=self.codes, card=card, untrained=self.untrained(state))
         save_settings(folder, portable(run), self.fingerprints)

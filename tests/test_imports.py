@@ -92,7 +92,7 @@ TABLE = {
         "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs.backend clinfed.signatures "
         "clinfed.tasks clinfed.training configs partitions strategies.base",
         "",
-        "torch",
+        "torch filelock",
     ),
     # flwr stands in the three modules of Flower's transport, not in the protocol that the local one shares.
     "clinfed.backends": ("clinfed.clinic clinfed.runs", "", ""),

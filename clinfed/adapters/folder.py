@@ -5,7 +5,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ ADAPTER = "adapter_model.safetensors"
 ENCODER = "model.safetensors"  # of full fine-tuning, where no PEFT folder can exist
 HEAD = "head.safetensors"
 LABELS = "labels.json"
+UNTRAINED = "untrained"  # in it: the codes that prediction masks; absent where there are none
 SETTINGS = "clinfed.json"  # what clinfed needs beside PEFT's own files: base, task, windows, fingerprints, hashes
 AUDIT = "audit.json"  # of a published folder
 CARD = "README.md"
@@ -31,9 +32,10 @@ PEFT_PREFIX = "base_model.model."
 PICKLES = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz")
 
 
-def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> None:
+def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card, untrained: Collection[int] = ()) -> None:
     """Write adapter, head, label map and card; safetensors and JSON only.
 
+    untrained: numbers of the codes that nobody has trained; the label map names them, and prediction masks them.
     For full fine-tuning the encoder is written as a model folder for AutoModel.from_pretrained instead.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +48,8 @@ def save(folder: Path, tagger: Tagger, *, codes: Sequence[str], card: Card) -> N
         save_tensors(encoder, folder / ENCODER)
         _write_json(folder / "config.json", _model_config(tagger))
     save_tensors(head, folder / HEAD)
-    _write_json(folder / LABELS, {"task": card.task, "codes": list(codes)})
+    masked = {UNTRAINED: [codes[number] for number in sorted(untrained)]} if untrained else {}
+    _write_json(folder / LABELS, {"task": card.task, "codes": list(codes), **masked})
     write_card(folder, card, state, num_codes=len(codes))
 
 
@@ -134,12 +137,23 @@ def _tensors(path: Path) -> "dict[str, np.ndarray]":
 
 def load_labels(folder: Path) -> tuple[str, tuple[str, ...]]:
     """Return the task's name and the codes in the head's order."""
+    task, codes, _ = _labels(folder)
+    return task, codes
+
+
+def load_untrained(folder: Path) -> frozenset[int]:
+    """Return the numbers of the codes that nobody has trained, in the head's order."""
+    return _labels(folder)[2]
+
+
+def _labels(folder: Path) -> tuple[str, tuple[str, ...], frozenset[int]]:
     refuse_pickles(folder)
     path = folder / LABELS
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))
-        return str(labels["task"]), tuple(str(code) for code in labels["codes"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        codes = tuple(str(code) for code in labels["codes"])
+        return str(labels["task"]), codes, frozenset(codes.index(code) for code in labels.get(UNTRAINED, []))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: cannot be read ({type(error).__name__}); expected task and codes, as clinfed writes them"
         ) from None

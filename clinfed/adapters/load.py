@@ -21,13 +21,19 @@ Tensors = dict[str, "Tensor"]
 
 
 def load(base: str, folder: str) -> tuple[Any, Tensors, Any, list[str], dict[str, Any]]:
-    """Return encoder, head, tokenizer, codes and settings."""
+    """Return encoder, head, tokenizer, codes and settings; codes that nobody has trained have no chance."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModel, AutoTokenizer, BitsAndBytesConfig
 
     settings = json.loads(Path(folder, "clinfed.json").read_text(encoding="utf-8"))["settings"]
-    codes = json.loads(Path(folder, "labels.json").read_text(encoding="utf-8"))["codes"]
+    labels = json.loads(Path(folder, "labels.json").read_text(encoding="utf-8"))
+    codes, head = labels["codes"], load_file(Path(folder, "head.safetensors"))
+    for code in (codes.index(each) for each in labels.get("untrained", [])):
+        if "tag.bias" in head:
+            head["tag.bias"][1 + 2 * code : 3 + 2 * code] = -torch.inf
+        else:
+            head["code.bias"][code] = -torch.inf
     # float32: the files may hold float16. Eager: what the adapter was trained and evaluated with on CPUs.
     options = {"dtype": torch.float32, "attn_implementation": "eager"}
     if settings["options"]["adapter"] == "qlora":
@@ -41,7 +47,7 @@ def load(base: str, folder: str) -> tuple[Any, Tensors, Any, list[str], dict[str
 
         encoder = PeftModel.from_pretrained(AutoModel.from_pretrained(base, **options), folder)
     tokenizer = AutoTokenizer.from_pretrained(base, add_prefix_space=True)
-    return encoder.eval(), load_file(Path(folder, "head.safetensors")), tokenizer, codes, settings
+    return encoder.eval(), head, tokenizer, codes, settings
 
 
 def word_vectors(
@@ -93,7 +99,7 @@ def mentions(
     while place < len(words):
         last = place + 1
         if kinds[place] == 1 or (kinds[place] == 2 and factored):  # in the factored head an I after O begins, too
-            while last < len(words) and kinds[last] == 2:
+            while last < len(words) and kinds[last] == 2 and (factored or best[last] == best[place] + 1):
                 last += 1
             votes = logits[place:last, 3:].log_softmax(-1).sum(0)  # each word of a mention has a say in its code
             code = codes[int(votes.argmax())] if factored else codes[(best[place] - 1) // 2]

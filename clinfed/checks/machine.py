@@ -11,12 +11,12 @@ from clinfed.corpus.files import below
 from clinfed.errors import UserError
 
 DISTRIBUTION = "clinfed"
-EXTRA = "train"
+EXTRA, EARLIER = "site", "train"  # what a site installs; what it installed before there was an extra of its own
 # One encoding of the invented corpus takes 7 times its notes' bytes; this leaves room for other windows and codes.
 ENCODED_SHARE = 20
 SPARE_BYTES = 1_000_000_000  # for logs, adapters and what Flower unpacks
 GB = 1e9
-INSTALL = "pip install --upgrade 'clinfed[train]', in this environment"
+INSTALL = "pip install --upgrade 'clinfed[site]', in this environment"
 
 
 def python_and_packages() -> list[Finding]:
@@ -27,11 +27,13 @@ def python_and_packages() -> list[Finding]:
     from packaging.specifiers import SpecifierSet
 
     try:
+        extras = metadata.metadata(DISTRIBUTION).get_all("Provides-Extra") or []
         python_wanted = SpecifierSet(metadata.metadata(DISTRIBUTION)["Requires-Python"] or "")
     except metadata.PackageNotFoundError:
         return [Finding("packages", "fail", "clinfed is not installed in this environment", INSTALL)]
+    extra = EXTRA if EXTRA in extras else EARLIER
     wanted = map(Requirement, metadata.requires(DISTRIBUTION) or [])
-    chosen = [each for each in wanted if not each.marker or each.marker.evaluate({"extra": EXTRA})]
+    chosen = [each for each in wanted if not each.marker or each.marker.evaluate({"extra": extra})]
     versions = {each.name: _version(each.name) for each in chosen}
     wrong = [
         f"{each.name} is {versions[each.name] or 'missing'}, expected {each.specifier}"

@@ -28,6 +28,7 @@ COMMANDS = {
     "count": "count what is trained and what travels, without loading a base",
     "score": "strict span F1 of predicted notes against gold notes",
     "bases": "fetch a base from the hub, once, and list what is here",
+    "forget": "remove what was made of notes on this machine, and say what cannot be taken back",
     "check": "say whether this site is ready to join, and what to do if it is not",
     "pretrain": "pretrain a small base by masked language modelling",
     "completion": "print the script that completes commands and keys in your shell",

@@ -22,6 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_renew(actions)
     gate = actions.add_parser("gate", help="what gate.sh starts: the only port for sites, in front of the SuperLink")
     gate.add_argument("folder", type=Path, help="the coordinator's folder")
+    wheels = actions.add_parser(
+        "wheelhouse",
+        help="a folder of wheels with hashes, from which a site installs without a network",
+        description="Download what a site needs, as the lock names it with hashes, and add clinfed's own wheel.",
+    )
+    wheels.add_argument("folder", type=Path, help="where the wheels go")
+    wheels.add_argument("--source", type=Path, default=Path(), help="a checkout of clinfed (this folder)")
+    wheels.add_argument("--lock", type=Path, help="another lock than the checkout's locks/site.txt")
+    wheels.add_argument("--wheel", type=Path, help="clinfed's own wheel (built from the checkout)")
     app = actions.add_parser("app", help="what run.sh of earlier folders calls: write the installed app to a folder")
     app.add_argument("folder", type=Path, help="a new folder")
     start = actions.add_parser("run", help="what run.sh starts: a run at all registered sites, followed to its end")
@@ -86,9 +95,7 @@ def _add_folder(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the action."""
-    return int(
-        {"init": _init, "add": _add, "renew": _renew, "gate": _gate, "app": _app, "run": _start}[args.action](args)
-    )
+    return int(ACTIONS[args.action](args))
 
 
 def _init(args: argparse.Namespace) -> int:
@@ -143,6 +150,16 @@ def _gate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _wheelhouse(args: argparse.Namespace) -> int:
+    from clinfed.deploy.wheelhouse import REQUIREMENTS, SUMS, wheelhouse
+
+    wheels = wheelhouse(args.folder, args.source, lock=args.lock, wheel=args.wheel)
+    print(f"{args.folder}: {len(wheels)} wheels, {sum(each.stat().st_size for each in wheels) / 1e6:,.0f} MB")
+    print(f"at the site: sha256sum --check {SUMS}, and then")
+    print(f"  pip install --no-index --find-links {args.folder} --require-hashes -r {args.folder}/{REQUIREMENTS}")
+    return 0
+
+
 def _app(args: argparse.Namespace) -> int:
     from clinfed.experiments.launch import stage
 
@@ -155,3 +172,14 @@ def _start(args: argparse.Namespace) -> int:
     from clinfed.experiments.deployed import start
 
     return start(args.folder, args.overrides, args.seen_from)
+
+
+ACTIONS = {
+    "init": _init,
+    "add": _add,
+    "renew": _renew,
+    "gate": _gate,
+    "wheelhouse": _wheelhouse,
+    "app": _app,
+    "run": _start,
+}

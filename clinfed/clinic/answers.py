@@ -21,6 +21,7 @@ from clinfed.clinic import ledger, permissions
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
+from clinfed.clinic.remanence import prune
 from clinfed.clinic.signing import signer
 from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
@@ -89,6 +90,7 @@ def _keep_detail(failure: protocol.Failure) -> None:
 
 def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Load everything, and say who this is and what it runs, before anything is trained."""
+    prune()
     shapes = cache.shapes(len(clinic.codes))
     notes = {split: len(clinic.split(split)) for split in SPLITS}
     # What the rounds will need is encoded now, and once; the test split waits for the test evaluation.

@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clinfed import fingerprints
-from clinfed.adapters.state import Shapes
+from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.baselines.gazetteer import GazetteerFeatures
 from clinfed.baselines.lexicon import Lexicon
 from clinfed.clinic.data import Clinic, Simulation, read_site
@@ -30,6 +30,7 @@ from configs import Run, load, refuse_relative_paths
 if TYPE_CHECKING:
     from clinfed.training.encoded import Encoded
     from clinfed.training.model import Tagger
+    from clinfed.training.untrained import Prints
 
 Predicted = dict[str, dict[Span, float]]  # note id -> span -> score
 NO_POLICY = (
@@ -51,6 +52,12 @@ class WorkerCache:
         self.load_s = 0.0
         # Clinic -> hash of the last adapter that it validated, and the spans found: the ensemble is fitted on them.
         self.validated: dict[str, tuple[str, Predicted]] = {}
+        # The head's rows before the first round, by which codes that nobody has trained are told. A GPU draws other
+        # numbers than the coordinator: there, rows are known of what a clinic received in the first round.
+        self.first_rows: Prints = {}
+        self.known_untrained: dict[
+            str, frozenset[int]
+        ] = {}  # hash of an adapter from elsewhere -> what its folder says
         self._simulations: dict[int, Simulation] = {}
         self._sites: dict[tuple[object, ...], Clinic] = {}  # Site.held -> the clinic, of one site
         self._encoded: dict[tuple[str, str], Encoded] = {}
@@ -94,13 +101,23 @@ class WorkerCache:
         """Return the model, whose adapter holds whatever was written or trained last; the base is loaded once."""
         if self._tagger is None:
             from clinfed.training.model import build
+            from clinfed.training.untrained import first_prints
 
             with self.loading():
                 run = self.run
                 device = run.training.device
                 self._tagger = build(run.base, run.adapter, run.task, num_codes, seed=run.seed, device=device)
+                self.first_rows = first_prints(self._tagger)
                 self.base_loads += 1
         return self._tagger
+
+    def untrained(self, state: AdapterState, num_codes: int) -> frozenset[int]:
+        """Return the numbers of the codes that nobody has trained, which prediction masks."""
+        from clinfed.training.untrained import untrained
+
+        if self.known_untrained and state.sha256() in self.known_untrained:
+            return self.known_untrained[state.sha256()]
+        return untrained(self.first_rows, state, self.run.task, num_codes)
 
     def shapes(self, num_codes: int) -> Shapes:
         """Return the shapes of adapter and head."""

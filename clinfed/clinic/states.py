@@ -26,6 +26,11 @@ UNUSED_S = 30 * 24 * 3600.0  # a run that has not written for so long is not res
 RUN_KEY = re.compile(r"[0-9a-f]{32}")  # it comes over the wire, and becomes a folder's name
 
 
+def prefix_of(clinic: str) -> str:
+    """Return how the files of a clinic begin."""
+    return f"{hashlib.sha256(clinic.encode()).hexdigest()[:16]}-"
+
+
 @dataclass(frozen=True)
 class Place:
     """Whose state: run_key is the run's, drawn once and kept through all resumptions; fingerprint the run's too."""
@@ -46,7 +51,7 @@ class Place:
     @property
     def prefix(self) -> str:
         """Return how the clinic's files begin; its name may hold what no file's may."""
-        return f"{hashlib.sha256(self.clinic.encode()).hexdigest()[:16]}-"
+        return prefix_of(self.clinic)
 
     def path(self, round_index: int) -> Path:
         """Return where the state of a round stands."""

@@ -16,7 +16,7 @@ from clinfed.clinic.data import Clinic
 from clinfed.clinic.states import Place
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import DivergedError
-from clinfed.evaluation import artefacts, hits, outcomes, unit_counts
+from clinfed.evaluation import artefacts, hits, outcomes, siblings, unit_counts
 from clinfed.evaluation.bootstrap import SEED
 from clinfed.evaluation.small_cells import Rule
 from clinfed.evaluation.spans import evaluated
@@ -122,10 +122,13 @@ def train_round(
     from clinfed.adapters.weights import read_state
     from clinfed.training.loop import held_rows
     from clinfed.training.max_update import largest_step
+    from clinfed.training.untrained import row_prints
 
     run, strategy = cache.run, cache.run.strategy
     if received.flat.shapes != strategy.schema(received.adapter.shapes, round_index).down:
         raise ValueError("the message's tensors are not those of the strategy's schema")
+    if round_index == 1:
+        cache.first_rows = row_prints(received.adapter)
     first = strategy.first(received)
     place = Place(run_key, clinic.name, cache.fingerprint(clinic)) if first.memory else None
     client_state = (states.load(place, state_round) if place and state_round else None) or first
@@ -169,7 +172,7 @@ def evaluate(
     started = time.perf_counter()
     write_state(tagger, state)
     with peak_memory(cache.run.training.device) as peak:
-        predicted = _predicted(cache, clinic, encoded)
+        predicted = _predicted(cache, clinic, state, encoded)
     if split == "validation" and replicates:
         cache.validated[clinic.name] = (state.sha256(), predicted)
     task = cache.run.task
@@ -190,12 +193,17 @@ def evaluate(
     return Evaluation(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
-def _predicted(cache: WorkerCache, clinic: Clinic, encoded: "Encoded") -> Predicted:
-    """Return what the task predicts of each note, by note id: spans with scores, where it finds mentions."""
-    from clinfed.training.predict import predict
+def _predicted(cache: WorkerCache, clinic: Clinic, state: AdapterState, encoded: "Encoded") -> Predicted:
+    """Return what the task predicts of each note, by note id: spans with scores, where it finds mentions.
 
-    tagger, pad_id = cache.tagger(len(clinic.codes)), cache.tokenizer.pad_token_id
-    return predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
+    state: what the model holds; codes that nobody has trained are not predicted.
+    """
+    from clinfed.training.predict import predict
+    from clinfed.training.untrained import masked
+
+    run, tagger, pad_id = cache.run, cache.tagger(len(clinic.codes)), cache.tokenizer.pad_token_id
+    with masked(tagger, run.task, cache.untrained(state, len(clinic.codes))):
+        return predict(tagger, run.task, encoded, clinic.codes, run.training, pad_id=pad_id)
 
 
 def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicted:
@@ -203,7 +211,7 @@ def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicte
     of, found = cache.validated.get(clinic.name, ("", {}))
     if of == state.sha256() or not clinic.split("validation"):
         return found
-    return _predicted(cache, clinic, cache.encoded(clinic, "validation"))
+    return _predicted(cache, clinic, state, cache.encoded(clinic, "validation"))
 
 
 def _ensemble(
@@ -232,11 +240,14 @@ def _keep(
     units = {system: unit_counts.count_units(evaluated(notes, spans)) for system, spans in systems.items()}
     validated = {hits.ADAPTER: unit_counts.count_units(evaluated(known, unseen))}
     counted = {system: outcomes.count_outcomes(notes, spans) for system, spans in systems.items()}
-    trees = {
+    trained = clinic.lexicon_from or clinic.pooled_train or ()  # in one place, the learner's notes
+    parted = siblings.siblings(units, {note.unit for note in trained})
+    trees: dict[str, Any] = {
         artefacts.HITS: hits.to_json(hits.mentions_of(notes), found),
         artefacts.UNITS: unit_counts.to_json(units),
         artefacts.VALIDATION_UNITS: unit_counts.to_json(validated),
         artefacts.OUTCOMES: outcomes.to_json(counted),
+        **({artefacts.SIBLINGS: parted} if parted else {}),
     }
     for file, tree in trees.items():
         artefacts.keep(artefact_file(state.sha256(), clinic.name, file), tree)

@@ -65,7 +65,7 @@ class _Register:
         if note.id in self.ids:
             found = f"the note's id was already used at {self.ids[note.id]}"
             raise BadInputError(where, "duplicate id", found, "one id for one note")
-        if self.splits.setdefault(note.unit, note.split) != note.split:
+        if note.patient and self.splits.setdefault(note.patient, note.split) != note.split:
             found = "the note's patient has notes in another split"
             raise BadInputError(where, "patient in two splits", found, "all notes of a patient in one split")
         self.ids[note.id] = where

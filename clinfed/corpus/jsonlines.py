@@ -9,9 +9,9 @@ from clinfed.corpus import counting, icd10, input_checks, jsonl_offsets, labels,
 from clinfed.corpus import fields as schema
 from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.note import Fragment, Note, Prediction, Span
-from clinfed.corpus.splits import SPLITS
+from clinfed.corpus.splits import SPLITS, WHOLE_TRAIN
 
-METADATA = ("language", "patient", "clinic", "split")
+METADATA = ("language", "patient", "clinic", "split", "article")
 SCORE_DIGITS = 4
 PREDICTED = ("title", "score")  # of a span: written with predictions, known to the reader, and not read
 _NOTE_FIELDS = ("id", "text", "spans", *METADATA)
@@ -103,7 +103,7 @@ def parse_metadata(where: str, fields: dict[str, Any]) -> dict[str, str]:
     values = {name: string(where, fields, name) for name in METADATA}
     if not re.fullmatch(r"([a-z]{2})?", values["language"]):
         raise BadInputError(where, "broken language", "language is not two small letters", 'ISO 639-1, such as "ca"')
-    if values["split"] not in ("", *SPLITS):
+    if values["split"] not in ("", *SPLITS, WHOLE_TRAIN):
         raise BadInputError(where, "broken split", "split is none of the three", f"one of {', '.join(SPLITS)}")
     return values
 

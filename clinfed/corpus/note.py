@@ -1,6 +1,6 @@
 """Note and Span: what every reader yields and every task, baseline and score starts from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Fragment = tuple[int, int]
 
@@ -44,7 +44,9 @@ class Note:
     """One clinical note with its annotated diagnoses (gold or predicted).
 
     language: ISO 639-1 ("ca", "es"), "" where unknown. patient: "" where the note stands for itself.
-    clinic: where it was written, "" where unknown. split: an official split ("train", "validation", "test"), else "".
+    clinic: where it was written, "" where unknown. split: an official split ("train", "validation", "test"), else "";
+    "whole train" where the corpus has a validation part of its own, so that none of its training notes validates.
+    article: the publication that the note was taken from, "" where none; notes of one are no independent draws.
     """
 
     id: str
@@ -54,11 +56,12 @@ class Note:
     patient: str = ""
     clinic: str = ""
     split: str = ""
+    article: str = field(default="", kw_only=True, repr=False)
 
     @property
     def unit(self) -> str:
-        """Return what splits, partitions and the bootstrap keep together: the patient, else the note itself."""
-        return self.patient or self.id
+        """Return what splits, partitions and the bootstrap keep together: the patient, the article, else the note."""
+        return self.patient or self.article or self.id
 
     @property
     def spans_with_predictions(self) -> "list[tuple[Span, Prediction | None]]":

@@ -29,6 +29,7 @@ from typing import Any
 from clinfed.corpus.note import Note
 from clinfed.settings import setting
 
+TEST, DEVELOPMENT = "test", "development set"  # what a run's last evaluation is of
 FRACTION: dict[str, Any] = {"least": 0, "most": 1, "unit": "fraction"}  # limits of train_fraction
 
 
@@ -60,6 +61,11 @@ class Corpus:
         notes: none of them asks whether that could be at all.
         """
         return False
+
+    @property
+    def evaluated(self) -> str:
+        """Return what a run evaluates last: TEST, or DEVELOPMENT for notes by which recipes were chosen."""
+        return TEST
 
     @abstractmethod
     def codes(self) -> list[str]:

@@ -10,6 +10,7 @@ Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
 TRAIN_SHARE = 0.7
+WHOLE_TRAIN = "whole train"  # an official split: training notes beside an official validation part
 VALIDATION_SHARE = 0.1  # of all notes; where there is an official train split, of that
 
 
@@ -25,8 +26,11 @@ def hashed_share(purpose: str, key: str) -> float:
 def split_of(note: Note) -> Split:
     """Return the note's split: the official one, else 70/10/20 by a hash of its patient (of its id where none).
 
-    An official "train" gives 10% of its patients to "validation"; official "validation" and "test" stay as they are.
+    An official "train" gives 10% of its patients to "validation"; official "validation" and "test" stay as they are,
+    and so does a train part beside an official validation part (WHOLE_TRAIN).
     """
+    if note.split == WHOLE_TRAIN:
+        return "train"
     if note.split == "validation" or note.split == "test":
         return note.split  # type: ignore[return-value]  # mypy does not narrow str to Literal
     share = hashed_share("split", note.unit)

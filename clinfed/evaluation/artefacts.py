@@ -16,7 +16,8 @@ from clinfed.errors import UserError
 HITS = "hits.json"
 UNITS, VALIDATION_UNITS = "unit_counts.json", "validation_unit_counts.json"  # beside record.COUNTS, VALIDATION_COUNTS
 OUTCOMES = "outcomes.json"
-FILES = (HITS, UNITS, VALIDATION_UNITS, OUTCOMES)
+SIBLINGS = "siblings.json"
+FILES = (HITS, UNITS, VALIDATION_UNITS, OUTCOMES, SIBLINGS)
 
 
 def keep(path: Path, tree: Any) -> None:

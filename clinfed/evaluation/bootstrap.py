@@ -78,13 +78,12 @@ def difference_interval(ours: Replicates, theirs: Replicates, level: float = 0.9
     return percentiles(f1s(ours) - f1s(theirs), level)
 
 
-def mean_f1(runs: Sequence[Replicates]) -> NDArray[np.float64]:
-    """Return each replicate's F1, averaged over runs that were evaluated on the same units with the same seed.
+def f1_of_runs(runs: Sequence[Replicates]) -> NDArray[np.float64]:
+    """Return each replicate's F1 in runs that were evaluated on the same units with the same seed.
 
-    Shapes: R runs of (B, 3); returns (B,).
+    Shapes: R runs of (B, 3); returns (R, B).
     """
-    averaged: NDArray[np.float64] = np.mean([f1s(rows) for rows in runs], axis=0)
-    return averaged
+    return np.stack([f1s(rows) for rows in runs])
 
 
 def f1s(replicates: Replicates) -> NDArray[np.float64]:

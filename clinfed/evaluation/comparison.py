@@ -1,7 +1,7 @@
 """Comparing systems over seeds: means, intervals, paired differences, the share of a gap, surpluses by code.
 
-A system's F1 is the mean over its seeds, each from its own merged counts. Its interval is that of this mean over
-bootstrap replicates of the patients; the seeds' own spread stands beside it as smallest and largest.
+A system's F1 is the mean over its seeds, each from its own merged counts. Its interval covers the choice of patients
+and that of seeds and partitions (crossed.py); of one seed it covers patients alone.
 """
 
 from collections import defaultdict
@@ -12,8 +12,16 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from clinfed.evaluation.bootstrap import Interval, mean_f1, percentiles
+from clinfed.evaluation.bootstrap import Interval, f1_of_runs
 from clinfed.evaluation.counts import SpanCounts
+from clinfed.evaluation.crossed import (
+    LEVEL,
+    LEVEL_OF_TWO_TESTS,
+    difference_of_means,
+    inside,
+    mean_interval,
+    ratio_interval,
+)
 from clinfed.evaluation.merging import merged
 from clinfed.evaluation.unit_counts import Group, GroupIntervals, UnitCounts, groups
 
@@ -56,7 +64,10 @@ class System:
 
     def interval(self, language: str | None = None) -> Interval:
         """Return the 95% interval of the mean over seeds."""
-        return percentiles(self.f1_replicates(language)) if self.having(language) else UNDEFINED
+        if not self.having(language):
+            return UNDEFINED
+        low, high = mean_interval(self.by_seed(language), self.f1_replicates(language))
+        return Interval(max(0.0, low), min(1.0, high))
 
     def group_intervals(self, group: str) -> GroupIntervals:
         """Return the 95% intervals of a group of codes, named as in unit_counts.groups: of micro- and of macro-F1."""
@@ -70,25 +81,37 @@ class System:
                 found[name].append(group)
         return {name: GroupIntervals.of_mean(runs) for name, runs in found.items()}
 
-    def minus(self, other: "System") -> tuple[float, Interval]:
-        """Return this F1 minus the other's with its paired interval; both evaluated on the same notes.
+    def minus(self, other: "System", level: float = LEVEL) -> tuple[float, Interval]:
+        """Return this F1 minus the other's with its interval; both evaluated on the same notes.
 
+        Paired by patient and, where both have as many runs, by seed: their runs are in the same order.
         Not a number where one of them is undefined.
         """
         if not (self.having(None) and other.having(None)):
             return float("nan"), UNDEFINED
-        return self.f1() - other.f1(), percentiles(self.f1_replicates() - other.f1_replicates())
+        ours, theirs = np.array(self.by_seed()), np.array(other.by_seed())
+        drawn = self.f1_replicates().mean(axis=0) - other.f1_replicates().mean(axis=0)
+        parts = [ours - theirs] if len(ours) == len(theirs) == len(self.runs) else [ours, theirs]
+        return self.f1() - other.f1(), difference_of_means(parts, drawn, level)
+
+    def is_level_with(self, other: "System") -> bool:
+        """Return whether two one-sided tests at 5% hold both systems to be within the margin of each other.
+
+        Of one seed nothing is claimed: its interval covers patients alone.
+        """
+        several = min(len(self.having(None)), len(other.having(None))) > 1
+        return several and inside(self.minus(other, LEVEL_OF_TWO_TESTS)[1])
 
     def f1_replicates(self, language: str | None = None) -> NDArray[np.float64]:
-        """Return the mean over seeds in each bootstrap replicate. Shapes: returns (B,)."""
-        return self._replicates if language is None else self._mean_f1(language)
+        """Return the F1 of each seed in each bootstrap replicate. Shapes: returns (R, B)."""
+        return self._replicates if language is None else self._f1_of_runs(language)
 
     @cached_property
     def _replicates(self) -> NDArray[np.float64]:
-        return self._mean_f1(None)  # kept: a report of many systems pairs each with all others
+        return self._f1_of_runs(None)  # kept: a report of many systems pairs each with all others
 
-    def _mean_f1(self, language: str | None) -> NDArray[np.float64]:
-        return mean_f1([run.summed(language) for run in self.having(language)])
+    def _f1_of_runs(self, language: str | None) -> NDArray[np.float64]:
+        return f1_of_runs([run.summed(language) for run in self.having(language)])
 
     def having(self, language: str | None) -> list[SpanCounts]:
         """Return the runs in which F1 is defined: with any mention, gold or predicted, of a language or of all."""
@@ -98,19 +121,17 @@ class System:
 def gap_closed(federated: System, local: Sequence[System], centralised: System) -> tuple[float, Interval] | None:
     """Return which share of the gap from mean local-only to centralised training the federation closes.
 
-    local: systems whose mean is where the gap begins, such as each seed's clinics. None where an F1 is undefined, and
-    unless the gap's own 95% interval lies above 0: a share of nothing says nothing.
+    local: a system for each seed, whose runs are that seed's clinics alone; the gap begins at their mean. The share is
+    a ratio of two means over the seeds, with Fieller's interval. None where an F1 is undefined, and unless the gap's
+    own 95% interval lies above 0: a share of nothing says nothing.
     """
-    if not all(system.having(None) for system in (federated, *local, centralised)):
+    if not all(len(system.having(None)) == len(system.runs) > 0 for system in (federated, *local, centralised)):
         return None
-    start = np.mean([system.f1_replicates() for system in local], axis=0)
-    gap = centralised.f1_replicates() - start
-    if percentiles(gap)[0] <= 0:
-        return None
-    mean = sum(system.f1() for system in local) / len(local)
-    share = (federated.f1() - mean) / (centralised.f1() - mean)
-    stated = gap != 0  # of few patients a replicate may have none with a mention
-    return share, percentiles((federated.f1_replicates() - start)[stated] / gap[stated])
+    start = np.array([system.f1() for system in local])
+    drawn = np.stack([system.f1_replicates().mean(axis=0) for system in local])
+    closed, gap = np.array(federated.by_seed()) - start, np.array(centralised.by_seed()) - start
+    interval = ratio_interval(closed, gap, federated.f1_replicates() - drawn, centralised.f1_replicates() - drawn)
+    return None if interval is None else (float(closed.mean() / gap.mean()), interval)
 
 
 @dataclass(frozen=True)

@@ -16,15 +16,15 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from clinfed.evaluation import artefacts
-from clinfed.evaluation.bootstrap import SEED, Interval, Replicates, f1s, percentiles, unit_weights
+from clinfed.evaluation.bootstrap import SEED, Interval, Replicates, f1s, unit_weights
 from clinfed.evaluation.counts import Counts, SpanCounts
+from clinfed.evaluation.crossed import mean_interval, t_quantile
 from clinfed.evaluation.spans import EvaluatedNote
 
 Key: TypeAlias = tuple[str, str]  # language of the note, code
@@ -34,9 +34,13 @@ ALL = "all"  # notes
 
 @dataclass(frozen=True)
 class Group:
-    """A group of codes in one run. micro: F1 in each replicate, (B,); without: the macro-F1 of all other units."""
+    """A group of codes in one run: micro- and macro-F1.
 
-    micro: NDArray[np.float64]
+    replicates: the micro-F1 in each, (B,); without: the macro-F1 of all other units.
+    """
+
+    micro: float
+    replicates: NDArray[np.float64]
     macro: float
     without: Mapping[str, float]
 
@@ -51,20 +55,25 @@ class GroupIntervals:
     @classmethod
     def of_mean(cls, runs: Sequence[Group]) -> "GroupIntervals":
         """Return those of the mean over runs that were evaluated on the same units."""
-        return cls(percentiles(np.mean([run.micro for run in runs], axis=0)), _jackknife(runs))
+        low, high = mean_interval([run.micro for run in runs], [run.replicates for run in runs])
+        return cls(Interval(max(0.0, low), min(1.0, high)), _jackknife(runs))
 
 
 def _jackknife(runs: Sequence[Group], level: float = 0.95) -> Interval | None:
     """Return the interval of the mean macro-F1, None of one unit, whose spread nothing shows.
 
-    A unit that a run has no counts of does not move its score.
+    The runs' own variance is added to that over units (crossed.py). A unit that a run has no counts of does not move
+    its score.
     """
     units = sorted(set().union(*(run.without for run in runs)))
     if len(units) < 2:
         return None
     without = np.mean([[run.without.get(unit, run.macro) for unit in units] for run in runs], axis=0)
-    error = np.sqrt((len(units) - 1) * np.var(without))
-    macro, times = np.mean([run.macro for run in runs]), NormalDist().inv_cdf((1 + level) / 2)
+    of_units, scores = float((len(units) - 1) * np.var(without)), [run.macro for run in runs]
+    of_runs = float(np.var(scores, ddof=1)) / len(runs) if len(runs) > 1 else 0.0
+    error = np.sqrt(of_units + of_runs)
+    freedom = (of_units + of_runs) ** 2 / (of_runs**2 / (len(runs) - 1)) if of_runs > 0 else np.inf
+    macro, times = np.mean(scores), t_quantile((1 + level) / 2, freedom)
     return Interval(max(0.0, float(macro - times * error)), min(1.0, float(macro + times * error)))
 
 
@@ -126,7 +135,8 @@ def _group(units: Mapping[str, Mapping[str, Counts]], replicates: int, seed: int
         moved = summed + sum(each.f1 - codes[code].f1 for code, each in rest.items())
         left = len(codes) - sum(each == Counts() for each in rest.values())
         without[unit] = moved / left if left else 0.0
-    return Group(f1s(rows), summed / len(codes), without)
+    micro = sum(codes.values(), Counts()).f1
+    return Group(micro, f1s(rows), summed / len(codes), without)
 
 
 def to_json(systems: Mapping[str, UnitCounts]) -> dict[str, Any]:

@@ -76,7 +76,9 @@ def read_clinic(path: Path, kind: str | None, adapted: Adapted, *, skip_bad: boo
 def cache_for(adapted: Adapted, base_path: str, device: str, overrides: Sequence[str]) -> WorkerCache:
     """Return what trains further: the adapter's settings, one round, and the overrides that it allows."""
     own = ["rounds=1", EPOCHS, f"training.device={checked_device(device)}", *allowed(overrides)]
-    return WorkerCache([*unpack(adapted.settings, base_path=base_path), *own])
+    cache = WorkerCache([*unpack(adapted.settings, base_path=base_path), *own])
+    cache.known_untrained[adapted.state.sha256()] = adapted.untrained
+    return cache
 
 
 @dataclass(frozen=True)

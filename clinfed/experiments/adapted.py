@@ -31,6 +31,7 @@ class Adapted:
     fingerprints: Mapping[str, str]
     state: AdapterState
     record: records.RunRecord | None  # where the folder is a run's
+    untrained: frozenset[int] = frozenset()  # numbers of the codes that prediction masks
 
     def tagger(self) -> "Tagger":
         """Return the model with this adapter and head. Raises: UserError where they do not fit the base."""
@@ -68,7 +69,7 @@ def open_adapter(path: Path, *, base_path: str = "") -> Adapted:
         raise UserError(f"{folder}: {error}") from None
     if run.options["task"] != task:
         raise UserError(f"{folder}: {folders.LABELS} is of task {task}, the settings are of task {run.options['task']}")
-    adapted = Adapted(folder, run, settings, codes, prints, state, record)
+    adapted = Adapted(folder, run, settings, codes, prints, state, record, folders.load_untrained(folder))
     _check_fingerprints(adapted)
     return adapted
 

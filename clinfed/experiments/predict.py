@@ -81,15 +81,19 @@ class Predictor:
             kept = {span: score for span, score in scores.items() if score >= self.min_score}
             predictions = tuple(Prediction(self.named(span.code, note.language), score) for span, score in kept.items())
             metadata = (note.language, note.patient, note.clinic, note.split)
-            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, predictions)
+            yield PredictedNote(note.id, note.text, tuple(kept), *metadata, predictions, article=note.article)
 
 
 def merged(adapted: Adapted) -> "Tagger":
     """Return the model with the adapter added into the base's weights, which saves its products at every note.
 
-    A quantised base stays as it is: rounding the sum to 4 bits would be another model.
+    A quantised base stays as it is: rounding the sum to 4 bits would be another model. Codes that nobody has trained
+    are masked.
     """
+    from clinfed.training.untrained import mask
+
     tagger = adapted.tagger()
+    mask(tagger, adapted.run.task, adapted.untrained)
     if hasattr(tagger.encoder, "merge_and_unload") and adapted.run.adapter.quantization() is None:
         tagger.encoder = tagger.encoder.merge_and_unload()
         if getattr(tagger.encoder, "_supports_sdpa", False):  # eager is faster in training only

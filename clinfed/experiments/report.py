@@ -93,6 +93,7 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
     from clinfed.experiments.launch import DEFAULT_CLINICS
     from clinfed.training.device import has_gpu
     from clinfed.training.predict import predict
+    from clinfed.training.untrained import masked
     from configs import to_overrides
 
     config = {**finished.record["config"], "resume": "", "output": ""}
@@ -115,10 +116,12 @@ def shown_notes(folder: Path, finished: Finished, count: int, *, private: bool) 
         if not notes or not (private or corpus.is_public(notes)):
             continue
         tagger = cache.tagger(len(clinic.codes))
-        write_state(tagger, load_state(folder / "adapter"))
+        state = load_state(folder / "adapter")
+        write_state(tagger, state)
         few = replace(clinic, notes=notes, lexicon_from=clinic.lexicon_from or clinic.split("train"), _splits={})
         encoded = cache.encoded(few, "test")
         pad_id = cache.tokenizer.pad_token_id
-        predicted = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
+        with masked(tagger, cache.run.task, cache.untrained(state, len(clinic.codes))):
+            predicted = predict(tagger, cache.run.task, encoded, clinic.codes, cache.run.training, pad_id=pad_id)
         shown += [ShownNote(note.id, note.language, pieces(note, predicted[note.id])) for note in notes]
     return shown

@@ -7,7 +7,8 @@ from typing import IO
 
 from clinfed.clinic.data import refuse_more_clinics_than_patients
 from clinfed.errors import UserError
-from clinfed.evaluation import artefacts
+from clinfed.evaluation import artefacts, siblings
+from clinfed.evaluation.report.siblings import sibling_lines
 from clinfed.experiments import launch
 from clinfed.experiments.launch import DEFAULT_CLINICS, Resources
 from clinfed.experiments.progress import Bar, rounds_done
@@ -49,6 +50,8 @@ def simulate(overrides: Sequence[str], out: IO[str]) -> Path:
         if begun and interrupted(begun[0]):
             print(f"resume it with: clinfed simulate resume={begun[0]}", file=sys.stderr)
     collect_artefacts(path.parent, records.read(path))
+    for line in sibling_lines(siblings.read(path.parent)):
+        print(line, file=out)
     return path
 
 

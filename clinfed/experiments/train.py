@@ -18,6 +18,8 @@ from clinfed.clinic.cache import WORKER, WorkerCache
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.work import evaluate, train_epochs
 from clinfed.errors import UserError
+from clinfed.evaluation import siblings
+from clinfed.evaluation.report.siblings import sibling_lines
 from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.experiments.launch import DEFAULT_CLINICS
 from clinfed.experiments.ready import refuse_resume, refuse_unready
@@ -87,7 +89,10 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     records.write_counts(folder / records.VALIDATION_COUNTS, recorder.validation_counts)
     collect_artefacts(folder, record)
     records.write(folder / "record.json", record)  # last: with it the run is complete
-    show("\n".join(filter(None, [table, too_little_training(record), f"run record: {folder / 'record.json'}"])))
+    parted = sibling_lines(siblings.read(folder))
+    show(
+        "\n".join(filter(None, [table, *parted, too_little_training(record), f"run record: {folder / 'record.json'}"]))
+    )
     return folder / "record.json"
 
 

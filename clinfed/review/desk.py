@@ -88,7 +88,13 @@ class Desk:
     def _predicted(self, note: Note, spans: Sequence[Span]) -> PredictedNote:
         unknown = Prediction("", math.nan)
         said = tuple(self.review.details.get((note.id, span), unknown) for span in sorted(spans))
-        given = {"language": note.language, "patient": note.patient, "clinic": note.clinic, "split": note.split}
+        given = {
+            "language": note.language,
+            "patient": note.patient,
+            "clinic": note.clinic,
+            "split": note.split,
+            "article": note.article,
+        }
         return PredictedNote(note.id, note.text, tuple(sorted(spans)), **given, predictions=said)
 
     def _corrected(self, corrections: Mapping[int, Correction]) -> Iterator[Note]:

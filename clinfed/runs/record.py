@@ -105,6 +105,7 @@ class RunRecord(TypedDict):
     best_round: NotRequired[int | None]  # the highest validation micro-F1; its adapter is in `best`
     refused: NotRequired[list[Refusal]]  # left out at the start
     test_refused: NotRequired[list[Refusal]]  # left out of the test
+    evaluated: NotRequired[str]  # what `test` is of: "test", or "development set" where there is no test part
     test: dict[str, dict[str, Evaluation]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
     # trainable_parameters, training_s, [inference_]documents_per_s a worker, {training,inference}_peak_bytes, ...

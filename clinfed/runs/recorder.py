@@ -176,6 +176,7 @@ class Recorder:
             "resumed_after": self.resumed_after,
             "chosen_round": round_index,
             "chosen_by": reason,
+            "evaluated": self.run.corpus.evaluated,
             "test": _evaluations(self.counts),
             "differences": merging.paired_differences(against_all, protocol.FEDERATED),
             "probes": self._probes(state),

@@ -70,6 +70,7 @@ def embedded(
             np.save(unfinished, embed(tagger, task, encoded.rows, settings, pad_id=pad_id))
             unfinished.rename(file)  # atomic: a killed process leaves no half-written cache
             read = len(encoded)
+        os.utime(file)  # now it was used
     return Embedded(encoded.notes, encoded.windows, encoded.unrepresentable, encoded.key, np.load(file), read)
 
 

@@ -14,7 +14,7 @@ from transformers import AutoModel
 from clinfed.adapters.base import Adapter
 from clinfed.adapters.card import Card
 from clinfed.adapters.dora import Dora
-from clinfed.adapters.folder import load_labels, load_state, save
+from clinfed.adapters.folder import load_labels, load_state, load_untrained, save
 from clinfed.adapters.full import Full
 from clinfed.adapters.ia3 import Ia3
 from clinfed.adapters.loha import Loha
@@ -82,6 +82,13 @@ def test_state_and_labels_come_back_exactly(adapter: Adapter, base: Base, tmp_pa
     save(tmp_path / "adapter", tagger, codes=CODES, card=CARD)
     assert load_state(tmp_path / "adapter").sha256() == read_state(tagger).sha256()
     assert load_labels(tmp_path / "adapter") == ("jerl", ("E11.9", "I10"))
+    assert load_untrained(tmp_path / "adapter") == frozenset()
+
+
+def test_the_label_map_names_the_codes_that_nobody_has_trained(base: Base, tmp_path: Path) -> None:
+    save(tmp_path / "adapter", trained(base, Lora(r=4)), codes=CODES, card=CARD, untrained={1})
+    assert '"untrained": [\n    "I10"\n  ]' in (tmp_path / "adapter" / "labels.json").read_text()
+    assert load_untrained(tmp_path / "adapter") == {1}
 
 
 @pytest.mark.parametrize("adapter", [Lora(r=4), Full()], ids=["lora", "full"])

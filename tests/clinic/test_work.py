@@ -147,7 +147,10 @@ def test_with_fedrows_a_clinic_sends_rows_of_codes_that_it_does_not_hold_back_as
         for code in range(len(clinic.codes))
         if not np.array_equal(after[name][code], before[name][code])
     }
-    assert changed == ({row} if strategy == "fedrows" else set(range(len(clinic.codes))))
+    others = set(range(len(clinic.codes))) - {row}
+    assert changed == ({row} if strategy == "fedrows" else {row, *others})
+    # What no clinic has trained is masked, also where the round has taught all rows of other codes what they are not.
+    assert cache.untrained(after, len(clinic.codes)) == (others if strategy == "fedrows" else set())
 
 
 def test_the_ensemble_of_a_clinic_without_validation_patients_is_its_adapter(

@@ -9,6 +9,8 @@ from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.codiesp import Codiesp, read
 from clinfed.corpus.splits import split_of
 from clinfed.errors import UserError
+from partitions.base import deal
+from partitions.iid import Iid
 
 TEXT = "Dolor y fiebre.\nSin tos."
 
@@ -135,3 +137,56 @@ def test_lower_case_moves_no_offset(codiesp_path: Path) -> None:
     lowered = list(Codiesp(path=str(codiesp_path / "dev"), lowercase=True).notes())
     assert [note.spans for note in plain] == [note.spans for note in lowered]
     assert all(len(a.text) == len(b.text) and a.text.lower() == b.text for a, b in zip(plain, lowered, strict=True))
+
+
+def test_with_a_test_part_dev_chooses_and_all_of_train_trains(tmp_path: Path) -> None:
+    for name in ("train", "dev", "test"):
+        codiesp_folder(
+            tmp_path, f"{name}-0\tDIAGNOSTICO\tr52\tDolor\t0 5\n", {f"{name}-{i}": TEXT for i in range(50)}, name
+        )
+        (tmp_path / name / f"{name}D.tsv").write_text("")
+    skipped: Counter[str] = Counter()
+    corpus = Codiesp(path=str(tmp_path))
+    notes = list(corpus.notes(skipped))
+    assert {(note.id.split("-")[0], split_of(note)) for note in notes} == {
+        ("train", "train"),  # of 50 notes 5 would be validation, if dev were not
+        ("dev", "validation"),
+        ("test", "test"),
+    }
+    assert [note.id for note in notes if note.spans] == ["train-0", "dev-0", "test-0"]
+    assert corpus.evaluated == "test"
+    assert skipped["CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)"] == 3
+    assert not [reason for reason in skipped if "test/" in reason]
+
+
+def test_without_a_test_part_dev_is_a_development_set(tmp_path: Path) -> None:
+    for name in ("train", "dev"):
+        codiesp_folder(tmp_path, "", {name: TEXT}, name)
+    (tmp_path / "test" / "text_files").mkdir(parents=True)  # published texts without annotations are no test part
+    (tmp_path / "test" / "text_files" / "x.txt").write_text(TEXT)
+    skipped: Counter[str] = Counter()
+    assert [(note.id, split_of(note)) for note in read(tmp_path, skipped=skipped)] == [
+        ("train", "train"),
+        ("dev", "test"),
+    ]
+    assert skipped["file of CodiEsp's test/ (not read)"] == 1
+    assert Codiesp(path=str(tmp_path)).evaluated == Codiesp(path=str(tmp_path / "dev")).evaluated == "development set"
+
+
+def test_cases_of_one_article_are_one_unit_whatever_their_split(tmp_path: Path) -> None:
+    article = "S0004-06142006000500002"
+    codiesp_folder(tmp_path, "", {f"{article}-1": TEXT, f"{article}-2": TEXT, "own-1": TEXT, "own-2": TEXT})
+    codiesp_folder(tmp_path, "", {f"{article}-3": TEXT}, "dev")
+    notes = list(read(tmp_path))
+    assert Counter(note.unit for note in notes) == {article: 3, "own-1": 1, "own-2": 1}  # a hospital's ids say nothing
+    for seed in range(5):
+        dealt = deal(notes, Iid(), num_clinics=2, seed=seed)
+        assert sum(any(note.unit == article for note in held) for held in dealt.values()) == 1
+
+
+def test_the_published_dev_part_has_siblings_in_train(codiesp_path: Path) -> None:
+    notes = list(Codiesp(path=str(codiesp_path)).notes())
+    trained = {note.unit for note in notes if note.split == "train"}
+    dev = [note for note in notes if note.split == "test"]
+    assert sum(note.unit in trained for note in dev) == 20
+    assert len(dev) == 250

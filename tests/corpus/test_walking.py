@@ -202,16 +202,15 @@ def test_parts_of_codiesp_that_are_not_read_are_counted_and_named(tmp_path: Path
     written(tmp_path / "more" / "x.xml")
     written(tmp_path / "patients.csv")  # the splits are official
     skipped: Counter[str] = Counter()
-    assert ids(tmp_path, "codiesp", skipped) == ["train-1", "dev-1"]
+    assert ids(tmp_path, "codiesp", skipped) == ["train-1", "dev-1", "test-1"]
     assert skipped == {
-        "file of CodiEsp's test/ (not read)": 4,  # two texts, two tables
         "file of CodiEsp's background/ (not read)": 2,
-        "file of CodiEsp's text_files_en/ (not read)": 2,
-        "CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)": 2,
+        "file of CodiEsp's text_files_en/ (not read)": 3,
+        "CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)": 3,
         "file of another kind (.xml, not read)": 1,
         "table that seems to say whose the notes are (not read)": 1,
     }
-    assert kinds.count(tmp_path, "codiesp") == 2
+    assert kinds.count(tmp_path, "codiesp") == 3
     assert [note.split for note in codiesp.read(tmp_path / "test")] == ["test"]
 
 

@@ -405,3 +405,51 @@ def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a
     assert "north: registered as node" in federation.type("register.sh", "north")
     federation.start("north", federation.folder / "north" / "supernode.sh")
     federation.wait(lambda: "SuperNode ID" in federation.log("north"), "north")
+
+
+def restored(old: Federation, backup: Path) -> Federation:
+    """Return the federation from a backup of its folders, which are gone; the notes stay where they are."""
+    for name in ("coordinator", *SITES):
+        shutil.copytree(old.folder / name, backup / name)
+    for name in ("coordinator", *SITES):
+        shutil.rmtree(old.folder / name)
+        for left_out in ("encoded", "embeddings"):  # as docs/operations.md says
+            shutil.rmtree(backup / name / "state" / "clinic" / left_out, ignore_errors=True)
+    new = object.__new__(Federation)
+    new.folder, new.coordinator, new.notes = backup, backup / "coordinator", old.notes
+    new.mark, new.gate, new.control, new.processes = old.mark, old.gate, old.control, {}
+    return new
+
+
+@pytest.mark.soak
+def test_a_backup_that_is_restored_elsewhere_goes_on_with_an_interrupted_run(
+    federation: Federation, world: Any, tmp_path: Path
+) -> None:
+    runs = federation.coordinator / "state" / "runs"
+    before = set(runs.glob("*/state/round-*"))
+    overrides = [*world.site_overrides, "rounds=3", "strategy=scaffold", "training.optimiser=sgd"]
+    federation.start("interrupted", federation.coordinator / "run.sh", *overrides)
+    federation.wait(lambda: any(set(runs.glob("*/state/round-*")) - before), "interrupted")
+    [run] = {path.parents[1].name for path in set(runs.glob("*/state/round-*")) - before}
+    for name in SITES:  # they say goodbye: a key that is online is not admitted twice
+        federation.processes[name].terminate()
+        federation.processes[name].wait(LIMIT_S)
+    federation.stop()
+    kept = {site: sorted((federation.folder / site / "state" / "clinic").glob("state/*/*")) for site in SITES}
+    assert all(kept.values()), "the sites' control variates"
+    moved = restored(federation, tmp_path / "elsewhere")
+    try:
+        for name, port in (("superlink", moved.control), ("gate", moved.gate)):
+            moved.start(name, moved.coordinator / f"{name}.sh")
+            moved.wait(lambda port=port: moved.is_healthy(port), name)
+        for site in SITES:
+            moved.start(site, moved.folder / site / "supernode.sh")
+        for site in SITES:
+            moved.wait(lambda site=site: "SuperNode ID" in moved.log(site), site)
+        code, printed = moved.end_of("run.sh", f"resume={run}")
+        assert "resumed after round" in printed, printed
+        assert code == 0, printed
+        record = records.read(moved.coordinator / "state" / "runs" / run / "record.json")
+        assert [sorted(entry["clinics"]) for entry in record["rounds"]] == [sorted(SITES)] * 3
+    finally:
+        moved.stop()

@@ -60,8 +60,10 @@ def test_a_difference_changes_its_sign_with_the_order() -> None:
 
 
 def test_the_gap_is_closed_by_the_share_that_it_is_closed_by() -> None:
-    local, centralised = [system("a", 0.3), system("b", 0.3)], system("c", 0.9)
-    assert gap_closed(centralised, local, centralised) == (1.0, (1.0, 1.0))
+    local, centralised = [system("a", 0.3, 2), system("b", 0.3, 2), system("c", 0.3, 2)], system("c", 0.9)
+    closed = gap_closed(centralised, local, centralised)
+    assert closed is not None
+    assert (closed[0], *closed[1]) == pytest.approx((1.0, 1.0, 1.0))
     closed = gap_closed(system("federated", 0.6), local, centralised)
     assert closed is not None
     share, (low, high) = closed
@@ -74,7 +76,8 @@ def test_the_gap_begins_at_the_mean_of_the_clinics_alone() -> None:
         return System(name, [SpanCounts({("es", "I10"): Counts(tp, 10 - tp, 10 - tp)}, {"es": rows})])
 
     # From (.2 + .6) / 2 = .4 to .9: .65 is half of the way.
-    closed = gap_closed(fixed("federated", 6), [fixed("a", 2), fixed("b", 6)], fixed("centralised", 8))
+    alone = System("seed 0", [*fixed("a", 2).runs, *fixed("b", 6).runs])
+    closed = gap_closed(fixed("federated", 6), [alone], fixed("centralised", 8))
     assert closed is not None
     assert closed[0] == pytest.approx(0.5)
     assert closed[1] == pytest.approx((0.5, 0.5))
@@ -102,8 +105,10 @@ def test_a_replicate_whose_gap_is_the_other_way_counts_too() -> None:
 
 
 def test_no_share_is_stated_of_a_gap_that_may_be_none() -> None:
-    assert gap_closed(system("f", 0.5), [system("l", 0.51)], system("c", 0.5)) is None
-    assert gap_closed(system("f", 0.5), [system("l", 0.9)], system("c", 0.3)) is None  # below 0 it is none either
+    for seeds in (1, 3):
+        level, above = ([system("l", share, 2)] * seeds for share in (0.51, 0.9))
+        assert gap_closed(system("f", 0.5, seeds), level, system("c", 0.5, seeds)) is None
+        assert gap_closed(system("f", 0.5, seeds), above, system("c", 0.3, seeds)) is None  # below 0 it is none either
 
 
 def test_surpluses_add_up_to_the_difference_of_true_positives() -> None:

@@ -11,7 +11,7 @@ import pytest
 from clinfed.corpus.note import Span
 from clinfed.errors import UserError
 from clinfed.evaluation import comparison
-from clinfed.evaluation.bootstrap import Replicates, mean_f1
+from clinfed.evaluation.bootstrap import Replicates, f1_of_runs
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.comparison import comparison_rows, comparison_table, score_rows
 from clinfed.evaluation.report.lead import leading, rivals, verdict
@@ -77,9 +77,10 @@ def test_the_gap_begins_at_the_clinics_that_each_seed_has() -> None:
     federated.runs[1].record["rounds"][0]["clinics"] = {"north": {}, "west": {}}
     rows = [federated, row("centralised", (40, 40), (40, 40)), row("local north", (20, 20), (20, 20))]
     rows += [Result("local south", {0: run("centralised", (20, 20))})]
-    rows += [Result("local west", {1: run("centralised", (10, 10))})]
-    # Seed 0 begins at (.4 + .4) / 2 and seed 1 at (.4 + .2) / 2: .35 on the mean; .7 of .8 closes .35 of .45.
-    assert "centralised (seeds 0, 1): 78% [78%, 78%]" in below(rows)
+    rows += [Result("local west", {1: run("centralised", (18, 20))})]
+    # Seed 0 begins at (.4 + .4) / 2 and seed 1 at (.4 + .38) / 2: .395 on the mean; .7 of .8 closes .305 of .405.
+    # The gap's mean is .405 +- t(1) .005 = .0635, and what is not closed is .1: 1 - .1/.3415 to 1 - .1/.4685.
+    assert "centralised (seeds 0, 1): 75% [71%, 79%]" in below(rows)
     assert "centralised (seeds 0): 75% [75%, 75%]" in below(rows[:-1])
 
 
@@ -98,9 +99,9 @@ def test_a_clinics_own_lexicon_is_that_of_the_seeds_it_is_paired_with() -> None:
     assert found["local north", "lexicons, each clinic's own"]["f1"] == pytest.approx(0.6 - 0.4)
     head, rows, _ = comparison_rows([local, federated])
     shown = next(dict(zip(head, each, strict=True)) for each in rows if each[0] == "lexicons, each clinic's own")
-    assert (shown["seeds"], shown["test F1 [95% interval]"]) == ("2", ".500 [.500, .500]")
+    assert (shown["seeds"], shown["test F1 [95% interval]"]) == ("2", ".500 [.000, 1.000]")  # .5 +- t(1) .1
     assert (shown["seeds' range"], shown["worst clinic"]) == (".400-.600", ".500")
-    worst = ["lexicons, each clinic's own", "test", "worst clinic", ".500", ".500", ".500", ".500", "", ""]
+    worst = ["lexicons, each clinic's own", "test", "worst clinic", ".500", ".000", "1.000", ".500", "", ""]
     assert worst in score_rows([local, federated])
 
 
@@ -165,11 +166,15 @@ def test_a_seed_in_which_a_clinic_was_left_out_is_not_paired_and_the_others_are(
 
 def test_the_verdict_pairs_the_seeds_that_both_have_and_says_which_side_is_ahead() -> None:
     federated = row("federated", (40, 40), (40, 40), lexicons={"pooled_lexicon": 40})
-    centralised = row("centralised", (45, 45), (43, 43), (10, 10))
+    centralised = row("centralised", (44, 44), (44, 44), (10, 10))
     text = said([centralised, federated])
     assert text.startswith("The federated adapter reaches strict micro-F1 .800 [.800, .800] on test (2 seeds).")
     assert ".080 below centralised [-.080, -.080]" in text
-    assert "not told apart from lexicon, pooled [.000, .000]" in text
+    assert "level with (within .010 of) lexicon, pooled [.000, .000]" in text
+    apart = said([row("federated", (40, 40), (40, 40)), row("centralised", (41, 41), (39, 39))])
+    assert "not told apart from centralised [-.254, .254]" in apart  # t(1) .02
+    alone = said([row("federated", (40, 40)), row("centralised", (40, 40))])
+    assert "not told apart from centralised [.000, .000]" in alone  # one seed shows nothing of others
     assert ".120 above centralised [.120, .120]" in said([federated, row("centralised", (34, 34), (34, 34))])
     fewer = said([row("federated", (40, 40), (40, 40)), row("centralised", (45, 45))])
     assert ".100 below centralised [-.100, -.100] (seeds 0)" in fewer
@@ -214,9 +219,9 @@ def test_each_row_is_drawn_once_however_many_it_is_paired_with(monkeypatch: pyte
 
     def counting(runs: Sequence[Replicates]) -> Any:
         drawn.append(len(runs))
-        return mean_f1(runs)
+        return f1_of_runs(runs)
 
-    monkeypatch.setattr(comparison, "mean_f1", counting)
+    monkeypatch.setattr(comparison, "f1_of_runs", counting)
     results = [row(f"row {number}", (number % 40, 40)) for number in range(72)]
     assert len(difference_rows(differences(results))) == 72 * 71 // 2
     assert len(drawn) == 72

@@ -1,9 +1,11 @@
 """CodiEsp (eHealth CLEF 2020): Spanish clinical cases, text files beside one table of mentions.
 
-Layout: a folder with train/ and dev/, or one such folder; each holds text_files/ID.txt and {name}X.tsv, whose columns
-are document id, DIAGNOSTICO or PROCEDIMIENTO, code, surface text and "start end[;start end...]" in characters.
-The official split: train is "train" (splits.py gives 10% of it to validation), dev is "test", and so is a folder test/
-that is named itself. Procedures are not read: they carry procedure codes. Parts and files that are not read are counted
+Layout: a folder with train/, dev/ and test/, or one such folder; each holds text_files/ID.txt and {name}X.tsv, whose
+columns are document id, DIAGNOSTICO or PROCEDIMIENTO, code, surface text and "start end[;start end...]" in characters.
+The official split, where all three are there: all of train is trained, dev chooses, test is evaluated once. Without
+test/, dev is a development set: it is what is evaluated, and 10% of train is validation (splits.py). A published id is
+the article and the number of the case in it; cases of one article are one unit, also where train holds one of them and
+dev another. Procedures are not read: they carry procedure codes. Parts and files that are not read are counted
 by name. A table most of whose surfaces are not what stands at the offsets is refused, with the unit that they seem to
 count; a few that differ are kept, since the offsets are what the task defines. The surfaces also tell whether offsets
 count CR LF as two and a byte order mark (see `counting`).
@@ -26,12 +28,14 @@ from clinfed.corpus.files import check_line, decode_line, given_path, read_lines
 from clinfed.corpus.input_checks import BadInputError, Candidate
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.base import FileCorpus
+from clinfed.corpus.source import DEVELOPMENT, TEST
+from clinfed.corpus.splits import WHOLE_TRAIN
 from clinfed.errors import UserError, printable
 
-LAYOUT = "CodiEsp's folder with train/ and dev/, each with text_files/ and a table that ends in X.tsv"
-PUBLISHED = re.compile(r"S\d{4}-\d{3}[\dX]\d{13}-\d+")  # ids: the article in SciELO, and the case in it
-OFFICIAL = {"train": "train", "dev": "test", "test": "test"}
-UNREAD = ("test", "background")  # further parts of the published corpus
+LAYOUT = "CodiEsp's folder with train/, dev/ and test/, each with text_files/ and a table that ends in X.tsv"
+PUBLISHED = re.compile(r"(S\d{4}-\d{3}[\dX]\d{13})-\d+")  # ids: the article in SciELO, and the case in it
+PARTS = ("train", "dev", "test")
+UNREAD = ("test", "background")  # further parts of the published corpus; test/ where it has no table
 ENGLISH = "text_files_en"
 
 _TABLE = re.compile(r"(.*)X\.tsv", re.IGNORECASE)
@@ -52,6 +56,13 @@ class Codiesp(FileCorpus):
     def is_public(self, notes: Iterable[Note]) -> bool:
         """Return whether these are the published cases: a hospital may keep notes of its own in the same layout."""
         return all(PUBLISHED.fullmatch(note.id) for note in notes)
+
+    @property
+    def evaluated(self) -> str:
+        """Return what is evaluated: the test part, or dev, which has been looked at too often to be called a test."""
+        root = Path(self.path)
+        dev = root.name == "dev" or (is_layout(root / "dev") and not is_layout(root / "test"))
+        return DEVELOPMENT if self.path and dev else TEST
 
     def codes(self) -> list[str]:
         """Return the sorted diagnosis codes of the published training annotations, or those of the labels file."""
@@ -88,7 +99,18 @@ def count(root: Path) -> int:
 
 
 def _parts(root: Path) -> list[Path]:
-    return [root / name for name in ("train", "dev") if os.path.isdir(root / name)] or [root]
+    there = [root / name for name in ("train", "dev") if os.path.isdir(root / name)]
+    return ([*there, root / "test"] if is_layout(root / "test") else there) or [root]
+
+
+def _splits(parts: Iterable[Path]) -> dict[str, str]:
+    """Return the split of each part's notes: dev chooses where there is a test, and is evaluated where there is none.
+
+    parts: the folders that are read.
+    """
+    names = {part.name for part in parts}
+    dev = "validation" if "test" in names else "test"
+    return {"train": WHOLE_TRAIN if names == set(PARTS) else "train", "dev": dev, "test": "test"}
 
 
 def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
@@ -107,7 +129,7 @@ def _training_codes(root: Path, *, skip_bad: bool) -> list[str]:
 def _table(folder: Path) -> Path:
     """Return the folder's table of mentions, or raise UserError."""
     tables = _tables(folder)
-    if len(tables) != 1 or _split(tables[0]) not in OFFICIAL or not os.path.isdir(folder / "text_files"):
+    if len(tables) != 1 or _split(tables[0]) not in PARTS or not os.path.isdir(folder / "text_files"):
         raise UserError(f"{folder}: not a folder of CodiEsp; expected {LAYOUT}; correct corpus.path")
     return tables[0]
 
@@ -130,9 +152,10 @@ def _split(table: Path) -> str:
 def _candidates(root: Path, skipped: Counter[str]) -> Iterator[Candidate]:
     tables = [_table(folder) for folder in _parts(root)]
     texts = {table: walking.listing(table.parent / "text_files") for table in tables}
+    splits = _splits(table.parent for table in tables)
     yield from _left_out(root, tables, list(texts.values()), skipped)
     for table, found in texts.items():
-        yield from _of_table(table, found.of(".txt"), skipped)
+        yield from _of_table(table, found.of(".txt"), splits[_split(table)], skipped)
 
 
 def _left_out(
@@ -140,6 +163,7 @@ def _left_out(
 ) -> Iterator[Candidate]:
     """Count what is not read, by name; yield the faults of what may not be passed over."""
     whole = walking.listing(root)
+    unread = set(UNREAD) - {table.parent.name for table in tables}
     known = {*tables, *(file for found in texts for file in found.files)}
     told = {str(fault) for found in texts for fault in found.faults}
     rest = walking.Listing(root, faults=[fault for fault in whole.faults if str(fault) not in told])
@@ -149,25 +173,27 @@ def _left_out(
         rest.counts = rest.counts - found.counts
     for file in whole.files:
         parts = file.relative_to(root).parts
-        if len(parts) > 1 and parts[0] in UNREAD:
+        if file in known:
+            continue
+        if len(parts) > 1 and parts[0] in unread:
             skipped[f"file of CodiEsp's {parts[0]}/ (not read)"] += 1
         elif ENGLISH in parts[:-1]:
             skipped[f"file of CodiEsp's {ENGLISH}/ (not read)"] += 1
         elif _OTHER_TABLE.fullmatch(file.name):
             skipped["CodiEsp's table of codes without offsets (*D.tsv, *P.tsv, not read)"] += 1
-        elif file not in known:
+        else:
             rest.files.append(file)
     yield from walking.passed_over(rest, (), skipped, by_patient=False)
 
 
-def _of_table(table: Path, texts: Sequence[Path], skipped: Counter[str]) -> Iterator[Candidate]:
+def _of_table(table: Path, texts: Sequence[Path], split: str, skipped: Counter[str]) -> Iterator[Candidate]:
     rows = _read_table(table, skipped)
     verdict = counting.verdict(_documents(texts, rows))
     for file in texts:
         if file.stem not in rows:
             skipped["text without a row in the table (kept, without mentions)"] += 1
         document = rows.pop(file.stem, [])
-        yield f"{file}:1", partial(_note, file, document, OFFICIAL[_split(table)], verdict, skipped)
+        yield f"{file}:1", partial(_note, file, document, split, verdict, skipped)
     for document in filter(None, rows.values()):  # documents of the table whose text is missing
         yield document[0][0], partial(_orphan, document)
 
@@ -230,7 +256,8 @@ def _note(file: Path, document: _Document, split: str, verdict: str, skipped: Co
             raise row
     places = counting.settled(f"{file}:1", raw, _mentions(document))
     spans = [_span(where, row, text, places, verdict, strange) for where, row in document if isinstance(row, _Row)]
-    note = Note(file.stem, text, input_checks.distinct(spans, strange), language="es", split=split)
+    article = published[1] if (published := PUBLISHED.fullmatch(file.stem)) else ""
+    note = Note(file.stem, text, input_checks.distinct(spans, strange), language="es", split=split, article=article)
     skipped.update(strange)  # only now: a note that is skipped whole counts once
     return note
 

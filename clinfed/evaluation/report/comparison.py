@@ -84,9 +84,10 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
     rows = [_row(result, languages) for result in finished]
     rows += [_counted(each, languages, width=len(head)) for each in _without_training(finished)]
     below = [
-        "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: bootstrap over "
-        "patients of that mean; validation: last round; codes 1-4: micro-F1 over codes with so many gold mentions; "
-        "macro: mean F1 over codes in gold or prediction, its interval by the jackknife.",
+        "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: of that mean, "
+        "over patients and, with several seeds, over seeds and partitions; validation: last round; codes 1-4: micro-F1 "
+        "over codes with so many gold mentions; macro: mean F1 over codes in gold or prediction, its interval by the "
+        "jackknife.",
         *_gap(finished),
     ]
     below += evaluated_apart(finished) if finished else []

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from clinfed.evaluation.crossed import MARGIN
 from clinfed.evaluation.report.results import LEXICONS, Result
 from clinfed.evaluation.report.tables import bracketed, fraction, listed
 
@@ -53,7 +54,8 @@ def verdict(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) -> st
             continue
         sign = 1 if each["ours"] == lead.name else -1
         difference, (low, high) = sign * each["f1"], sorted(sign * bound for bound in each["interval"])
-        side = "above" if low > 0 else "below" if high < 0 else "not told apart from"
+        even = f"level with (within {fraction(MARGIN)} of)" if each.get("level") else "not told apart from"
+        side = "above" if low > 0 else "below" if high < 0 else even
         gap = "" if low <= 0 <= high else f"{fraction(abs(difference))} "
         common = "" if each["seeds"] == seeds else f" (seeds {listed(each['seeds'])})"
         parts.append(f"{gap}{side} {opponent} [{fraction(low)}, {fraction(high)}]{common}")

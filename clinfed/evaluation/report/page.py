@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from clinfed.corpus.source import TEST
 from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
@@ -41,6 +42,7 @@ from clinfed.evaluation.report.pairs import (
 from clinfed.evaluation.report.pictures import Picture, pictures_of
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.siblings import SIBLINGS_HEAD, SIBLINGS_TITLE, sibling_rows
 from clinfed.evaluation.report.tables import bars
 from clinfed.evaluation.report.templates import rendered
 
@@ -191,6 +193,7 @@ class Report:
             found.append(("surplus", title, SURPLUS_HEAD, surplus_rows(*pair)))
         title = "Every score: means over seeds, validation after the last round"
         found.append(("scores", title, SCORES_HEAD, score_rows(self.results)))
+        found.append(("siblings", SIBLINGS_TITLE, SIBLINGS_HEAD, sibling_rows(self.results)))
         found += [
             ("gains", GAINS_TITLE, GAINS_HEAD, gain_rows(self.results)),
             ("mistakes", MISTAKES_TITLE, MISTAKES_HEAD, mistake_rows(self.results)),
@@ -208,8 +211,8 @@ class Report:
         run = next(run for result in self.results for _, run in _runs(result))
         labels = run.record["labels"]
         return (
-            f"Strict: exact span and code, against all gold, on test notes. Labels: {labels['name']}, "
-            f"{labels['codes']:,} codes. Intervals: 95%, bootstrap over patients."
+            f"Strict: exact span and code, against all gold, on {_on(run.record)}. Labels: {labels['name']}, "
+            f"{labels['codes']:,} codes. Intervals: 95%, over patients and, with several seeds, over seeds."
         )
 
     @property
@@ -223,6 +226,12 @@ class Report:
         )
         cells = [name, str(seed), record["started"], record["adapter_sha256"][:12], record["fingerprints"]["code"][:12]]
         return [*cells, machine, f"{record['seconds']:.0f}", self.sources.get((name, seed), "")]
+
+
+def _on(record: Mapping[str, Any]) -> str:
+    """Return what was evaluated: test notes, unless it is a development set."""
+    part = record.get("evaluated", TEST)
+    return "test notes" if part == TEST else f"a {part}, not a test"
 
 
 def _read(path: Path) -> str:

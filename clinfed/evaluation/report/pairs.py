@@ -211,7 +211,8 @@ def surplus_rows(ours: Result, theirs: Result) -> list[list[str]]:
 def _difference(ours: System, theirs: System, seeds: Sequence[int]) -> dict[str, Any]:
     difference, interval = ours.minus(theirs)
     names = {"ours": ours.name, "theirs": theirs.name}
-    return {**names, "f1": difference, "interval": list(interval), "seeds": sorted(seeds), "mcnemar": None}
+    found = {"f1": difference, "interval": list(interval), "level": ours.is_level_with(theirs)}
+    return {**names, **found, "seeds": sorted(seeds), "mcnemar": None}
 
 
 def _mcnemar(ours: Result, theirs: Result) -> dict[str, Any] | None:

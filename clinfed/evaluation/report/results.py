@@ -4,9 +4,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from clinfed.errors import UserError
-from clinfed.evaluation import unit_counts
+from clinfed.evaluation import siblings, unit_counts
 from clinfed.evaluation.artefacts import OUTCOMES, UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
@@ -37,6 +38,7 @@ class Finished:
     units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
     # System -> clinic, on test; of invented and public corpora only.
     outcomes: Mapping[str, Mapping[str, Outcomes]] = field(default_factory=dict)
+    siblings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # evaluation.siblings.merged
 
     @classmethod
     def of(cls, path: Path) -> "Finished":
@@ -53,7 +55,7 @@ class Finished:
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
         kept = read_outcomes(path.with_name(OUTCOMES))
-        return cls(record, counts, read_hits(path.parent), validated, units, kept)
+        return cls(record, counts, read_hits(path.parent), validated, units, kept, siblings.read(path.parent))
 
     @cached_property
     def adapter(self) -> SpanCounts:
@@ -127,14 +129,19 @@ class Result:
         found = {name: self._beside(key, name) for name, key in LEXICONS.items()}
         return {name: system for name, system in found.items() if system is not None}
 
+    @property
+    def _in_order(self) -> list[Finished]:
+        """Return the runs in the order of their seeds, by which two rows are paired."""
+        return [run for _, run in sorted(self.runs.items())]
+
     def _adapter(self, split: str) -> System:
-        runs = self.runs.values()
+        runs = self._in_order
         return System.of_clinics(
             self.name, [run.by_clinic(split) for run in runs], [run.by_unit(split) for run in runs]
         )
 
     def _beside(self, key: str, name: str) -> System | None:
-        runs = self.runs.values()
+        runs = self._in_order
         clinics = [run.counts[key, ALL] for run in runs if (key, ALL) in run.counts]
         units = [run.by_unit("test", key) for run in runs]
         return System.of_clinics(name, clinics, units) if clinics and len(clinics) == len(self.runs) else None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from clinfed.corpus.source import TEST
 from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.terminal import folded
 from clinfed.evaluation.scores import MENTIONS, Evaluation, Measures, Score
@@ -174,7 +175,9 @@ def _place(system: str) -> tuple[int, str]:
 
 
 def _preamble(record: RunRecord) -> list[str]:
-    test = f"Test, once, adapter of round {record['chosen_round']} ({record['chosen_by']})."
+    chosen = f"adapter of round {record['chosen_round']} ({record['chosen_by']})"
+    part = record.get("evaluated", TEST)
+    test = f"Test, once, {chosen}." if part == TEST else f"{part.capitalize()}, which is no test; {chosen}."
     labels = record["labels"]
     unit = unit_of(next(iter(record["test"].values()))["all"])
     if unit != MENTIONS:

@@ -96,17 +96,16 @@ def tags_of(
 
 
 def spans_of(words: Sequence[Fragment], tags: Sequence[int], codes: Sequence[str]) -> list[Span]:
-    """Return the spans of a note's tags: a B begins one, I tags continue it, its code is that of its B.
+    """Return the spans of a note's tags: a B begins one, and I tags of the same code continue it.
 
-    An I tag that continues nothing begins nothing (strict IOB2).
+    An I tag that continues nothing, or has another code, ends what is open and begins nothing.
+    Source: strict IOB2 as in seqeval 1.2.2.
     """
     spans: list[Span] = []
     first: int | None = None
     for i, tag in enumerate([*tags, OUTSIDE]):
-        continues = tag != OUTSIDE and tag % 2 == 0
-        if first is not None and not continues:
-            code = codes[(tags[first] - 1) // 2]
-            spans.append(Span(((words[first][0], words[i - 1][1]),), code))
+        if first is not None and tag != tags[first] + 1:
+            spans.append(Span(((words[first][0], words[i - 1][1]),), codes[(tags[first] - 1) // 2]))
             first = None
         if tag % 2 == 1:
             first = i

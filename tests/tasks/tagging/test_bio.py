@@ -2,11 +2,13 @@
 
 import unicodedata
 from collections import Counter
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from seqeval.scheme import IOB2, Entities
 
 from clinfed.corpus.note import Note, Span
 from clinfed.corpus.readers.codiesp import Codiesp
@@ -31,6 +33,21 @@ def test_two_adjacent_mentions_stay_two() -> None:
 def test_i_without_b_begins_nothing() -> None:
     words = words_of("a b c")
     assert spans_of(words, [2, 2, 0], CODES) == []
+
+
+def test_an_i_of_another_code_ends_the_span_and_begins_nothing() -> None:
+    # B-A00 I-B01 I-B01 I-A00: only the first word is a span; of the loose rule all four words would be one.
+    assert spans_of(words_of("a b c d"), [1, 4, 4, 2], CODES) == [span(0, 1, "A00")]
+
+
+def test_spans_are_those_of_seqeval_in_strict_mode() -> None:
+    names = ["O", "B-A00", "I-A00", "B-B01", "I-B01"]
+    sequences = [list(each) for size in range(1, 6) for each in product(range(len(names)), repeat=size)]
+    theirs = Entities([[names[tag] for tag in each] for each in sequences], IOB2).entities
+    assert len(sequences) == 3905  # 5 + 25 + 125 + 625 + 3,125
+    for tags, found in zip(sequences, theirs, strict=True):
+        words = [(2 * i, 2 * i + 1) for i in range(len(tags))]
+        assert spans_of(words, tags, CODES) == [span(2 * each.start, 2 * each.end - 1, each.tag) for each in found]
 
 
 def test_the_longest_of_overlapping_spans_is_kept() -> None:
