@@ -19,16 +19,24 @@ class FedAdam(Strategy):
     As in the source, v starts at tau^2 and there is no bias correction, so that the first steps are short. Unlike
     there, the mean is weighted by training notes, as in FedAvg. Moments are float64 and live in ServerState.memory.
     Source: Reddi et al. 2021, Adaptive Federated Optimization, Algorithm 2; defaults of beta and tau from section 5.
+
+    A step moves a number by learning_rate, and by up to 1.7 times that in the fourth round. It should be as long as
+    what a round of local training moves: with n noisy steps of AdamW about sqrt(n) of its rates. A round of the default
+    job has 92 steps of 2e-3 at each clinic: .019. The head learns training.head_factor times faster, here likewise.
+    With .01 for all tensors, four rounds could move a number of the head by .06 at most.
     """
 
     linear = True
     single_updates = False
 
     learning_rate: float = setting(
-        0.01,
-        help="learning rate of the server; a step is about this size once the moments have settled",
+        0.02,
+        help="learning rate of the server; a step moves a number by about this much",
         above=0,
         most=1_000,
+    )
+    head_factor: float = setting(
+        5.0, help="how many times faster the head moves, as training.head_factor at the clinics", above=0, most=1_000
     )
     beta1: float = setting(0.9, help="how much of the first moment a round keeps", least=0, below=1)
     beta2: float = setting(0.99, help="how much of the second moment a round keeps", least=0, below=1)
@@ -51,6 +59,7 @@ class FedAdam(Strategy):
             change = mean[name] - now
             first[name] = self.beta1 * server.memory["first_moment"][name] + (1 - self.beta1) * change
             second[name] = self.beta2 * server.memory["second_moment"][name] + (1 - self.beta2) * change**2
-            stepped[name] = now + self.learning_rate * first[name] / (np.sqrt(second[name]) + self.tau)
+            rate = self.learning_rate * (self.head_factor if name.startswith("head.") else 1.0)
+            stepped[name] = now + rate * first[name] / (np.sqrt(second[name]) + self.tau)
         memory = {"first_moment": AdapterState(first), "second_moment": AdapterState(second)}
         return ServerState(cast_like(server.adapter, stepped), memory, server.round + 1)

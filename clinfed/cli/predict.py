@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     notes = kinds.read(args.notes, kind, skip_bad=args.skip_bad, skipped=skipped)
     found = Found()
     writer(found.counted(shown(predictor.predict(notes), kinds.count(args.notes, kind))), args.out)
-    summary = found.summary(time.perf_counter() - started, load_s, skipped)
+    summary = found.summary(time.perf_counter() - started, load_s, sum(predictor.tagging_s), skipped)
     summary |= {"format": to, "out": str(args.out), "adapter_sha256": predictor.adapted.state.sha256()}
     print(text_of(summary, skipped), file=sys.stderr if args.json else sys.stdout)
     if args.json:

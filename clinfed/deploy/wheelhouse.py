@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from clinfed.deploy.folders import refuse_filled
 from clinfed.errors import UserError
 
 LOCK = Path("locks/site.txt")  # in the checkout: versions and hashes of what a site needs
@@ -19,7 +20,7 @@ CHUNK_BYTES = 1 << 20
 
 
 def wheelhouse(folder: Path, source: Path, *, lock: Path | None = None, wheel: Path | None = None) -> list[Path]:
-    """Download what the lock names, and add clinfed's own wheel; return the wheels.
+    """Gather what the lock names, and add clinfed's own wheel; return the wheels.
 
     source: a checkout of clinfed. lock: another than its own. wheel: clinfed's, else it is built from the checkout.
     Raises: UserError where pip cannot get a file, or one has another hash than the lock says.
@@ -27,24 +28,22 @@ def wheelhouse(folder: Path, source: Path, *, lock: Path | None = None, wheel: P
     lock = lock or source / LOCK
     if not lock.is_file():
         raise UserError(f"{lock}: no such file; give a checkout of clinfed with --source, or a lock with --lock")
+    refuse_filled(folder, "give a new one")
     folder.mkdir(parents=True, exist_ok=True)
-    _pip("download", "--only-binary", ":all:", "--no-deps", "--require-hashes", "-r", str(lock), "-d", str(folder))
+    # The hashes are the lock's. What exists as source only is built here, so that a site builds nothing.
+    _pip("wheel", "--no-deps", "--require-hashes", "-r", str(lock), "-w", str(folder))
     if wheel is None:
-        for old in folder.glob("clinfed-*.whl"):
-            old.unlink()
         _pip("wheel", "--no-deps", "-w", str(folder), str(source))
-        wheel = next(iter(folder.glob("clinfed-*.whl")))
-    own = folder / wheel.name
-    if not wheel.is_file():
+    elif wheel.is_file():
+        (folder / wheel.name).write_bytes(wheel.read_bytes())
+    else:
         raise UserError(f"{wheel}: no such file; expected clinfed's own wheel")
-    if wheel.absolute() != own.absolute():
-        own.write_bytes(wheel.read_bytes())
-    name, version = own.name.split("-")[:2]
-    line = f"{name}=={version} --hash=sha256:{sha256(own)}\n"
-    (folder / REQUIREMENTS).write_text(lock.read_text("utf-8").rstrip("\n") + f"\n{line}", "utf-8")
     wheels = sorted(folder.glob("*.whl"))
-    sums = "".join(f"{sha256(each)}  {each.name}\n" for each in [*wheels, folder / REQUIREMENTS])
-    (folder / SUMS).write_text(sums, "utf-8")
+    hashes = {each: sha256(each) for each in wheels}
+    lines = [f"{'=='.join(each.name.split('-')[:2])} --hash=sha256:{found}\n" for each, found in hashes.items()]
+    (folder / REQUIREMENTS).write_text("".join(lines), "utf-8")
+    hashes[folder / REQUIREMENTS] = sha256(folder / REQUIREMENTS)
+    (folder / SUMS).write_text("".join(f"{found}  {each.name}\n" for each, found in hashes.items()), "utf-8")
     return wheels
 
 

@@ -5,6 +5,7 @@ docs/using.md.
 """
 
 import itertools
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ class Predictor:
     feature: Callable[[Note], Sequence[Span]]
     min_score: float
     workers: int = 1  # batches that are tagged at a time
+    tagging_s: list[float] = field(default_factory=list)  # of each chunk so far: what the model took
 
     @classmethod
     def load(
@@ -76,7 +78,9 @@ class Predictor:
         examples = run.task.encode(bare, self.tokenizer, codes, window=window, stride=stride, feature=self.feature)
         pad_id = self.tokenizer.pad_token_id
         parts = (self.tagger, run.task, examples.notes, examples.rows, codes, run.training)
+        started = time.perf_counter()
         found = predict_rows(*parts, pad_id=pad_id, workers=self.workers)
+        self.tagging_s.append(time.perf_counter() - started)
         for note, scores in zip(notes, found, strict=True):
             kept = {span: score for span, score in scores.items() if score >= self.min_score}
             predictions = tuple(Prediction(self.named(span.code, note.language), score) for span, score in kept.items())
@@ -148,8 +152,8 @@ class Found:
             self.codes |= {span.code for span in note.spans}
             yield note
 
-    def summary(self, seconds: float, load_s: float, skipped: Counter[str]) -> dict[str, Any]:
-        """Return the counts and the pace, from the first note read to the last one written."""
+    def summary(self, seconds: float, load_s: float, tagging_s: float, skipped: Counter[str]) -> dict[str, Any]:
+        """Return the counts and the pace: from the first note read to the last one written, and of the model alone."""
         return {
             "notes": self.notes,
             "notes_without_mention": self.empty,
@@ -160,6 +164,7 @@ class Found:
             "seconds": seconds,
             "load_s": load_s,
             "documents_per_s": self.notes / seconds,
+            "documents_per_s_without_tokenisation": self.notes / tagging_s if tagging_s else 0.0,
         }
 
 
@@ -169,7 +174,8 @@ def text_of(summary: dict[str, Any], skipped: Counter[str]) -> str:
         f"{summary['notes']:,} notes, {summary['mentions']:,} mentions of {summary['codes']:,} codes; "
         f"{summary['notes_without_mention']:,} notes without any",
         f"{summary['documents_per_s']:.1f} documents/s: {summary['seconds']:.1f} s, after {summary['load_s']:.1f} s of "
-        "loading base and adapter",
+        f"loading base and adapter; {summary['documents_per_s_without_tokenisation']:.1f} documents/s without reading, "
+        "tokenising and writing",
     ]
     if summary["mentions_without_title"]:
         lines.append(f"{summary['mentions_without_title']:,} mentions whose code has no title; give --titles FILE")

@@ -108,7 +108,8 @@ class RunRecord(TypedDict):
     evaluated: NotRequired[str]  # what `test` is of: "test", or "development set" where there is no test part
     test: dict[str, dict[str, Evaluation]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
-    # trainable_parameters, training_s, [inference_]documents_per_s a worker, {training,inference}_peak_bytes, ...
+    # trainable_parameters, training_s (of all clinics), training_wall_s, [inference_]documents_per_s (of a worker,
+    # without tokenisation), {training,inference}_peak_bytes, ...
     probes: dict[str, float]
     seconds_split: NotRequired[dict[str, float]]  # "start", "load", "train", "serialise", "aggregate", "evaluate"
     adapter_sha256: str  # of the final global state

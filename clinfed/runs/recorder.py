@@ -56,6 +56,7 @@ class Recorder:
     base_loads: dict[str, int] = field(default_factory=dict)  # by worker
     seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     peaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    training_wall_s: float = 0.0  # of each round, its busiest worker's seconds of training
     notes_trained: float = 0.0  # a note once an epoch
     notes_evaluated: int = 0  # a note once for each evaluation of it
     resumed_after: list[int] = field(default_factory=list)  # rounds
@@ -89,6 +90,7 @@ class Recorder:
         }
         self.seconds["aggregate"] += done.aggregate_s
         self.notes_trained += notes * done.epochs
+        self.training_wall_s += busiest_training(done.trained)
         self.add_answers(answers)
         self.rounds.append(entry)
         return entry
@@ -101,6 +103,7 @@ class Recorder:
             "base_loads": self.base_loads,
             "seconds": dict(self.seconds),
             "peaks": dict(self.peaks),
+            "training_wall_s": self.training_wall_s,
             "notes_trained": self.notes_trained,
             "notes_evaluated": self.notes_evaluated,
             "resumed_after": self.resumed_after,
@@ -115,6 +118,7 @@ class Recorder:
         for name, seconds in saved["seconds"].items():
             self.seconds[name] += seconds
         self.peaks.update(saved["peaks"])
+        self.training_wall_s = saved.get("training_wall_s", 0.0)  # older checkpoints have none
         self.notes_trained = saved["notes_trained"]
         self.notes_evaluated = saved["notes_evaluated" if "notes_evaluated" in saved else "notes_judged"]  # of 0.1
         self.resumed_after = [*saved["resumed_after"], round_index]
@@ -193,6 +197,7 @@ class Recorder:
         trained_s, evaluated_s = self.seconds["train"], self.seconds["evaluate"]
         speeds = {
             "training_s": trained_s,
+            "training_wall_s": self.training_wall_s,
             "documents_per_s": self.notes_trained / trained_s if trained_s else 0.0,
             "inference_documents_per_s": self.notes_evaluated / evaluated_s if evaluated_s else 0.0,
         }
@@ -220,6 +225,14 @@ FEDERATED_ALL = (protocol.FEDERATED, protocol.ALL_GOLD)
 def refusals(refused: Iterable[Refused]) -> list[records.Refusal]:
     """Return clinics that were left out, as a record holds them."""
     return [{"clinic": each.clinic, "reason": each.reason} for each in refused]
+
+
+def busiest_training(trained: Iterable[Answer]) -> float:
+    """Return the most seconds of training of one worker: workers train at the same time, a worker's clinics in turn."""
+    busy: defaultdict[str, float] = defaultdict(float)
+    for answer in trained:
+        busy[str(answer.identity["worker"])] += float(answer.report["train_s"])
+    return max(busy.values(), default=0.0)
 
 
 def _named(answers: Iterable[Answer], system: str, gold: str) -> dict[str, EvaluationCounts]:

@@ -86,9 +86,9 @@ def test_a_wheel_that_was_changed_on_the_way_is_not_installed(offline: Path, tmp
 @pytest.mark.parametrize(
     ("lock", "said"),
     [
-        (f"needed==1.0 --hash=sha256:{'0' * 64}\n", "pip download failed"),
-        (f"absent==1.0 --hash=sha256:{'0' * 64}\n", "pip download failed"),
-        ("needed==1.0\n", "pip download failed"),  # without a hash
+        (f"needed==1.0 --hash=sha256:{'0' * 64}\n", "pip wheel failed"),
+        (f"absent==1.0 --hash=sha256:{'0' * 64}\n", "pip wheel failed"),
+        ("needed==1.0\n", "pip wheel failed"),  # without a hash
     ],
 )
 def test_what_the_lock_does_not_vouch_for_is_refused(

@@ -19,9 +19,10 @@ from clinfed.errors import UserError
 from clinfed.evaluation.merging import evaluation
 from clinfed.experiments.train import train
 from clinfed.probes.parameters import count
-from clinfed.protocol import ADAPTER, TENSORS
+from clinfed.protocol import ADAPTER, TENSORS, Answer
 from clinfed.runs.machine import machine
 from clinfed.runs.record import COUNTS, VALIDATION_COUNTS, read_counts, summary
+from clinfed.runs.recorder import busiest_training
 from clinfed.training.predict import predict
 from configs import load
 from configs.discovery import options
@@ -75,6 +76,15 @@ def test_documents_per_second_count_each_pass(run_locally: Any, world: Any, tmp_
     held = Counter(split for language in ("ca", "es") for split in splits(world.site_notes(language)))
     assert evaluated(federated) == pytest.approx(2 * held["validation"] + held["test"])
     assert evaluated(plain) == pytest.approx(held["validation"] + held["test"])
+
+
+def test_the_wall_clock_of_training_is_the_busiest_workers_and_the_sum_is_all_clinics() -> None:
+    def trained(worker: str, seconds: float) -> Answer:
+        return Answer(worker, {"worker": worker}, {"train_s": seconds})
+
+    # Two clinics in turn at one worker, a third beside them: 2 + 3 s against 4 s; the sum would be 9.
+    assert busiest_training([trained("a", 2.0), trained("a", 3.0), trained("b", 4.0)]) == 5.0
+    assert busiest_training([]) == 0.0
 
 
 def splits(path: Path) -> list[str]:

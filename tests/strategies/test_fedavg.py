@@ -45,7 +45,7 @@ def test_fedprox_averages_like_fedavg_and_pulls_each_gradient_towards_the_global
 
 
 def test_fedadam_takes_the_step_of_algorithm_2() -> None:
-    strategy = FedAdam(learning_rate=0.5, beta1=0.5, beta2=0.75, tau=2.0)
+    strategy = FedAdam(learning_rate=0.5, head_factor=1.0, beta1=0.5, beta2=0.75, tau=2.0)
     server = strategy.start(scalar_state(1.0))
     server = strategy.aggregate(server, [scalar_update(3.0, num_examples=1), scalar_update(6.0, num_examples=2)])
     # d = (3*1 + 6*2)/3 - 1 = 4; m = 0.5*0 + 0.5*4 = 2; v = 0.75*2**2 + 0.25*4**2 = 7
@@ -55,3 +55,22 @@ def test_fedadam_takes_the_step_of_algorithm_2() -> None:
     server = strategy.aggregate(server, [scalar_update(first, num_examples=5)])
     # d = 0; m = 0.5*2 = 1; v = 0.75*7 = 5.25: momentum alone goes on
     assert value_of(server) == pytest.approx(first + 0.5 / (5.25**0.5 + 2), rel=1e-6)
+
+
+def test_fedadams_head_moves_as_many_times_further_as_its_factor() -> None:
+    strategy = FedAdam(learning_rate=0.5, head_factor=3.0)
+    start = AdapterState({name: np.zeros(1) for name in ("encoder.a", "head.b")})
+    trained = AdapterState({name: np.ones(1) for name in start})
+    after = strategy.aggregate(strategy.start(start), [AdapterUpdate("north", trained, 1)]).adapter
+    assert after["head.b"] == pytest.approx(3 * after["encoder.a"])
+    assert after["encoder.a"] == pytest.approx(0.5, rel=0.02)  # m / (sqrt(v) + tau) = .1 / (.1 + .001)
+
+
+def test_by_default_four_rounds_of_fedadam_move_a_number_of_the_head_by_half() -> None:
+    # Four equal changes: .1/.1 + .19/.141 + .271/.172 + .344/.198 = 5.7 steps; of .01 they would move it by .06.
+    strategy, moved = FedAdam(), AdapterState({"head.b": np.zeros(1)})
+    server = strategy.start(moved)
+    for _ in range(4):
+        change = AdapterState({"head.b": server.adapter["head.b"] + 0.1})
+        server = strategy.aggregate(server, [AdapterUpdate("north", change, 1)])
+    assert 0.4 < server.adapter["head.b"][0] < 5.7 * 0.1

@@ -38,7 +38,7 @@ from clinfed.evaluation.unit_counts import ALL
 
 SCORES_HEAD = ("system", "split", "of", "micro-F1", "low", "high", "macro-F1", "macro low", "macro high")
 COSTS = (
-    *("trainable_parameters", "training_s", "documents_per_s", "inference_documents_per_s"),
+    *("trainable_parameters", "training_s", "training_wall_s", "documents_per_s", "inference_documents_per_s"),
     *("training_peak_bytes", "inference_peak_bytes"),
 )
 BREAKS = (f"codes {FREQUENCIES[0]}", "trainable")  # where scores by code, and costs, begin in a terminal
@@ -73,7 +73,8 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "macro",
         "validation macro",
         "trainable",
-        "train s",
+        "train s, wall",
+        "train s, sum",
         "docs/s train",
         "docs/s infer",
         "peak MB train",
@@ -87,7 +88,8 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "Strict: exact span and code, all gold, test notes of all clinics. Mean over seeds; interval: of that mean, "
         "over patients and, with several seeds, over seeds and partitions; validation: last round; codes 1-4: micro-F1 "
         "over codes with so many gold mentions; macro: mean F1 over codes in gold or prediction, its interval by the "
-        "jackknife.",
+        "jackknife; train s: of each round's busiest worker, and of all clinics in sum; docs/s: a worker's, without "
+        "tokenisation.",
         *_gap(finished),
     ]
     below += evaluated_apart(finished) if finished else []
@@ -100,6 +102,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
     validation = [each for run in runs if (each := run.record["rounds"][-1]["validation"])]
     probes = [run.record["probes"] for run in runs]
     inferred = [speed for each in probes if (speed := each.get("inference_documents_per_s"))]  # older versions: none
+    walls = [seconds for each in probes if (seconds := each.get("training_wall_s"))]  # likewise
     return [
         result.name,
         str(len(runs)),
@@ -112,6 +115,7 @@ def _row(result: Result, languages: Sequence[str]) -> list[str]:
         _macro_cell(system),
         fraction(mean(each["macro"]["gold_or_predicted"] for each in validation)),
         f"{probes[0]['trainable_parameters']:,.0f}",
+        f"{plain_mean(walls):.0f}" if walls else "-",
         f"{plain_mean(each['training_s'] for each in probes):.0f}",
         f"{plain_mean(each['documents_per_s'] for each in probes):.0f}",
         f"{plain_mean(inferred):.0f}" if inferred else "-",
