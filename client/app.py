@@ -3,7 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
@@ -76,7 +76,7 @@ def refusal(error: Exception, message: Message, context: Context) -> Message:
     """Return what may be told of an error on the way to a real site's worker; a refusal is written down first."""
     from clinfed.clinic import answers
 
-    asked = message.content.get(protocol.QUESTION, {}) if message.has_content() else {}
+    asked: Any = message.content.get(protocol.QUESTION, {}) if message.has_content() else {}
     answers.keep_refusal(error, message.metadata.message_type, asked, origin_of(context))
     return reply(answers.failed(protocol.Failure.WORKER, error), message)
 
