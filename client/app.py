@@ -61,15 +61,15 @@ def answered(kind: str, message: Message, context: Context) -> Message:
     question = from_flower(message.content)
     message.content = RecordDict()
     origin = origin_of(context)
-    return reply(answers.answer(kind, question, context.node_config, shlex.split(origin.overrides), origin), message)
+    overrides, manifest = shlex.split(origin.overrides), str(context.run_config.get("manifest", ""))
+    return reply(answers.answer(kind, question, context.node_config, overrides, manifest, origin), message)
 
 
 def origin_of(context: Context) -> "Origin":
-    """Return what Flower and the coordinator say of where a message comes from."""
+    """Return what Flower says of where a message comes from."""
     from clinfed.clinic.ledger import Origin
 
-    said = context.run_config
-    return Origin(context.run_id, str(said.get("started_by", "")), str(said["overrides"]))
+    return Origin(context.run_id, str(context.run_config["overrides"]))
 
 
 def refusal(error: Exception, message: Message, context: Context) -> Message:

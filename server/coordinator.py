@@ -9,6 +9,7 @@ from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation.base import refuse_incomplete
+from clinfed.manifests import Manifest
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
 from clinfed.runs.backend import Backend
@@ -36,11 +37,18 @@ class Coordinator:
     """A run from its first greeting to its record."""
 
     def __init__(
-        self, folder: Path, backend: Backend, run: Run, say: Say = say, settings: CoordinatorSettings = SIMULATED
+        self,
+        folder: Path,
+        backend: Backend,
+        run: Run,
+        say: Say = say,
+        settings: CoordinatorSettings = SIMULATED,
+        manifest: Manifest | None = None,
     ) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
         self.folder, self.run, self.say, self.settings = folder, run, say, settings
+        self.manifest = manifest
         tracking.check(run.tracking)
         refuse_incomplete(run.task.counts)
         self.checkpoint = load_checkpoint(folder, run)
@@ -130,6 +138,8 @@ class Coordinator:
         record["ended_early"] = run_state.server.round < self.run.rounds
         record["best_round"] = run_state.best.round if run_state.best else None
         record["refused"], record["test_refused"] = refusals(refused), refusals(test_refused)
+        if self.manifest:
+            record["started_by"], record["started_with"] = self.manifest.started_by, self.manifest.sha256
         diary.close(record, adapter, run_state.best)
 
     def evaluate_on_test(
@@ -152,16 +162,18 @@ def coordinate(
     say: Say = say,
     begun: Callable[[Path], None] = lambda folder: None,
     settings: CoordinatorSettings = SIMULATED,
+    manifest: Manifest | None = None,
 ) -> Path:
     """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path.
 
     begun: called with the folder, as soon as it is known. settings: the coordinator's own.
+    manifest: who has started the run, where an operator has signed it.
     """
     folder = run_folder(run)
     with checkpoints.held(folder / checkpoints.FOLDER):
         begun(folder)
         say(f"run folder: {folder}")
-        Coordinator(folder, backend, run, say, settings).run_all()
+        Coordinator(folder, backend, run, say, settings, manifest).run_all()
     return folder / "record.json"
 
 

@@ -11,13 +11,14 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.clinic import ledger, permissions
+from clinfed.clinic import ledger, permissions, started
 from clinfed.clinic.cache import WORKER, drop, worker_cache
 from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
@@ -27,6 +28,7 @@ from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
 from clinfed.errors import UserError
 from clinfed.home import clinic_folder
+from clinfed.manifests import Manifest
 from clinfed.refusals import RefusedError
 from clinfed.runs.backend import Block, Content, Failed
 
@@ -39,21 +41,33 @@ UNKNOWN = Origin()
 
 
 def answer(
-    kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str], origin: Origin = UNKNOWN
+    kind: str,
+    question: Content,
+    node_config: NodeConfig,
+    overrides: Sequence[str],
+    manifest: str = "",
+    origin: Origin = UNKNOWN,
 ) -> Content | Failed:
     """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
 
     kind: one of protocol.HELLO, TRAIN and EVALUATE. question: its adapter is taken out of it.
+    manifest: the text that came with the run (clinfed/manifests.py).
     """
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
         sign = signer(node_config)  # before the work: a key that is unfit ends it here
+        manifested = started.admit(node_config, overrides, manifest)
         cache = worker_cache(overrides)
         asked = dict(question[protocol.QUESTION])
+        if kind != protocol.HELLO:
+            started.bind(manifested, str(asked[protocol.RUN_KEY]))
         clinic = cache.clinic(node_config)
-        entry = _admitted(cache, clinic, kind, question, origin)
-        content = sign(kind, asked, work(cache, clinic, question))
+        entry = _admitted(cache, clinic, kind, question, _with_manifest(origin, manifested))
+        content = work(cache, clinic, question)
+        if kind == protocol.HELLO:
+            started.refuse_other_bases(manifested, content[protocol.IDENTITY])
+        content = sign(kind, asked, content)
         _record_answer(entry, content)
     except Exception as error:
         if PARTITION not in node_config:
@@ -113,9 +127,9 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     """Train what was received on the clinic's notes for one round; where it is asked for, evaluate it first."""
     from clinfed.clinic.work import train_round
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     received = Payload.of(_take_adapter(question))
-    decode_s = time.perf_counter() - started
+    decode_s = time.perf_counter() - begun
     asked = question[protocol.QUESTION]
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
@@ -127,7 +141,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         cache, clinic, received, int(asked["round"]), run_key=run_key, state_round=state_round
     )
     result = trained.result
-    started = time.perf_counter()
+    begun = time.perf_counter()
     content[protocol.ADAPTER] = _write_adapter(payload.flat)
     report = {
         "num_examples": result.notes,
@@ -137,7 +151,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "steps": result.steps,
         "train_s": result.seconds,
         "training_peak_bytes": trained.peak_bytes,
-        "serialise_s": decode_s + time.perf_counter() - started,
+        "serialise_s": decode_s + time.perf_counter() - begun,
     }
     return _reported(cache, clinic, question, content, report)
 
@@ -145,9 +159,9 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
 def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Evaluate what was received on one split of the clinic's notes."""
     asked = question[protocol.QUESTION]
-    started = time.perf_counter()
+    begun = time.perf_counter()
     state = _take_adapter(question)
-    decode_s = time.perf_counter() - started
+    decode_s = time.perf_counter() - begun
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
     return _reported(cache, clinic, question, content, {"serialise_s": decode_s})
@@ -158,6 +172,13 @@ WORK = {
     protocol.TRAIN: (protocol.Failure.TRAIN, _train),
     protocol.EVALUATE: (protocol.Failure.EVALUATE, _evaluate),
 }
+
+
+def _with_manifest(origin: Origin, manifest: Manifest | None) -> Origin:
+    """Return where a question comes from, with who has started its run, as the run's manifest says."""
+    if manifest is None:
+        return origin
+    return replace(origin, started_by=manifest.started_by, manifest=manifest.sha256)
 
 
 def _admitted(cache: "WorkerCache", clinic: "Clinic", kind: str, content: Content, origin: Origin) -> Asked | None:

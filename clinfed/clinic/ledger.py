@@ -39,18 +39,20 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a question comes from, as the coordinator tells it. The site cannot check any of it by itself.
+    """Where a question comes from.
 
-    flower_run: the number of the run at the coordinator. started_by: who started it; "" where nobody says.
+    flower_run: the number of the run at the coordinator, and overrides: its text, both as the coordinator says.
+    started_by: as the run's signed manifest says, and its hash; "" where this site asks for none.
     """
 
     flower_run: int = 0
-    started_by: str = ""
     overrides: str = ""
+    started_by: str = ""
+    manifest: str = ""
 
     def entry(self, *, overrides: bool) -> dict[str, Any]:
         """Return what the ledger says of it; the overrides are long, and stand once in a run."""
-        told = {"flower_run": self.flower_run, "started_by": self.started_by[:LONGEST_CLAIM]}
+        told = {"flower_run": self.flower_run, "started_by": self.started_by, "manifest": self.manifest}
         return told | ({"overrides": self.overrides[:LONGEST_OVERRIDES]} if overrides else {})
 
 

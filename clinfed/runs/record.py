@@ -87,6 +87,8 @@ class RunRecord(TypedDict):
 
     schema: int
     started: str  # ISO 8601, UTC
+    started_by: NotRequired[str]  # as the manifest says that the coordinator's operator has signed
+    started_with: NotRequired[str]  # that manifest's SHA-256
     config: dict[str, Any]  # the resolved run: what `clinfed config` prints
     fingerprints: dict[str, str]  # "code", "base", "quantisation", "tokenizer", "labels", "adapter"
     versions: dict[str, str]  # python and the libraries

@@ -212,8 +212,8 @@ def ask_site(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
         question = {"round": 1, "split": "validation", "test_evaluation": False, "replicates": False}
         question |= {"wire": WIRE_VERSION, "nonce": nonce(1), protocol.RUN_KEY: RUN, **change}
         content = {protocol.ADAPTER: answers._write_adapter(read_state(tagger)), protocol.QUESTION: question}
-        origin = Origin(7, "a person", "rounds=1")
-        return answers.answer(kind, content, node_config, world.site_overrides, origin)
+        origin = Origin(7, "rounds=1", "a person")
+        return answers.answer(kind, content, node_config, world.site_overrides, "", origin)
 
     ask.overrides = world.site_overrides  # type: ignore[attr-defined]
     yield ask

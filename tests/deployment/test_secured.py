@@ -1,5 +1,6 @@
 """What `clinfed deploy init` writes, started on loopback by its own scripts: TLS on, registered keys only."""
 
+import getpass
 import itertools
 import json
 import os
@@ -260,19 +261,6 @@ def test_a_site_gets_no_seat_under_anothers_name_or_with_a_strangers_key(federat
     assert "clinic south" not in printed
 
 
-@pytest.mark.soak
-def test_what_another_local_process_answers_does_not_enter_the_result(federation: Federation, world: Any) -> None:
-    before = set(federation.coordinator.glob("state/runs/*/record.json"))
-    federation.restart("coast", PYTHONPATH=str(Path(__file__).parent / "forging"))
-    code, printed = federation.end_of("run.sh", *world.site_overrides, "rounds=1", "round.quorum=0.5")
-    federation.restart("coast")
-    assert code == 0, printed
-    [path] = set(federation.coordinator.glob("state/runs/*/record.json")) - before
-    [entry] = records.read(path)["rounds"]
-    assert entry["refused"] == [{"clinic": "coast", "reason": Reason.OTHER_KEY}]
-    assert sorted(entry["clinics"]) == ["north", "south"]
-
-
 # A module that takes an installed one's place in each process that imports the bundle, leaves that process's name in a
 # file, and hands over to the one that it hides.
 HIDING = """
@@ -373,6 +361,50 @@ def test_a_run_that_fails_at_the_coordinator_exits_non_zero_with_its_sentence_la
     assert code == 2
     assert printed.splitlines()[-1].startswith(f"clinfed deploy: {len(SITES)} SuperNode(s) connected after 1 s")
     assert "Traceback" not in printed
+
+
+@pytest.mark.soak
+def test_what_another_local_process_answers_does_not_enter_the_result(federation: Federation, world: Any) -> None:
+    before = set(federation.coordinator.glob("state/runs/*/record.json"))
+    federation.restart("coast", PYTHONPATH=str(Path(__file__).parent / "forging"))
+    code, printed = federation.end_of("run.sh", *world.site_overrides, "rounds=1", "round.quorum=0.5")
+    federation.restart("coast")
+    assert code == 0, printed
+    [path] = set(federation.coordinator.glob("state/runs/*/record.json")) - before
+    [entry] = records.read(path)["rounds"]
+    assert entry["refused"] == [{"clinic": "coast", "reason": Reason.OTHER_KEY}]
+    assert sorted(entry["clinics"]) == ["north", "south"]
+
+
+@pytest.mark.soak
+def test_a_run_without_the_operators_manifest_is_refused_and_one_that_waits_starts_once_it_is_approved(
+    federation: Federation, world: Any, tmp_path: Path
+) -> None:
+    overrides = " ".join([*world.site_overrides, f"clinics={len(SITES)}"])
+    config = f"overrides='{overrides}' labels='{federation.coordinator / 'codes.json'}'"
+    printed = federation.type("flwr.sh", "run", str(stage(tmp_path / "app")), "--stream", "--run-config", config)
+    assert "the run's manifest: there is none; start the run with run.sh" in printed
+    approving = {"north": ('# approval = "each"', 'approval = "each"')}
+    for count, command in ((1, [*world.site_overrides, "rounds=1"]), (2, None)):
+        [*kept] = (federation.coordinator / "state" / "manifests").glob("*.json")
+        newest = max(kept, key=lambda path: path.stat().st_mtime_ns)
+        typed = command or ["--manifest", str(newest)]
+        code, printed = run_with_settings(federation, approving, *typed)
+        if count == 1:
+            assert code == 2
+            assert "the site's own settings refuse this run: approval;" in printed
+            waiting = federation.type("../north/site.sh", "waiting")
+            assert "rounds=1" in waiting
+            assert "approved" in federation.type("../north/site.sh", "approve", waiting.split()[0])
+    assert code == 0, printed
+    found = max(federation.coordinator.glob("state/runs/*/record.json"), key=lambda path: path.stat().st_mtime_ns)
+    record = records.read(found)
+    assert record["started_by"] == getpass.getuser()
+    ledger = (federation.folder / "north" / "state" / "clinic" / "ledger" / "ledger.jsonl").read_text("utf-8")
+    [*lines] = [json.loads(line) for line in ledger.splitlines()]
+    assert {line["started_by"] for line in lines if line.get("manifest") == record["started_with"]} == {
+        record["started_by"]
+    }
 
 
 @pytest.mark.soak
