@@ -83,7 +83,7 @@ def test_what_goes_beyond_a_setting_is_refused_before_notes_are_opened_and_both_
 
 def test_every_setting_that_can_refuse_has_a_remedy_and_a_test() -> None:
     elsewhere = {"ledger", "least_notes", "least_patients", "least_steps", "embeddings"}  # test_ledger, test_policy
-    elsewhere |= {"bundle", "key"}  # test_guard, test_signed
+    elsewhere |= {"bundle", "key", "manifest", "approval"}  # test_guard, test_signed, test_started
     assert set(REMEDIES) == {*BEYOND, "settings", *elsewhere}
 
 
