@@ -3,6 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from clinfed import fingerprints, protocol
@@ -60,7 +61,7 @@ class Coordinator:
         self.exchange = Exchange(
             backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, keys=keys, progress=progress
         )
-        self.admission = Admission(self.exchange, run)
+        self.admission = Admission(self.exchange, run, settings.sites)
 
     def run_all(self) -> None:
         """Do the whole run, or what is left of it."""
@@ -70,7 +71,9 @@ class Coordinator:
         recorder.add_workers(federation.workers)
         recorder.seconds["start"] += time.perf_counter() - self.started
         diary = Diary(self.folder, self.run, self.model, recorder, self.say, self.started)
-        run_state = run_rounds(self.exchange, self.admission, self.run, run_state, diary.keep, diary.show)
+        run_state = run_rounds(
+            self.exchange, self.admission, self.run, run_state, diary.keep, diary.show, self.settings.limits
+        )
         early = f"no better round in {self.run.stop.patience}; " if run_state.server.round < self.run.rounds else ""
         self.say(f"{early}evaluating on test")
         self.close(run_state, diary, refused)
@@ -137,6 +140,7 @@ class Coordinator:
         )
         record["ended_early"] = run_state.server.round < self.run.rounds
         record["best_round"] = run_state.best.round if run_state.best else None
+        record["limits"] = asdict(self.settings.limits)
         record["refused"], record["test_refused"] = refusals(refused), refusals(test_refused)
         if self.manifest:
             record["started_by"], record["started_with"] = self.manifest.started_by, self.manifest.sha256
@@ -189,7 +193,9 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
 def choose(run_state: RunState, run: Run) -> tuple[int, AdapterState, str]:
     """Return the round whose adapter is evaluated on test, that adapter, and why it is this one."""
     if run.chosen == "best" and run_state.best is not None:
-        return run_state.best.round, run_state.best.adapter, f"best validation {run.task.counts.score_name}"
+        what = f"best validation {run.task.counts.score_name}"
+        how = f", {run_state.best.over}" if run_state.best.over else ""
+        return run_state.best.round, run_state.best.adapter, f"{what}{how}"
     return run_state.server.round, run_state.server.adapter, LAST
 
 
