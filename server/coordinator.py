@@ -89,6 +89,8 @@ class Coordinator:
         refused = self.admission.take_refused()
         say_refused(self.say, "start", refused)
         self.say(describe(federation))
+        if not self.exchange.backend.remote and run.policy == "none":
+            self.say("no policy: simulated clinics have no floors to keep; policy=site gives them a real site's")
         for clinic in federation.without_mentions():
             self.say(f"warning: no mention to learn from: {clinic}; it learns no diagnosis")
         if not federation.with_notes("test"):

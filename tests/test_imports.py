@@ -81,6 +81,12 @@ TABLE = {
         "",
         "torch bitsandbytes packaging cryptography",
     ),
+    "clinfed.checks.holdings": (
+        "clinfed.checks clinfed.clinic.policy clinfed.refusals clinfed.corpus clinfed.tasks clinfed.bases",
+        "",
+        "",
+    ),
+    "clinfed.checks.site_log": ("clinfed.checks clinfed.clinic clinfed.protocol clinfed.refusals", "", ""),
     # A site as it would join: read as its clinic does, its key asked about as Flower's transport does.
     "clinfed.checks.site": (
         "clinfed.checks clinfed.clinic clinfed.fingerprints clinfed.home clinfed.signatures client.enrolment configs",
@@ -113,7 +119,8 @@ TABLE = {
         "",
         "safetensors",
     ),
-    "clinfed.clinic.ledger": ("clinfed.home clinfed.protocol clinfed.refusals configs", "", "filelock"),
+    "clinfed.clinic.ledger": ("clinfed.clinic.chain clinfed.home clinfed.protocol clinfed.refusals configs", "", ""),
+    "clinfed.clinic.chain": ("clinfed.refusals", "", "filelock"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (

@@ -3,12 +3,15 @@
 Nothing that an exception says ever leaves the clinic: its text stays in a file here, and the answer names its class.
 """
 
+import hashlib
 import json
 import os
+import sqlite3
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from clinfed import fingerprints, protocol
@@ -17,13 +20,16 @@ from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
 from clinfed.clinic import ledger, permissions, started
 from clinfed.clinic.cache import WORKER, drop, worker_cache
-from clinfed.clinic.ledger import Asked, Ledger
+from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
 from clinfed.clinic.remanence import prune
 from clinfed.clinic.signing import signer
+from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
+from clinfed.errors import UserError
 from clinfed.home import clinic_folder
 from clinfed.manifests import Manifest
+from clinfed.refusals import RefusedError
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
@@ -31,10 +37,16 @@ if TYPE_CHECKING:
     from clinfed.clinic.data import Clinic
 
 NodeConfig = Mapping[str, Any]
+UNKNOWN = Origin()
 
 
 def answer(
-    kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str], manifest: str = ""
+    kind: str,
+    question: Content,
+    node_config: NodeConfig,
+    overrides: Sequence[str],
+    manifest: str = "",
+    origin: Origin = UNKNOWN,
 ) -> Content | Failed:
     """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
 
@@ -50,12 +62,18 @@ def answer(
         asked = dict(question[protocol.QUESTION])
         if kind != protocol.HELLO:
             started.bind(manifested, str(asked[protocol.RUN_KEY]))
-        content = work(cache, cache.clinic(node_config), question, manifested)
+        clinic = cache.clinic(node_config)
+        entry = _admitted(cache, clinic, kind, question, _with_manifest(origin, manifested))
+        content = work(cache, clinic, question)
         if kind == protocol.HELLO:
             started.refuse_other_bases(manifested, content[protocol.IDENTITY])
-        return sign(kind, asked, content)
+        content = sign(kind, asked, content)
+        _record_answer(entry, content)
     except Exception as error:
+        if PARTITION not in node_config:
+            keep_refusal(error, kind, question.get(protocol.QUESTION, {}), origin)
         return failed(failure, error)
+    return content
 
 
 def failed(failure: protocol.Failure, error: Exception) -> Failed:
@@ -63,6 +81,13 @@ def failed(failure: protocol.Failure, error: Exception) -> Failed:
     with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
         _keep_detail(failure)
     return Failed(*permissions.said(error, failure))
+
+
+def keep_refusal(error: Exception, kind: str, question: Mapping[str, Any], origin: Origin) -> None:
+    """Write a real site's refusal into its ledger; nothing of other errors, and nothing where the ledger is broken."""
+    if isinstance(error, RefusedError):
+        with suppress(OSError, UserError, sqlite3.Error):
+            Ledger().refused(error.setting, kind, question, origin)
 
 
 def forget() -> None:
@@ -77,7 +102,7 @@ def _keep_detail(failure: protocol.Failure) -> None:
         detail.write(traceback.format_exc())
 
 
-def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content, _: Manifest | None) -> Content:
+def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Load everything, and say who this is and what it runs, before anything is trained."""
     prune()
     shapes = cache.shapes(len(clinic.codes))
@@ -98,7 +123,7 @@ def _hello(cache: "WorkerCache", clinic: "Clinic", question: Content, _: Manifes
     return {protocol.IDENTITY: identity, protocol.REPORT: report}
 
 
-def _train(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: Manifest | None) -> Content:
+def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Train what was received on the clinic's notes for one round; where it is asked for, evaluate it first."""
     from clinfed.clinic.work import train_round
 
@@ -106,7 +131,6 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: 
     received = Payload.of(_take_adapter(question))
     decode_s = time.perf_counter() - begun
     asked = question[protocol.QUESTION]
-    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat, manifest)
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
@@ -129,20 +153,17 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: 
         "training_peak_bytes": trained.peak_bytes,
         "serialise_s": decode_s + time.perf_counter() - begun,
     }
-    _record_answer(entry, content)
     return _reported(cache, clinic, question, content, report)
 
 
-def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content, manifest: Manifest | None) -> Content:
+def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Evaluate what was received on one split of the clinic's notes."""
     asked = question[protocol.QUESTION]
     begun = time.perf_counter()
     state = _take_adapter(question)
     decode_s = time.perf_counter() - begun
-    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state, manifest)
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
-    _record_answer(entry, content)
     return _reported(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -153,36 +174,54 @@ WORK = {
 }
 
 
-def _admitted(
-    cache: "WorkerCache",
-    clinic: "Clinic",
-    kind: str,
-    question: Mapping[str, Any],
-    sent: AdapterState,
-    manifest: Manifest | None,
-) -> Asked | None:
+def _with_manifest(origin: Origin, manifest: Manifest | None) -> Origin:
+    """Return where a question comes from, with who has started its run, as the run's manifest says."""
+    if manifest is None:
+        return origin
+    return replace(origin, started_by=manifest.started_by, manifest=manifest.sha256)
+
+
+def _admitted(cache: "WorkerCache", clinic: "Clinic", kind: str, content: Content, origin: Origin) -> Asked | None:
     """Return the question as a real site's ledger has it now; None at a simulated clinic, which keeps no ledger.
 
     Raises: RefusedError for what no run asks, and for what was asked before in another way.
     """
-    ledger.refuse_unknown(kind, question, cache.run.rounds)
+    question, settings = content[protocol.QUESTION], ledger.settings_of(cache.run)
+    greets = kind == protocol.HELLO
+    if not greets:
+        ledger.refuse_unknown(kind, question, cache.run.rounds)
     if clinic.simulated:
         return None
-    run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
-    place = int(question["round"]), str(question["split"])
-    who = (manifest.started_by, manifest.sha256) if manifest else ("", "")
-    settings, replicates = ledger.settings_of(cache.run), bool(question["replicates"])
-    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates, *who)
+    sent = "" if greets else hashlib.sha256(content[protocol.ADAPTER][protocol.TENSORS].data).hexdigest()
+    asked = Asked(
+        clinic=clinic.name,
+        run="" if greets else str(question[protocol.RUN_KEY]),
+        kind=kind,
+        round_index=0 if greets else int(question["round"]),
+        split="" if greets else str(question["split"]),
+        adapter=sent,
+        settings=settings,
+        nonce=str(question["nonce"]),
+        replicates=not greets and bool(question["replicates"]),
+        origin=origin,
+    )
     Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 
 
 def _record_answer(asked: Asked | None, content: Content) -> None:
-    """Write what leaves a real site into its ledger."""
-    if asked is not None:
-        tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
-        sizes = sum(len(block.data) for block in tensors), sum(len(block.data) // 8 for block in counts)
-        Ledger().answered(asked, tensor_bytes=sizes[0], counts=sizes[1])
+    """Write what leaves a real site into its ledger: how many bytes and numbers, and in a hello its words."""
+    if asked is None:
+        return
+    tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
+    sent: dict[str, Any] = {
+        "tensor_bytes": sum(len(block.data) for block in tensors),
+        "counts": sum(len(block.data) // 8 for block in counts),
+        "figures": dict(content[protocol.REPORT]),
+    }
+    if asked.kind == protocol.HELLO:
+        sent["identity"] = dict(content[protocol.IDENTITY])
+    Ledger().answered(asked, **sent)
 
 
 def _evaluated(

@@ -1,5 +1,6 @@
 """A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -54,7 +55,7 @@ class Site:
     allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
     allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
     small_cell_threshold: int = 0  # counts name no code that fewer patients have; 0: all
-    policy: Policy | None = None  # the table [policy]: floors that no run can loosen; None: none is applied
+    policy: Policy | None = None  # floors that no run can loosen; None, of node_config: none is applied
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:
@@ -84,6 +85,11 @@ class Site:
     def where(self) -> str:
         """Return where a user finds these settings."""
         return self.file or "node_config"
+
+    @property
+    def called(self) -> str:
+        """Return the clinic's name; one made of a hash where it has none, as the path may name a patient."""
+        return self.name or f"site-{hashlib.sha256(self.notes.encode()).hexdigest()[:8]}"
 
     @property
     def least_in_a_cell(self) -> int:
@@ -121,7 +127,7 @@ def read(path: Path) -> Site:
     except (OSError, ValueError) as error:
         place = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         raise UserError(f"{path}: cannot be read as TOML ({type(error).__name__}{place}); correct the file") from None
-    policy = _policy(path, values.pop("policy")) if "policy" in values else None
+    policy = _policy(path, values.pop("policy", {}))
     kinds = {field.name: type(field.default) for field in fields(Site) if field.name not in ("file", "policy")}
     kinds |= {"allowed_code": tuple, "allowed_experiments": tuple}
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
@@ -134,7 +140,7 @@ def read(path: Path) -> Site:
 
 
 def _policy(path: Path, values: Any) -> Policy:
-    """Return the policy of the table [policy]; what it leaves out has the policy's default."""
+    """Return the policy of the table [policy]; what it leaves out, and a missing table, have the default."""
     if not isinstance(values, dict):
         raise UserError(f"{path}: policy is {values!r}, expected a table: [policy] on a line of its own")
     kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Policy)}

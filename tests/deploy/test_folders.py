@@ -264,7 +264,7 @@ def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> No
     lines = path.read_text("utf-8").splitlines()
     offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[|.* = )", line)]
     path.write_text("\n".join([*lines, *offered]), "utf-8")
-    assert len(offered) == 10
+    assert len(offered) == 16
     site = sites.read(path)
     assert (site.rank_cap, site.policy) == (64, Policy())
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
