@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import Context, Message, RecordDict
 from flwr.app.error import Error
@@ -14,6 +15,9 @@ from clinfed.clinic import permissions
 from clinfed.home import clinic_folder
 from clinfed.runs.backend import Content, Failed
 
+if TYPE_CHECKING:
+    from clinfed.clinic.ledger import Origin
+
 
 def to_the_worker(message: Message, context: Context, work_here: Callable[[Message, Context], Message]) -> Message:
     """Let the site's warm worker answer, which runs the handlers below; a simulated clinic answers in this process."""
@@ -24,9 +28,7 @@ def to_the_worker(message: Message, context: Context, work_here: Callable[[Messa
         answer = relay.ask(message, context, relay.worker_of(context))
         show_refusal(answer)
     except Exception as error:
-        from clinfed.clinic import answers
-
-        return reply(answers.failed(protocol.Failure.WORKER, error), message)
+        return refusal(error, message, context)
     return answer
 
 
@@ -58,8 +60,25 @@ def answered(kind: str, message: Message, context: Context) -> Message:
 
     question = from_flower(message.content)
     message.content = RecordDict()
-    overrides = shlex.split(str(context.run_config["overrides"]))
-    return reply(answers.answer(kind, question, context.node_config, overrides), message)
+    origin = origin_of(context)
+    overrides, manifest = shlex.split(origin.overrides), str(context.run_config.get("manifest", ""))
+    return reply(answers.answer(kind, question, context.node_config, overrides, manifest, origin), message)
+
+
+def origin_of(context: Context) -> "Origin":
+    """Return what Flower says of where a message comes from."""
+    from clinfed.clinic.ledger import Origin
+
+    return Origin(context.run_id, str(context.run_config["overrides"]))
+
+
+def refusal(error: Exception, message: Message, context: Context) -> Message:
+    """Return what may be told of an error on the way to a real site's worker; a refusal is written down first."""
+    from clinfed.clinic import answers
+
+    asked: Any = message.content.get(protocol.QUESTION, {}) if message.has_content() else {}
+    answers.keep_refusal(error, message.metadata.message_type, asked, origin_of(context))
+    return reply(answers.failed(protocol.Failure.WORKER, error), message)
 
 
 def reply(answer: Content | Failed, message: Message) -> Message:

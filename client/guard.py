@@ -17,7 +17,6 @@ from flwr.app import Context, Message
 
 from client import app as installed
 from client import bundle
-from clinfed import protocol
 from clinfed.clinic import permissions
 from clinfed.clinic.site import NodeConfig, of_node
 
@@ -71,9 +70,7 @@ def guarded(content: bytes) -> App:
         try:
             admit(content, context.node_config)
         except Exception as error:  # its text may not leave, whatever it is
-            from clinfed.clinic import answers
-
-            return installed.reply(answers.failed(protocol.Failure.WORKER, error), message)
+            return installed.refusal(error, message, context)
         return installed.app(message, context)
 
     return answer

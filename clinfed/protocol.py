@@ -7,6 +7,7 @@ kind, `adapter`, `counts` or both: where the question to train names a split, th
 it. A real site adds `signature`. Nothing else travels.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -30,6 +31,10 @@ STATE_ROUND = "state_round"  # in the question to train
 COUNTS = "counts"
 COUNT_NAMES = "count_names"
 SIGNATURE = "signature"  # of a real site's answer: clinfed/signatures.py
+
+# The names in an identity, all of them; a hello's has these texts and "fingerprint.NAME" beside them.
+IDENTITY_NAMES = ("clinic", "worker", "wire", "code", "nonce")
+HELLO_TEXTS = ("roots", "manifest", "unrepresentable", "skipped")
 
 LONGEST_NAME = 80  # characters of a clinic, a reason, a language or a chapter in a hello
 REPLICATES = 1000  # bootstrap replicates of each evaluation in the last validation and the test evaluation; none before
@@ -103,6 +108,8 @@ class Reason(StrEnum):
     BEYOND_MAX_UPDATE = "its update lies further from the global adapter than training can move it"
     OUT_OF_LIMITS = "a tensor that its strategy adds is larger than any honest one"
     COUNTS = "its counts are not built as agreed, or are impossible"
+    TOO_LONG = "its update is too long beside those of the round before"
+    MORE_THAN_REGISTERED = "it claims more notes, windows or mentions than it was registered with"
     MORE_GOLD = "its counts hold more gold mentions than it registered"
 
 
@@ -178,7 +185,15 @@ def _wire(
     for array, lists in kind.named.items():
         wire[array] = rows = arrays[f"{name}.{array}"]
         for key in lists:
-            text = str(names[f"{name}.{key}"])
-            # An evaluated split may hold no mention; one unknown language ("") is a line of its own all the same.
-            wire[key] = text.split("\n") if len(rows) else []
+            wire[key] = _lines(names[f"{name}.{key}"], len(rows))
     return wire
+
+
+def _lines(text: Any, count: int) -> list[str]:
+    """Return a line for each row. Raises: ValueError for another number, which is counted before anything is split.
+
+    An evaluated split may hold no mention; one unknown language ("") is a line of its own all the same.
+    """
+    if not isinstance(text, str) or (text.count("\n") + 1 != count if count else text):
+        raise ValueError("names that do not belong to the rows")
+    return [sys.intern(line) for line in text.split("\n")] if count else []

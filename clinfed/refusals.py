@@ -10,6 +10,8 @@ REMEDIES = {
     "settings": "they cannot be read; its engineer runs `clinfed check --settings site.toml` there",
     "allowed_code": "this code is not on its list; its engineer reads the code and adds {code} to allowed_code",
     "key": "its key cannot be used; its engineer runs `clinfed check --settings site.toml` there",
+    "manifest": "the run has no manifest that its operator has signed, or is not what that says; start it with run.sh",
+    "approval": "it waits for approval there; once its engineer has approved it, start it again with run.sh --manifest",
     "bundle": "the bundle holds more than clinfed's own code; start the run with the run.sh of an unchanged clinfed",
     "allowed_experiments": "run an experiment on its list without further overrides, or have its engineer add this one",
     "rank_cap": "lower adapter.r (adapter=full is above every cap), or have its engineer raise the cap",

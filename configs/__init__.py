@@ -122,8 +122,10 @@ def least_overrides(values: Mapping[str, Any], *, without: tuple[str, ...] = ())
     without: how keys begin that are left out.
     """
     named = [f"experiment={values['experiment']}"] if values["experiment"] else []
-    usual = load(named).options
-    named += [f"{group}={option}" for group, option in values["options"].items() if usual[group] != option]
+    usual = load(named)
+    named += [f"{group}={option}" for group, option in values["options"].items() if usual.options[group] != option]
+    if (optimiser := values["training"].get("optimiser", usual.training.optimiser)) != usual.training.optimiser:
+        named.append(f"training.optimiser={optimiser}")  # some strategies make no run without theirs
     plain, leaves = resolved(load(named)), dict(_leaves(values))
     keys = [key for key in differing(values, plain) if key in leaves and not key.startswith(("options.", *without))]
     return [*named, *(f"{key}={_written(leaves[key])}" for key in keys)]

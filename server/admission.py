@@ -6,24 +6,29 @@ wait_for_clients.minimum clinics are left without it; later it only stays outsid
 
 import time
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from clinfed.errors import UserError
-from clinfed.protocol import Answer, Refused
+from clinfed.protocol import Answer, Reason, Refused
 from configs import Run
 from server.federation import Federation, complaint, federation_of
 from server.participation import quorum
+from server.settings import RegisteredSite
 from server.wire.asked import Asked, ClinicHandle
 from server.wire.exchange import Exchange
+from server.wire.hello import read_json
 
 PAUSE_S = 0.05
+NOBODY: Mapping[str, RegisteredSite] = MappingProxyType({})
 TWICE = "two SuperNodes call themselves that; give each its own name in its node_config"
 
 
 class Admission:
     """Lets clinics in. federation: those that are in, whether they are connected or not."""
 
-    def __init__(self, exchange: Exchange, run: Run) -> None:
-        self._exchange, self._run = exchange, run
+    def __init__(self, exchange: Exchange, run: Run, registered: Mapping[str, RegisteredSite] = NOBODY) -> None:
+        """registered: by name, as the coordinator's settings have them; a clinic without a row has no caps."""
+        self._exchange, self._run, self._registered = exchange, run, registered
         self._ours: Mapping[str, str] = {}
         self._inside: dict[int, Answer] = {}  # node -> its hello
         self._asked: dict[int, Asked] = {}  # nodes that have not answered their hello yet
@@ -109,13 +114,23 @@ class Admission:
         for node, asked in list(self._asked.items()):
             for _, answer in self._exchange.read_hello(asked, wait=wait):
                 del self._asked[node]
-                reason = complaint(answer, self._ours, remote=remote) if isinstance(answer, Answer) else answer.reason
+                reason = self._complaint(answer, remote=remote) if isinstance(answer, Answer) else answer.reason
                 if isinstance(answer, Answer) and not reason:
                     self._waiting[node] = answer
                 else:
                     self._outside.add(node)
                     self._refused.append(Refused(answer.clinic or f"of node {node}", reason))
         return [answer.clinic for node, answer in list(self._waiting.items()) if self._take_in(node, answer)]
+
+    def _complaint(self, answer: Answer, *, remote: bool) -> str:
+        """Return why a clinic that has answered may not come in; "" where it may."""
+        if reason := complaint(answer, self._ours, remote=remote):
+            return reason
+        site, held = self._registered.get(answer.clinic), read_json(answer, "manifest")
+        windows = answer.report["train_windows"]
+        if site and not site.covers(notes=held["notes"], windows=windows, mentions=held["mentions"]):
+            return str(Reason.MORE_THAN_REGISTERED)
+        return ""
 
     def _take_in(self, node: int, answer: Answer) -> bool:
         """Take a node in, in the place of one of that name that has gone; return False while that one is there."""

@@ -16,6 +16,7 @@ from configs.migrations import notices
 from server import settings
 from server.coordinator import coordinate
 from server.progress import Reporter, Say, say
+from server.registered import manifest_of
 
 app = ServerApp()
 
@@ -29,7 +30,8 @@ def main(grid: Grid, context: Context) -> None:
         fingerprints.refuse_foreign_code(Path.cwd())  # simulated workers search this folder first
         backend = FlowerBackend(grid)
         own = settings.of_environment() if backend.remote else settings.SIMULATED
-        reporter.complete(coordinate(backend, run, reporter.say, reporter.begun, own))
+        manifest = manifest_of(str(context.run_config.get("manifest", "")))
+        reporter.complete(coordinate(backend, run, reporter.say, reporter.begun, own, manifest))
     except UserError as error:
         reporter.refused(error)
         raise

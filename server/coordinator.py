@@ -3,12 +3,14 @@
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import AdviceWarning, UserError
 from clinfed.evaluation.base import refuse_incomplete
+from clinfed.manifests import Manifest
 from clinfed.protocol import Answer, Refused
 from clinfed.runs import checkpoints, tracking
 from clinfed.runs.backend import Backend
@@ -36,11 +38,18 @@ class Coordinator:
     """A run from its first greeting to its record."""
 
     def __init__(
-        self, folder: Path, backend: Backend, run: Run, say: Say = say, settings: CoordinatorSettings = SIMULATED
+        self,
+        folder: Path,
+        backend: Backend,
+        run: Run,
+        say: Say = say,
+        settings: CoordinatorSettings = SIMULATED,
+        manifest: Manifest | None = None,
     ) -> None:
         """Take a folder that no other process writes to. Raises: UserError where a resumed run has other settings."""
         self.started = time.perf_counter()
         self.folder, self.run, self.say, self.settings = folder, run, say, settings
+        self.manifest = manifest
         tracking.check(run.tracking)
         refuse_incomplete(run.task.counts)
         self.checkpoint = load_checkpoint(folder, run)
@@ -52,7 +61,7 @@ class Coordinator:
         self.exchange = Exchange(
             backend, run, codes=self.model.codes, code=code, deadline_s=deadline_s, keys=keys, progress=progress
         )
-        self.admission = Admission(self.exchange, run)
+        self.admission = Admission(self.exchange, run, settings.sites)
 
     def run_all(self) -> None:
         """Do the whole run, or what is left of it."""
@@ -62,7 +71,9 @@ class Coordinator:
         recorder.add_workers(federation.workers)
         recorder.seconds["start"] += time.perf_counter() - self.started
         diary = Diary(self.folder, self.run, self.model, recorder, self.say, self.started)
-        run_state = run_rounds(self.exchange, self.admission, self.run, run_state, diary.keep, diary.show)
+        run_state = run_rounds(
+            self.exchange, self.admission, self.run, run_state, diary.keep, diary.show, self.settings.limits
+        )
         early = f"no better round in {self.run.stop.patience}; " if run_state.server.round < self.run.rounds else ""
         self.say(f"{early}evaluating on test")
         self.close(run_state, diary, refused)
@@ -78,6 +89,8 @@ class Coordinator:
         refused = self.admission.take_refused()
         say_refused(self.say, "start", refused)
         self.say(describe(federation))
+        if not self.exchange.backend.remote and run.policy == "none":
+            self.say("no policy: simulated clinics have no floors to keep; policy=site gives them a real site's")
         for clinic in federation.without_mentions():
             self.say(f"warning: no mention to learn from: {clinic}; it learns no diagnosis")
         if not federation.with_notes("test"):
@@ -127,7 +140,10 @@ class Coordinator:
         )
         record["ended_early"] = run_state.server.round < self.run.rounds
         record["best_round"] = run_state.best.round if run_state.best else None
+        record["limits"] = asdict(self.settings.limits)
         record["refused"], record["test_refused"] = refusals(refused), refusals(test_refused)
+        if self.manifest:
+            record["started_by"], record["started_with"] = self.manifest.started_by, self.manifest.sha256
         diary.close(record, adapter, run_state.best)
 
     def evaluate_on_test(
@@ -150,16 +166,18 @@ def coordinate(
     say: Say = say,
     begun: Callable[[Path], None] = lambda folder: None,
     settings: CoordinatorSettings = SIMULATED,
+    manifest: Manifest | None = None,
 ) -> Path:
     """Do the whole run, in a new folder or in that of the run that is resumed; return its record's path.
 
     begun: called with the folder, as soon as it is known. settings: the coordinator's own.
+    manifest: who has started the run, where an operator has signed it.
     """
     folder = run_folder(run)
     with checkpoints.held(folder / checkpoints.FOLDER):
         begun(folder)
         say(f"run folder: {folder}")
-        Coordinator(folder, backend, run, say, settings).run_all()
+        Coordinator(folder, backend, run, say, settings, manifest).run_all()
     return folder / "record.json"
 
 
@@ -175,7 +193,9 @@ def load_checkpoint(folder: Path, run: Run) -> Checkpoint | None:
 def choose(run_state: RunState, run: Run) -> tuple[int, AdapterState, str]:
     """Return the round whose adapter is evaluated on test, that adapter, and why it is this one."""
     if run.chosen == "best" and run_state.best is not None:
-        return run_state.best.round, run_state.best.adapter, f"best validation {run.task.counts.score_name}"
+        what = f"best validation {run.task.counts.score_name}"
+        how = f", {run_state.best.over}" if run_state.best.over else ""
+        return run_state.best.round, run_state.best.adapter, f"{what}{how}"
     return run_state.server.round, run_state.server.adapter, LAST
 
 

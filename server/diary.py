@@ -54,7 +54,7 @@ class Diary:
         self.say(round_line(entry))
 
     def close(self, record: records.RunRecord, adapter: AdapterState, best: Best | None) -> None:
-        """Write adapter, counts and record; the record comes last, and with it the run is complete.
+        """Write adapter, counts and record; with the record the run is complete, and only then is anything drawn.
 
         best: the round with the best validation, whose adapter is kept where another round was chosen.
         """
@@ -62,12 +62,21 @@ class Diary:
         self.model.save(self.folder / "adapter", adapter, f"```\n{table}\n```")
         if best is not None and best.round != record["chosen_round"]:
             kind = self.run.task.counts
-            evaluated = f"Round {best.round}: validation {kind.score_name} {kind.shown(best.score)}."
+            over = f" ({best.over})" if best.over else ""
+            evaluated = f"Round {best.round}: validation {kind.score_name} {kind.shown(best.score)}{over}."
             self.model.save(self.folder / "best", best.adapter, evaluated)
         records.write_counts(self.folder / records.COUNTS, self.recorder.counts)
         records.write_counts(self.folder / records.VALIDATION_COUNTS, self.recorder.validation_counts)
-        holdings.draw(record["manifest"], self.folder / "holdings.svg")
         records.write(self.folder / "record.json", record)
         self.tracker.finish(record)
+        self._draw(record)
         for line in filter(None, (table, too_little_training(record), f"run record: {self.folder / 'record.json'}")):
             self.say(line)
+
+    def _draw(self, record: records.RunRecord) -> None:
+        """Draw who holds what; the run is complete without it."""
+        picture = self.folder / "holdings.svg"
+        try:
+            holdings.draw(record["manifest"], picture)
+        except Exception as error:  # of the plotting library, about names or numbers that sites have sent
+            self.say(f"warning: {picture} is not drawn ({type(error).__name__}); the record is whole")

@@ -9,7 +9,7 @@ from clinfed.errors import UserError
 from clinfed.protocol import Answer
 from clinfed.tasks import learnable
 from server.wire.asked import ClinicHandle
-from server.wire.decode import read_json
+from server.wire.hello import read_json
 
 
 @dataclass(frozen=True)
@@ -98,4 +98,4 @@ def federation_of(answers: Mapping[int, Answer], *, needs_mentions: bool) -> Fed
 def _usable(answer: Answer) -> int:
     """Return the training mentions that tags can hold."""
     lost: dict[str, int] = read_json(answer, "unrepresentable").get("train", {})
-    return int(answer.report["train_mentions"]) - sum(lost.values())
+    return max(0, int(answer.report["train_mentions"]) - sum(lost.values()))

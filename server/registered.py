@@ -1,14 +1,30 @@
-"""The public keys of the sites that are registered, as the coordinator's settings name them."""
+"""The public keys of the sites that are registered, and who has started a run, as the coordinator's folder has them."""
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinfed import signatures
+from clinfed import manifests, signatures
 from clinfed.errors import UserError
+from clinfed.manifests import Manifest
 from server.settings import VARIABLE, CoordinatorSettings
 
 if TYPE_CHECKING:
     from clinfed.signatures import Keys
+
+OPERATOR = "operator.pub"  # beside the coordinator's settings
+
+
+def manifest_of(text: str) -> Manifest | None:
+    """Return the manifest that came with a run, None where there is no operator's key. Raises: UserError."""
+    named = os.environ.get(VARIABLE, "")
+    public = Path(named).parent / OPERATOR
+    if not named or not public.is_file():
+        return None
+    try:
+        return manifests.verified(text, signatures.read_public(public))
+    except manifests.ManifestError as error:
+        raise UserError(f"the run's manifest: {error}; start the run with run.sh") from None
 
 
 def site_keys(settings: CoordinatorSettings) -> "Keys":

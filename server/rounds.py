@@ -3,22 +3,29 @@
 This is the whole of federated learning as clinfed does it; everything that it calls is one file away.
 """
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from statistics import median
 
 from clinfed import protocol
-from clinfed.evaluation.merging import merged
+from clinfed.evaluation.merging import median_score, merged
 from clinfed.protocol import Answer, Refused
 from clinfed.runs.state import Best, Round, RunState
+from clinfed.training.max_update import mean_rate
 from configs import Run
 from server.admission import Admission
 from server.participation import Accepted, parted, quorum, sample_clients
+from server.settings import SIMULATED, Limits
 from server.wire.asked import ClinicHandle
 from server.wire.exchange import GONE, Exchange
 from strategies.base import ServerState
 from strategies.step import step
+
+LEAST_FOR_MEDIAN = 3  # clinics
+MEDIAN = "median over clinics"
 
 
 def run_rounds(
@@ -28,16 +35,17 @@ def run_rounds(
     run_state: RunState,
     keep: Callable[[RunState], None],
     show: Callable[[Round, ServerState], None],
+    limits: Limits = SIMULATED.limits,
 ) -> RunState:
     """Run the rounds that are left; return where they have led.
 
     One exchange a round: a clinic evaluates the adapter that it is sent, then trains it. A round's validation comes
     with the next round's updates, and only the last needs an exchange of its own. A round that ends no epoch is not
     validated, except a run's last. keep is called after each round, show with each round and its state as soon as its
-    validation is known.
+    validation is known. limits: what one clinic may do to the result.
     """
     while run_state.server.round < run.rounds and not stops_early(run_state, run):
-        run_state = one_round(exchange, admission, run, run_state, show)
+        run_state = one_round(exchange, admission, run, run_state, show, limits)
         keep(run_state)
     if run_state.open is None:  # open: the round that still waits for its validation
         return run_state
@@ -51,7 +59,12 @@ def run_rounds(
 
 
 def one_round(
-    exchange: Exchange, admission: Admission, run: Run, run_state: RunState, show: Callable[[Round, ServerState], None]
+    exchange: Exchange,
+    admission: Admission,
+    run: Run,
+    run_state: RunState,
+    show: Callable[[Round, ServerState], None],
+    limits: Limits,
 ) -> RunState:
     """Train the global adapter in the clinics of one round, which also evaluate it, and aggregate what comes back."""
     round_index = run_state.server.round + 1
@@ -63,13 +76,21 @@ def one_round(
     refused += [Refused(handle.clinic, GONE) for handle in handles if handle not in online]
     evaluating = validators if is_evaluated(run_state, run) else ()
     sent = run.strategy.broadcast(run_state.server)
+    rate = mean_rate(run.training, run.epochs_of_round(round_index))
     updates = Accepted(
         exchange.train(
-            asked, sent, round_index, evaluating=evaluating, run_key=run_state.run_key, accepted=run_state.accepted
+            asked,
+            sent,
+            round_index,
+            evaluating=evaluating,
+            run_key=run_state.run_key,
+            accepted=run_state.accepted,
+            longest=limits.update_multiple * run_state.usual * rate or math.inf,  # 0: no limit, or no round before
         ),
         least=quorum(run, len(handles)),
         what=f"round {round_index}",
         total_examples=sum(handle.registered["train_notes"] for handle in handles),
+        largest_share=limits.largest_share,
         refused=refused,
     )
     server = step(run.strategy, run_state.server, updates)
@@ -85,18 +106,25 @@ def one_round(
     overhead_s = seconds - busiest([*updates.trained, *validated])
     epochs = run.epochs_of_round(round_index).count
     done = Round(round_index, epochs, updates.trained, [], aggregate_s, seconds, overhead_s, refused, joined)
+    done = replace(done, lengths=updates.lengths, shares=updates.shares)
     accepted = {**run_state.accepted, **{answer.clinic: round_index for answer in updates.trained}}
-    return RunState(server, done, best, run_state.run_key, accepted)
+    usual = usual_length(updates.lengths.values()) / rate if rate else 0.0
+    return RunState(server, done, best, run_state.run_key, accepted, usual or run_state.usual)
+
+
+def usual_length(lengths: Iterable[float]) -> float:
+    """Return the median of the lengths above 0; 0.0 where no clinic has moved anything, as in a part of an epoch."""
+    return median(moved) if (moved := [length for length in lengths if length]) else 0.0
 
 
 def closed(done: Round, validated: Sequence[Answer], run_state: RunState, show: Callable[..., None]) -> Best | None:
     """Show a round with its validation; return the best round with this one."""
     done = replace(done, validated=in_order(validated))
     show(done, run_state.server)
-    score = validation_score(done.validated)
+    score, over = validation_score(done.validated)
     if score is None or (run_state.best and score <= run_state.best.score):
         return run_state.best
-    return Best(done.round_index, score, run_state.server.adapter)
+    return Best(done.round_index, score, run_state.server.adapter, over)
 
 
 def is_evaluated(run_state: RunState, run: Run) -> bool:
@@ -134,13 +162,17 @@ def validate(
     return parted(replies)
 
 
-def validation_score(validated: Sequence[Answer]) -> float | None:
-    """Return the score of the merged counts of all clinics that have evaluated; None where none has.
+def validation_score(validated: Sequence[Answer]) -> tuple[float | None, str]:
+    """Return the score that rounds are compared by, and over what it is taken.
 
-    None also where it is undefined, without gold and without prediction: such a round is no best one.
+    Of three clinics or more the median of their own scores: one of them, whatever it claims, moves that no further
+    than to its neighbour. Of fewer the score of the merged counts, for nobody can tell who of two lies. None where
+    neither gold nor prediction defines a score: such a round is no best one.
     """
     counts = {answer.clinic: answer.counts[protocol.FEDERATED, protocol.ALL_GOLD] for answer in validated}
-    return merged(counts).score if counts else None
+    if sum(each.score is not None for each in counts.values()) >= LEAST_FOR_MEDIAN:
+        return median_score(counts), MEDIAN
+    return (merged(counts).score if counts else None), ""
 
 
 def in_order(answers: Sequence[Answer]) -> list[Answer]:

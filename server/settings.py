@@ -58,6 +58,11 @@ class RegisteredSite:
     def __post_init__(self) -> None:
         check("sites", self)
 
+    def covers(self, *, notes: int, windows: int, mentions: int) -> bool:
+        """Return whether a site that claims so many is inside its caps."""
+        claimed = ((self.notes, notes), (self.windows, windows), (self.mentions, mentions))
+        return all(not cap or found <= cap for cap, found in claimed)
+
 
 @dataclass(frozen=True)
 class CoordinatorSettings:

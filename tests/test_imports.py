@@ -21,6 +21,7 @@ TABLE = {
     "clinfed.refusals": ("", "", ""),
     "clinfed.fingerprints": ("clinfed.bases clinfed.adapters configs", "", "torch"),
     "clinfed.signatures": ("clinfed.protocol clinfed.runs.backend", "", "cryptography"),
+    "clinfed.manifests": ("clinfed.signatures", "", ""),
     "clinfed.protocol": ("clinfed.evaluation.base", "numpy", ""),
     # A note that says no language is given one by lingua, loaded only then; offsets need no numpy.
     "clinfed.corpus": ("", "", "lingua"),
@@ -80,6 +81,12 @@ TABLE = {
         "",
         "torch bitsandbytes packaging cryptography",
     ),
+    "clinfed.checks.holdings": (
+        "clinfed.checks clinfed.clinic.policy clinfed.refusals clinfed.corpus clinfed.tasks clinfed.bases",
+        "",
+        "",
+    ),
+    "clinfed.checks.site_log": ("clinfed.checks clinfed.clinic clinfed.protocol clinfed.refusals", "", ""),
     # A site as it would join: read as its clinic does, its key asked about as Flower's transport does.
     "clinfed.checks.site": (
         "clinfed.checks clinfed.clinic clinfed.fingerprints clinfed.home clinfed.signatures client.enrolment configs",
@@ -89,8 +96,8 @@ TABLE = {
     # partitions: a simulated clinic is dealt its notes here. runs: a message's shape, no record.
     "clinfed.clinic": (
         "clinfed.adapters clinfed.baselines clinfed.bases clinfed.corpus clinfed.evaluation clinfed.fingerprints "
-        "clinfed.home clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs.backend clinfed.signatures "
-        "clinfed.tasks clinfed.training configs partitions strategies.base",
+        "clinfed.home clinfed.manifests clinfed.probes clinfed.protocol clinfed.refusals clinfed.runs.backend "
+        "clinfed.signatures clinfed.tasks clinfed.training configs partitions strategies.base",
         "",
         "torch filelock",
     ),
@@ -112,12 +119,13 @@ TABLE = {
         "",
         "safetensors",
     ),
-    "clinfed.clinic.ledger": ("clinfed.home clinfed.protocol clinfed.refusals configs", "", "filelock"),
+    "clinfed.clinic.ledger": ("clinfed.clinic.chain clinfed.home clinfed.protocol clinfed.refusals configs", "", ""),
+    "clinfed.clinic.chain": ("clinfed.refusals", "", "filelock"),
     # Asks the coordinator in Flower's own words.
     "client.enrolment": ("", "", "flwr httpx cryptography"),
     "server": (
         "configs strategies clinfed.tasks clinfed.training clinfed.adapters clinfed.evaluation clinfed.fingerprints "
-        "clinfed.protocol clinfed.refusals clinfed.home clinfed.runs clinfed.signatures",
+        "clinfed.protocol clinfed.refusals clinfed.home clinfed.manifests clinfed.runs clinfed.signatures",
         "numpy",
         "",
     ),

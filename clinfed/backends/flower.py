@@ -58,7 +58,7 @@ class FlowerBackend:
             return Failed(code, str(message.error.reason or ""))
         try:
             return Reply(from_flower(message.content), size_of(message.content))
-        except ValueError:
+        except Exception:  # Flower's own code, on what a stranger has sent
             raise BadAnswerError(Reason.MALFORMED) from None
 
 

@@ -8,6 +8,7 @@ reply from its parts, and stops the pull once they are too large.
 import json
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from flwr.app import Message
 from flwr.proto.message_pb2 import ConfirmMessageReceivedRequest, ObjectTree
@@ -25,7 +26,15 @@ from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed.protocol import BadAnswerError, Reason
 
-OBJECT_BYTES = 1024  # on average an honest reply's objects are larger: more of them would only cost requests
+# What an honest reply has at most, so that none takes many times its bytes once it is inflated: an empty tensor is a
+# hundred bytes here and a thousand in memory, and so are names, list entries and newlines.
+MOST_OBJECTS = 1000  # beside its chunks; a test evaluation has forty arrays
+CHUNK_BYTES = 2**20  # Flower's chunks are larger
+OWN_BYTES = 2**18  # of an object that only names others, with their shape and order
+PLAIN_BYTES = 8 * 2**20  # of all texts and numbers that are no array: 460,000 codes and languages, or a hello's JSON
+ENTRIES = 512  # of one record of texts or numbers
+LENGTH_DELIMITED = 2  # protobuf's wire type of a text or a message
+PLAIN = ("ConfigRecord", "MetricRecord")
 
 
 def pull(grid: Grid, message_id: str, *, limit_bytes: int, until: float) -> Message | None:
@@ -53,10 +62,11 @@ def pull(grid: Grid, message_id: str, *, limit_bytes: int, until: float) -> Mess
 def inflated(head: str, contents: dict[str, bytes], limit_bytes: int) -> Message:
     """Return the message that the objects make. Raises: BadAnswerError, where it is too large before any copy."""
     try:
-        size = full_size(head, contents)
+        size = measured(head, contents)
     except Exception:  # whatever a stranger's bytes may do to the parser of a head or a body
         raise BadAnswerError(Reason.MALFORMED) from None
-    if size > limit_bytes:
+    most_objects = MOST_OBJECTS + limit_bytes // CHUNK_BYTES
+    if size.all_bytes > limit_bytes or size.plain_bytes > PLAIN_BYTES or size.objects > most_objects:
         raise BadAnswerError(Reason.OVERSIZED)
     try:
         message = inflate_object_from_contents(head, contents)
@@ -67,25 +77,74 @@ def inflated(head: str, contents: dict[str, bytes], limit_bytes: int) -> Message
     return message
 
 
-def full_size(head: str, contents: dict[str, bytes]) -> int:
-    """Return the bytes of an object with all that it names, each as often as it is named; nothing is copied.
+@dataclass(frozen=True)
+class Size:
+    """What an object is with all that it names, each as often as named. plain_bytes: of records without arrays."""
+
+    all_bytes: int = 0
+    plain_bytes: int = 0
+    objects: int = 0
+
+    def __add__(self, other: "Size") -> "Size":
+        return Size(
+            self.all_bytes + other.all_bytes, self.plain_bytes + other.plain_bytes, self.objects + other.objects
+        )
+
+
+def measured(head: str, contents: dict[str, bytes]) -> Size:
+    """Return the size of an object with all that it names; nothing is copied.
 
     Raises: KeyError, ValueError, TypeError, IndexError or RecursionError for objects that Flower does not make.
     """
-    return _full_size(head, contents, {})
+    return _measured(head, contents, {})
 
 
-def _full_size(name: str, contents: dict[str, bytes], known: dict[str, int]) -> int:
+def _measured(name: str, contents: dict[str, bytes], known: dict[str, Size]) -> Size:
     # No inner function: one that calls itself is a cycle, which would keep the contents until Python looks for cycles.
     if name not in known:
-        parts = _named(contents[name])
-        known[name] = len(contents[name]) + sum(_full_size(part, contents, known) for part in parts)
+        kind = get_object_type_from_object_content(contents[name])
+        own = len(contents[name])
+        if kind in PLAIN:
+            _check_entries(contents[name])
+            known[name] = Size(own, own, 1)
+        elif kind == "ArrayChunk":
+            known[name] = Size(own, 0, 1)
+        elif own > OWN_BYTES:
+            raise ValueError("an object that only names others is too long")
+        else:
+            size = Size(own, 0, 1)
+            for part in _named(kind, contents[name]):
+                size += _measured(part, contents, known)
+            known[name] = size
     return known[name]
 
 
-def _named(content: bytes) -> list[str]:
+def _check_entries(content: bytes) -> None:
+    """Raise ValueError for a record of more entries than any honest one has; they are counted, not parsed."""
+    place, entries = content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER), 0
+    while place < len(content):
+        if content[place] & 7 != LENGTH_DELIMITED:  # an entry of a map is a message
+            raise ValueError("a record that is no map")
+        length, place = _varint(content, place + 1)
+        place, entries = place + length, entries + 1
+        if entries > ENTRIES:
+            raise ValueError("a record of too many entries")
+
+
+def _varint(content: bytes, place: int) -> tuple[int, int]:
+    """Return the number of protobuf's wire format that begins at a place, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = content[place]
+        value, place = value | (byte & 127) << shift, place + 1
+        if byte < 128:
+            return value, place
+    raise ValueError("a number that is too long")
+
+
+def _named(kind: str, content: bytes) -> list[str]:
     """Return the objects that an object is made of, with repetitions: its body says how often, its head only which."""
-    kind, children = get_object_type_from_object_content(content), get_object_children_ids_from_object_content(content)
+    children = get_object_children_ids_from_object_content(content)
     if not children or kind == "Message":
         return children
     body = json.loads(content[content.index(HEAD_BODY_DIVIDER) + len(HEAD_BODY_DIVIDER) :])
@@ -95,7 +154,7 @@ def _named(content: bytes) -> list[str]:
 def _contents(tree: ObjectTree, fetch: Callable[[str], bytes], limit_bytes: int, until: float) -> dict[str, bytes]:
     """Return the objects of a tree by name, each fetched once."""
     names = list(dict.fromkeys(each.object_id for each in iterate_object_tree(tree)))
-    if len(names) > limit_bytes // OBJECT_BYTES:
+    if len(names) > MOST_OBJECTS + limit_bytes // CHUNK_BYTES:
         raise BadAnswerError(Reason.OVERSIZED)
     fetched_bytes = 0
 

@@ -2,22 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from clinfed.bases import Base, fingerprint, load_tokenizer, tokenizer_fingerprint
 from clinfed.checks.finding import Finding, failed
+from clinfed.clinic.policy import Policy, rare_codes
 from clinfed.corpus import fields
 from clinfed.corpus.input_checks import BadInputError
 from clinfed.corpus.language import EXPECTED, with_languages
 from clinfed.corpus.note import Note
 from clinfed.corpus.source import Corpus
-from clinfed.corpus.splits import SPLITS, split_of
+from clinfed.corpus.splits import SPLITS, split_of, training_slice
+from clinfed.refusals import RefusedError
 from clinfed.tasks.learnable import REMEDY, any_tagged, missing
 from clinfed.tasks.tagging.bio import representable
 
 OUTSIDE = "code outside the label map"  # as clinfed/tasks/tagging/bio.py counts it
 MANY_LOST = 0.05  # of all mentions; CodiEsp, with its many overlaps, loses more
+NONE_LEARNT = "only where diagnoses stand is learnt; add notes, or lower small_cell_threshold in [policy]"
 SHOWN = 16  # of a fingerprint's digits, as in messages of a run
 
 
@@ -39,8 +42,13 @@ def labels(path: str, codes: Sequence[str]) -> Finding:
     return Finding("labels", "ok", f"{len(codes)} codes in {path or 'the public list of the corpus'}")
 
 
-def notes(corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0) -> list[Finding]:
-    """Return how many notes can be read, of whom, in which languages, and what of them tags can hold."""
+def notes(
+    corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0, applied: Policy | None = None
+) -> list[Finding]:
+    """Return how many notes can be read, of whom, in which languages, and what of them tags can hold.
+
+    applied: the site's policy, which gets a row of its own.
+    """
     careful = replace(corpus, skip_bad=True)  # one fault does not hide the others
     skipped: Counter[str] = Counter()
     held = list(with_languages(careful.notes(skipped)))
@@ -53,7 +61,22 @@ def notes(corpus: Corpus, codes: Sequence[str], small_cell_threshold: int = 0) -
         mentions = sum(len(note.spans) for note in train)
         found = f"no mention to learn from: {missing('this site', len(train), skipped, mentions)}"
         rows.append(Finding("mentions", "fail", found, REMEDY))
+    if applied:
+        rows.append(policy(applied, training_slice(train, corpus.train_fraction), codes, small_cell_threshold))
     return rows + _mentions(held, codes) if codes else rows
+
+
+def policy(applied: Policy, notes: Sequence[Note], codes: Sequence[str], threshold: int) -> Finding:
+    """Return which policy applies, and whether these training notes pass its floors."""
+    floors = ", ".join(f"{name} {value}".lower() for name, value in asdict(applied).items())
+    try:
+        applied.refuse_small(notes)
+    except RefusedError as refusal:
+        remedy = f"add notes; or write [policy] and a lower {refusal.setting} into site.toml, if your site accepts it"
+        return Finding("policy", "fail", f"{refusal.setting}: {refusal}", remedy)
+    learnt = len(codes) - len(rare_codes(notes, codes, threshold))
+    found = f"{floors}; {learnt} of {len(codes)} codes are of {threshold} patients or more, and are learnt here"
+    return Finding("policy", "ok" if learnt or not codes else "warn", found, "" if learnt or not codes else NONE_LEARNT)
 
 
 def _amount(held: Sequence[Note], path: str) -> Finding:

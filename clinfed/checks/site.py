@@ -115,8 +115,8 @@ def held(site: Site, chosen: Run) -> list[Finding]:
         return [holdings.labels(site.labels, codes)]
 
     listed = attempted("labels", labels)
-    least = site.small_cell_threshold
-    return listed + attempted("notes", lambda: holdings.notes(site_corpus(site, chosen.corpus), codes, least))
+    least, policy = site.least_in_a_cell, site.policy
+    return listed + attempted("notes", lambda: holdings.notes(site_corpus(site, chosen.corpus), codes, least, policy))
 
 
 def way(address: Address, authority: Path, key: Path | None) -> list[Finding]:

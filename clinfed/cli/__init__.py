@@ -30,6 +30,7 @@ COMMANDS = {
     "bases": "fetch a base from the hub, once, and list what is here",
     "forget": "remove what was made of notes on this machine, and say what cannot be taken back",
     "check": "say whether this site is ready to join, and what to do if it is not",
+    "site": "what a site's engineer decides: which runs may start here",
     "pretrain": "pretrain a small base by masked language modelling",
     "completion": "print the script that completes commands and keys in your shell",
     "deploy": "folders with certificates, keys and scripts for a coordinator and real sites",

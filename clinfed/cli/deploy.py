@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = actions.add_parser("run", help="what run.sh starts: a run at all registered sites, followed to its end")
     start.add_argument("folder", type=Path, help="the coordinator's folder")
     start.add_argument("--from", dest="seen_from", type=Path, default=Path(), help="where relative paths start")
+    start.add_argument("--manifest", type=Path, metavar="FILE", help="start the run of a manifest that is approved now")
     add_overrides(start)
 
 
@@ -171,7 +172,7 @@ def _app(args: argparse.Namespace) -> int:
 def _start(args: argparse.Namespace) -> int:
     from clinfed.experiments.deployed import start
 
-    return start(args.folder, args.overrides, args.seen_from)
+    return start(args.folder, args.overrides, args.seen_from, args.manifest)
 
 
 ACTIONS = {

@@ -57,7 +57,9 @@ def table(found: Sequence[ListedRun]) -> str:
     """Return the runs as a table, a line each."""
     if not found:
         return f"no run in {runs_folder()}; `clinfed simulate` makes one"
-    rows = [("run", "name", "started", "system", "rounds", "F1", "size"), *map(_row, found)]
+    rows = [("run", "name", "started", "system", "rounds", "F1", "size", "by"), *map(_row, found)]
+    if not any(each.started_by for each in found):
+        rows = [row[:-1] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
     return "\n".join(line.rstrip() for line in lines)
@@ -67,7 +69,16 @@ def _row(each: ListedRun) -> tuple[str, ...]:
     rounds = str(each.rounds) if each.started else ""
     f1 = "-" if each.f1 is None else fraction(each.f1)
     system = each.system or "interrupted"
-    return Path(each.folder).name, each.name, each.started[:16], system, rounds, f1, size(each.size_bytes)
+    return (
+        Path(each.folder).name,
+        each.name,
+        each.started[:16],
+        system,
+        rounds,
+        f1,
+        size(each.size_bytes),
+        each.started_by,
+    )
 
 
 def size(size_bytes: int) -> str:

@@ -3,26 +3,33 @@
 Nothing that an exception says ever leaves the clinic: its text stays in a file here, and the answer names its class.
 """
 
+import hashlib
 import json
 import os
+import sqlite3
 import time
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from clinfed import fingerprints, protocol
 from clinfed.adapters.codec import WIRE_VERSION, decode, encode
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.clinic import ledger, permissions
+from clinfed.clinic import ledger, permissions, started
 from clinfed.clinic.cache import WORKER, drop, worker_cache
-from clinfed.clinic.ledger import Asked, Ledger
+from clinfed.clinic.ledger import Asked, Ledger, Origin
 from clinfed.clinic.policy import rounded
 from clinfed.clinic.remanence import prune
 from clinfed.clinic.signing import signer
+from clinfed.clinic.site import PARTITION
 from clinfed.corpus.splits import SPLITS
+from clinfed.errors import UserError
 from clinfed.home import clinic_folder
+from clinfed.manifests import Manifest
+from clinfed.refusals import RefusedError
 from clinfed.runs.backend import Block, Content, Failed
 
 if TYPE_CHECKING:
@@ -30,22 +37,43 @@ if TYPE_CHECKING:
     from clinfed.clinic.data import Clinic
 
 NodeConfig = Mapping[str, Any]
+UNKNOWN = Origin()
 
 
-def answer(kind: str, question: Content, node_config: NodeConfig, overrides: Sequence[str]) -> Content | Failed:
+def answer(
+    kind: str,
+    question: Content,
+    node_config: NodeConfig,
+    overrides: Sequence[str],
+    manifest: str = "",
+    origin: Origin = UNKNOWN,
+) -> Content | Failed:
     """Return the answer to a question, or the failure that may be told. Code that the site does not allow ends here.
 
     kind: one of protocol.HELLO, TRAIN and EVALUATE. question: its adapter is taken out of it.
+    manifest: the text that came with the run (clinfed/manifests.py).
     """
     failure, work = WORK[kind]
     try:
         permissions.admit_code(node_config)
         sign = signer(node_config)  # before the work: a key that is unfit ends it here
+        manifested = started.admit(node_config, overrides, manifest)
         cache = worker_cache(overrides)
         asked = dict(question[protocol.QUESTION])
-        return sign(kind, asked, work(cache, cache.clinic(node_config), question))
+        if kind != protocol.HELLO:
+            started.bind(manifested, str(asked[protocol.RUN_KEY]))
+        clinic = cache.clinic(node_config)
+        entry = _admitted(cache, clinic, kind, question, _with_manifest(origin, manifested))
+        content = work(cache, clinic, question)
+        if kind == protocol.HELLO:
+            started.refuse_other_bases(manifested, content[protocol.IDENTITY])
+        content = sign(kind, asked, content)
+        _record_answer(entry, content)
     except Exception as error:
+        if PARTITION not in node_config:
+            keep_refusal(error, kind, question.get(protocol.QUESTION, {}), origin)
         return failed(failure, error)
+    return content
 
 
 def failed(failure: protocol.Failure, error: Exception) -> Failed:
@@ -53,6 +81,13 @@ def failed(failure: protocol.Failure, error: Exception) -> Failed:
     with suppress(OSError):  # a full disk must not turn into an exception that Flower would send
         _keep_detail(failure)
     return Failed(*permissions.said(error, failure))
+
+
+def keep_refusal(error: Exception, kind: str, question: Mapping[str, Any], origin: Origin) -> None:
+    """Write a real site's refusal into its ledger; nothing of other errors, and nothing where the ledger is broken."""
+    if isinstance(error, RefusedError):
+        with suppress(OSError, UserError, sqlite3.Error):
+            Ledger().refused(error.setting, kind, question, origin)
 
 
 def forget() -> None:
@@ -92,11 +127,10 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
     """Train what was received on the clinic's notes for one round; where it is asked for, evaluate it first."""
     from clinfed.clinic.work import train_round
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     received = Payload.of(_take_adapter(question))
-    decode_s = time.perf_counter() - started
+    decode_s = time.perf_counter() - begun
     asked = question[protocol.QUESTION]
-    entry = _admitted(cache, clinic, protocol.TRAIN, asked, received.flat)
     # Evaluated before it is trained: one exchange a round, and no worker waits while another clinic is evaluated.
     split = str(asked["split"])
     content: Content = {}
@@ -107,7 +141,7 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         cache, clinic, received, int(asked["round"]), run_key=run_key, state_round=state_round
     )
     result = trained.result
-    started = time.perf_counter()
+    begun = time.perf_counter()
     content[protocol.ADAPTER] = _write_adapter(payload.flat)
     report = {
         "num_examples": result.notes,
@@ -117,22 +151,19 @@ def _train(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content
         "steps": result.steps,
         "train_s": result.seconds,
         "training_peak_bytes": trained.peak_bytes,
-        "serialise_s": decode_s + time.perf_counter() - started,
+        "serialise_s": decode_s + time.perf_counter() - begun,
     }
-    _record_answer(entry, content)
     return _reported(cache, clinic, question, content, report)
 
 
 def _evaluate(cache: "WorkerCache", clinic: "Clinic", question: Content) -> Content:
     """Evaluate what was received on one split of the clinic's notes."""
     asked = question[protocol.QUESTION]
-    started = time.perf_counter()
+    begun = time.perf_counter()
     state = _take_adapter(question)
-    decode_s = time.perf_counter() - started
-    entry = _admitted(cache, clinic, protocol.EVALUATE, asked, state)
+    decode_s = time.perf_counter() - begun
     wanted = {name: bool(asked[name]) for name in ("test_evaluation", "replicates")}
     content = _evaluated(cache, clinic, state, str(asked["split"]), **wanted)
-    _record_answer(entry, content)
     return _reported(cache, clinic, question, content, {"serialise_s": decode_s})
 
 
@@ -143,30 +174,54 @@ WORK = {
 }
 
 
-def _admitted(
-    cache: "WorkerCache", clinic: "Clinic", kind: str, question: Mapping[str, Any], sent: AdapterState
-) -> Asked | None:
+def _with_manifest(origin: Origin, manifest: Manifest | None) -> Origin:
+    """Return where a question comes from, with who has started its run, as the run's manifest says."""
+    if manifest is None:
+        return origin
+    return replace(origin, started_by=manifest.started_by, manifest=manifest.sha256)
+
+
+def _admitted(cache: "WorkerCache", clinic: "Clinic", kind: str, content: Content, origin: Origin) -> Asked | None:
     """Return the question as a real site's ledger has it now; None at a simulated clinic, which keeps no ledger.
 
     Raises: RefusedError for what no run asks, and for what was asked before in another way.
     """
-    ledger.refuse_unknown(kind, question, cache.run.rounds)
+    question, settings = content[protocol.QUESTION], ledger.settings_of(cache.run)
+    greets = kind == protocol.HELLO
+    if not greets:
+        ledger.refuse_unknown(kind, question, cache.run.rounds)
     if clinic.simulated:
         return None
-    run_key, nonce = str(question[protocol.RUN_KEY]), str(question["nonce"])
-    place = int(question["round"]), str(question["split"])
-    settings, replicates = ledger.settings_of(cache.run), bool(question["replicates"])
-    asked = Asked(clinic.name, run_key, kind, *place, sent.sha256(), settings, nonce, replicates)
+    sent = "" if greets else hashlib.sha256(content[protocol.ADAPTER][protocol.TENSORS].data).hexdigest()
+    asked = Asked(
+        clinic=clinic.name,
+        run="" if greets else str(question[protocol.RUN_KEY]),
+        kind=kind,
+        round_index=0 if greets else int(question["round"]),
+        split="" if greets else str(question["split"]),
+        adapter=sent,
+        settings=settings,
+        nonce=str(question["nonce"]),
+        replicates=not greets and bool(question["replicates"]),
+        origin=origin,
+    )
     Ledger().admit(asked, most_tests=clinic.policy.test_evaluations if clinic.policy else 0)
     return asked
 
 
 def _record_answer(asked: Asked | None, content: Content) -> None:
-    """Write what leaves a real site into its ledger."""
-    if asked is not None:
-        tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
-        sizes = sum(len(block.data) for block in tensors), sum(len(block.data) // 8 for block in counts)
-        Ledger().answered(asked, tensor_bytes=sizes[0], counts=sizes[1])
+    """Write what leaves a real site into its ledger: how many bytes and numbers, and in a hello its words."""
+    if asked is None:
+        return
+    tensors, counts = (content.get(name, {}).values() for name in (protocol.ADAPTER, protocol.COUNTS))
+    sent: dict[str, Any] = {
+        "tensor_bytes": sum(len(block.data) for block in tensors),
+        "counts": sum(len(block.data) // 8 for block in counts),
+        "figures": dict(content[protocol.REPORT]),
+    }
+    if asked.kind == protocol.HELLO:
+        sent["identity"] = dict(content[protocol.IDENTITY])
+    Ledger().answered(asked, **sent)
 
 
 def _evaluated(

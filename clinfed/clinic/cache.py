@@ -5,6 +5,7 @@ A message brings only adapter tensors, which are written into the warm model in 
 
 import hashlib
 import json
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     from clinfed.training.untrained import Prints
 
 Predicted = dict[str, dict[Span, float]]  # note id -> span -> score
+NO_POLICY = (
+    "clinfed | no policy: node_config alone describes this site, so the run has no floors to keep; "
+    "for notes of patients write a site.toml (docs/sites.md)"
+)
 
 WORKER = uuid.uuid4().hex  # names this process to the server and says nothing else of it
 
@@ -75,6 +80,8 @@ class WorkerCache:
             if site.device and self._tagger is None:  # a model that is warm stays where it is
                 self.run = replace(self.run, training=replace(self.run.training, device=site.device))
             if site.held not in self._sites:
+                if site.policy is None and not self._sites:
+                    print(NO_POLICY, file=sys.stderr, flush=True)
                 self._forget_notes()
                 self._sites[site.held] = read_site(self.run, site)
             return checked_clinic(self._sites[site.held])

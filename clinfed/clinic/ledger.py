@@ -1,8 +1,7 @@
 """A site's ledger: each question that a coordinator has asked, and how much left in answer, across all runs.
 
-CLINIC/ledger/ledger.jsonl, one JSON object a line, appended only. Each line carries the hash of itself and the line
-before it, so that a line that is changed or taken out shows. A question is written down before it is worked on: a kill
-in the middle loses no entry.
+CLINIC/ledger/ledger.jsonl, one JSON object a line (clinfed.clinic.chain): questions, answers and refusals. A question
+is written down before it is worked on: a kill in the middle loses no entry.
 
     ledger = Ledger()
     ledger.admit(asked, most_tests=20)  # or RefusedError: nothing is read, trained or counted
@@ -11,23 +10,21 @@ in the middle loses no entry.
 
 import hashlib
 import json
-import os
 import re
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from clinfed import protocol
+from clinfed.clinic.chain import SETTING, Chain
 from clinfed.home import clinic_folder
 from clinfed.refusals import RefusedError
 from configs import Run, resolved
 
 TOKEN = re.compile(r"[0-9a-f]{32}")  # of a run's key and a nonce
-FIRST = "0" * 64  # stands where the first line has no line before it
-SETTING = "ledger"
+LONGEST_CLAIM = 64  # characters kept of what a refused question says of itself
+LONGEST_OVERRIDES = 2000  # characters; the settings' hash covers all of them
 FREE = ("resume", "backend", "wait_for_clients", "round", "output", "tracking")  # groups and keys of a run
 
 # (kind, split, test_evaluation, replicates) of the questions that a run asks; there is no other.
@@ -38,6 +35,25 @@ KNOWN = {
     (protocol.EVALUATE, "validation", False, True),
     (protocol.EVALUATE, "test", True, True),
 }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a question comes from.
+
+    flower_run: the number of the run at the coordinator, and overrides: its text, both as the coordinator says.
+    started_by: as the run's signed manifest says, and its hash; "" where this site asks for none.
+    """
+
+    flower_run: int = 0
+    overrides: str = ""
+    started_by: str = ""
+    manifest: str = ""
+
+    def entry(self, *, overrides: bool) -> dict[str, Any]:
+        """Return what the ledger says of it; the overrides are long, and stand once in a run."""
+        told = {"flower_run": self.flower_run, "started_by": self.started_by, "manifest": self.manifest}
+        return told | ({"overrides": self.overrides[:LONGEST_OVERRIDES]} if overrides else {})
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,7 @@ class Asked:
     settings: str
     nonce: str
     replicates: bool = False
+    origin: Origin = field(default_factory=Origin)
 
     @property
     def subjects(self) -> list[str]:
@@ -64,6 +81,8 @@ class Asked:
         That is a round's training, with or without its validation; a round's validation; the validation with
         replicates; and the test evaluation.
         """
+        if self.kind == protocol.HELLO:
+            return []
         if self.split == "test":
             return ["test"]
         each = [f"{self.kind} {self.round_index}"]
@@ -97,6 +116,7 @@ class Ledger:
     def __init__(self, path: Path | None = None) -> None:
         """path: of the file; None: where the account keeps it."""
         self.path = path or clinic_folder("ledger") / "ledger.jsonl"
+        self.chain = Chain(self.path)
 
     def admit(self, asked: Asked, *, most_tests: int = 0) -> None:
         """Write a question down. Raises: RefusedError where it was asked before with other content, or too often.
@@ -104,81 +124,49 @@ class Ledger:
         A resumed run asks again: the same question about the same adapter is answered again and counts once.
         most_tests: runs whose adapter may be evaluated on the clinic's test notes; 0: no limit.
         """
-        if not (TOKEN.fullmatch(asked.run) and TOKEN.fullmatch(asked.nonce)):
+        greets = asked.kind == protocol.HELLO  # it comes before the run has a key
+        if not (TOKEN.fullmatch(asked.nonce) and (greets or TOKEN.fullmatch(asked.run))):
             _refuse("without a run key and a nonce of 32 hexadecimal digits")
-        with self._held() as (lines, size):
-            before = [line for line in lines if line["what"] == "question" and line["clinic"] == asked.clinic]
-            if any(line["nonce"] == asked.nonce for line in before):
+        with self.chain.held() as chain:
+            if chain.has_nonce(asked.clinic, asked.nonce):
                 _refuse("with a nonce that was used before: it repeats an old message")
-            run = [line for line in before if line["run"] == asked.run]
+            run = [] if greets else [each for each in chain.of_run(asked.clinic, asked.run) if _is_question(each)]
             if any(line["settings"] != asked.settings for line in run):
                 _refuse("with other settings than this run began with")
             same = [line for line in run if {*line["subjects"]} & {*asked.subjects}]
             if any(line["adapter"] != asked.adapter for line in same):
                 _refuse(f"to {asked.kind} again in round {asked.round_index}, with another adapter")
-            tests = {line["run"] for line in before if line["split"] == "test"}
-            if asked.split == "test" and most_tests and asked.run not in tests and len(tests) >= most_tests:
+            tests = chain.runs_on(asked.clinic, "test") if asked.split == "test" else set()
+            if most_tests and asked.run not in tests and len(tests) >= most_tests:
                 _refuse(f"for test evaluation {len(tests) + 1}; the policy allows {most_tests}")
-            entry = {**asdict(asked), "subjects": asked.subjects, "repeated": bool(same)}
-            self._append({"what": "question", **entry}, lines, size)
+            entry = {name: value for name, value in asdict(asked).items() if name != "origin"}
+            said = asked.origin.entry(overrides=not run)
+            chain.append({"what": "question", **entry, **said, "subjects": asked.subjects, "repeated": bool(same)})
 
-    def answered(self, asked: Asked, *, tensor_bytes: int, counts: int) -> None:
-        """Write down what leaves: bytes of tensors, and how many numbers the counts hold."""
-        with self._held() as (lines, size):
-            entry = {"what": "answer", "clinic": asked.clinic, "run": asked.run, "nonce": asked.nonce}
-            self._append({**entry, "tensor_bytes": tensor_bytes, "counts": counts}, lines, size)
+    def answered(self, asked: Asked, **sent: Any) -> None:
+        """Write down what leaves, such as tensor_bytes, counts and figures."""
+        entry = {"what": "answer", "kind": asked.kind, "clinic": asked.clinic, "run": asked.run, "nonce": asked.nonce}
+        with self.chain.held() as chain:
+            chain.append({**entry, **asked.origin.entry(overrides=False), **sent})
+
+    def refused(self, setting: str, kind: str, question: Mapping[str, Any], origin: Origin) -> None:
+        """Write down a refusal. question: as it came, which may be anything."""
+        told = {name: str(question.get(name, ""))[:LONGEST_CLAIM] for name in ("round", "nonce")}
+        told["run"] = str(question.get(protocol.RUN_KEY, ""))[:LONGEST_CLAIM]
+        with self.chain.held() as chain:
+            chain.append({"what": "refusal", "setting": setting, "kind": kind, **told, **origin.entry(overrides=True)})
 
     def lines(self) -> list[dict[str, Any]]:
         """Return all entries, oldest first. Raises: RefusedError where the chain is broken, naming the line."""
-        return self._read()[0]
+        return list(self.chain.lines())
 
-    def _read(self) -> tuple[list[dict[str, Any]], int]:
-        """Return all entries, and how many bytes of the file they are."""
-        if not self.path.exists():
-            return [], 0
-        raw = self.path.read_bytes()
-        whole, _, _ = raw.rpartition(b"\n")  # what follows was cut off by a kill or a full disk
-        found: list[dict[str, Any]] = []
-        last = FIRST
-        for number, text in enumerate(whole.split(b"\n") if whole else [], 1):
-            try:
-                line = json.loads(text)
-                intact = line["chain"] == chained(last, line)
-            except (ValueError, KeyError, TypeError):
-                intact = False
-            if not intact:
-                found_line = f"{self.path}:{number}: this line was changed, or the one before it taken out"
-                raise RefusedError(SETTING, f"{found_line}; find out who did it, then move the file away")
-            found.append(line)
-            last = line["chain"]
-        return found, len(whole) + bool(whole)
-
-    @contextmanager
-    def _held(self) -> Iterator[tuple[list[dict[str, Any]], int]]:
-        """Hold the file against other processes of this account; yields its entries and their bytes."""
-        from filelock import FileLock
-
-        with FileLock(f"{self.path}.lock"):
-            yield self._read()
-
-    def _append(self, entry: dict[str, Any], lines: list[dict[str, Any]], size: int) -> None:
-        """Append an entry to these lines of this many bytes; it is on the disk before anything is done for it."""
-        line = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **entry}
-        line = json.loads(json.dumps(line))
-        line["chain"] = chained(lines[-1]["chain"] if lines else FIRST, line)
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
-            file.truncate(size)  # a line that was cut off goes
-            file.seek(size)
-            file.write(json.dumps(line).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+    def verify(self) -> int:
+        """Return the number of entries. Raises: RefusedError naming the first line that was changed or taken out."""
+        return self.chain.verify()
 
 
-def chained(last: str, line: Mapping[str, Any]) -> str:
-    """Return the hash of a line after the one whose hash is `last`."""
-    rest = {key: value for key, value in line.items() if key != "chain"}
-    return hashlib.sha256((last + json.dumps(rest, sort_keys=True)).encode()).hexdigest()
+def _is_question(line: Mapping[str, Any]) -> bool:
+    return bool(line["what"] == "question")
 
 
 def _refuse(asked: str) -> None:

@@ -1,5 +1,6 @@
 """A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -17,6 +18,7 @@ PARTITION, PARTITIONS = "partition-id", "num-partitions"  # Flower sets them on 
 NodeConfig = Mapping[str, str | int | float | bool]
 
 QUANTISATIONS = ("any", "none", "nf4")
+APPROVALS = ("none", "each")
 INLINE = ("notes", "name", "format", "labels")  # what node_config may say without a settings file
 # All that shapes a site's clinic.
 HELD = (
@@ -44,6 +46,8 @@ class Site:
     labels: str = ""  # the site's copy of the list of codes that all sides share, absolute; "": the corpus' public one
     skip_bad: bool = False  # leave faulty notes out and count them, instead of refusing to start
     key: str = ""  # file of the key that signs this site's answers; "": they are not signed
+    operator: str = ""  # file of the public key that signs manifests; "": runs need none
+    approval: str = "none"  # "each": a manifest must be approved here before its run starts
     device: str = ""  # the site's choice, for all runs: cpu, cuda or cuda:N; "": the run's
     batch_notes: int = 0  # cap on windows of 256 sub-words in a batch; 0: none
     quantisation: str = "any"  # of the base in memory: "none" (float32), "nf4" (4 bits), or as the run asks
@@ -51,7 +55,7 @@ class Site:
     allowed_code: tuple[str, ...] | None = None  # fingerprints of code that may run
     allowed_experiments: tuple[str, ...] | None = None  # "default" is a run without experiment
     small_cell_threshold: int = 0  # counts name no code that fewer patients have; 0: all
-    policy: Policy | None = None  # the table [policy]: floors that no run can loosen; None: none is applied
+    policy: Policy | None = None  # floors that no run can loosen; None, of node_config: none is applied
     file: str = ""  # where this stands, for messages; "" is node_config
 
     def __post_init__(self) -> None:
@@ -70,6 +74,9 @@ class Site:
         if self.quantisation not in QUANTISATIONS:
             expected = ", ".join(QUANTISATIONS)
             raise UserError(f"{self.where}: quantisation is {self.quantisation!r}, expected one of {expected}")
+        if self.approval not in APPROVALS or (self.approval != "none" and not self.operator):
+            expected = f"one of {', '.join(APPROVALS)}, and for {APPROVALS[1]} also operator, the key of manifests"
+            raise UserError(f"{self.where}: approval is {self.approval!r}, expected {expected}; correct it")
         kind, _, number = self.device.partition(":")
         if kind not in ("", "cpu", "cuda") or (":" in self.device and not (kind == "cuda" and number.isdecimal())):
             raise UserError(f"{self.where}: device is {self.device!r}, expected cpu, cuda or cuda:0")
@@ -78,6 +85,11 @@ class Site:
     def where(self) -> str:
         """Return where a user finds these settings."""
         return self.file or "node_config"
+
+    @property
+    def called(self) -> str:
+        """Return the clinic's name; one made of a hash where it has none, as the path may name a patient."""
+        return self.name or f"site-{hashlib.sha256(self.notes.encode()).hexdigest()[:8]}"
 
     @property
     def least_in_a_cell(self) -> int:
@@ -115,19 +127,20 @@ def read(path: Path) -> Site:
     except (OSError, ValueError) as error:
         place = f": {error}" if isinstance(error, tomllib.TOMLDecodeError) else ""
         raise UserError(f"{path}: cannot be read as TOML ({type(error).__name__}{place}); correct the file") from None
-    policy = _policy(path, values.pop("policy")) if "policy" in values else None
+    policy = _policy(path, values.pop("policy", {}))
     kinds = {field.name: type(field.default) for field in fields(Site) if field.name not in ("file", "policy")}
     kinds |= {"allowed_code": tuple, "allowed_experiments": tuple}
     checked = {key: _checked(path, key, value, kinds) for key, value in values.items()}
     if "allowed_code" not in checked:
         raise UserError(f"{path}: allowed_code is missing; list the code that may run here, or [] to allow none yet")
-    if checked.get("key"):  # beside the file, where it is no full path: the folder may lie elsewhere in a container
-        checked["key"] = str(path.parent / checked["key"])
+    for name in ("key", "operator"):  # beside the file: in a container the folder may lie elsewhere
+        if checked.get(name):
+            checked[name] = str(path.parent / checked[name])
     return Site(**checked, policy=policy, file=str(path))
 
 
 def _policy(path: Path, values: Any) -> Policy:
-    """Return the policy of the table [policy]; what it leaves out has the policy's default."""
+    """Return the policy of the table [policy]; what it leaves out, and a missing table, have the default."""
     if not isinstance(values, dict):
         raise UserError(f"{path}: policy is {values!r}, expected a table: [policy] on a line of its own")
     kinds: dict[str, type] = {field.name: type(field.default) for field in fields(Policy)}

@@ -21,6 +21,7 @@ from clinfed.errors import UserError
 TEMPLATES = Path(__file__).with_name("templates")
 PLAN = "deployment.json"
 SETTINGS = "coordinator.toml"
+OPERATOR = "operator.pub"  # the key that signs what a run is, and who starts it
 PRIVATE_FOLDERS = ("flower", "state")  # what Flower and clinfed write at run time
 PROGRAMS = "programs"  # in a site's folder: what Flower starts there, by Flower's names
 GUARDED, CLOSED = (
@@ -45,6 +46,7 @@ def init(folder: Path, plan: Plan) -> None:
     authority = Authority.make(f"clinfed federation at {plan.host}")
     authority.write(folder / AUTHORITY / "ca.key", coordinator / "ca.crt")
     write_server(authority, plan.host, coordinator / "server.key", coordinator / "server.crt")
+    write_site_keys(coordinator / "operator.key", coordinator / OPERATOR)
     plan.write(coordinator / PLAN)
     _render("coordinator", coordinator, {"plan": plan})
     for site in plan.sites:
@@ -106,8 +108,11 @@ def _write_site(folder: Path, plan: Plan, site: str) -> None:
     own = _new_folder(folder / site)
     shutil.copyfile(folder / COORDINATOR / "ca.crt", own / "ca.crt")
     _write_keys(folder, site)
+    operator = folder / COORDINATOR / OPERATOR
+    if operator.is_file():  # not in a folder of an earlier version
+        shutil.copyfile(operator, own / OPERATOR)
     (own / PROGRAMS).mkdir(mode=FOLDER_MODE)
-    _render("site", own, {"plan": plan, "site": site})
+    _render("site", own, {"plan": plan, "site": site, "operator": operator.is_file()})
     for name in CLOSED:  # the same program, which refuses by its name
         shutil.copy(own / PROGRAMS / GUARDED, own / PROGRAMS / name)
 

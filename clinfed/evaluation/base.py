@@ -50,6 +50,11 @@ class EvaluationCounts(ABC):
         """Return how many annotations the notes have by these counts; 0 where none are counted."""
         return 0
 
+    @property
+    def predicted(self) -> int:
+        """Return how many annotations were predicted by these counts; 0 where none are counted."""
+        return 0
+
     @abstractmethod
     def measures(self) -> dict[str, Any]:
         """Return counts and the scores that follow from them, by name, for one clinic's line in the record."""

@@ -20,6 +20,8 @@ from clinfed.evaluation.bootstrap import Interval, Replicates, difference_interv
 from clinfed.evaluation.scores import MENTIONS, Evaluation, Score, score, span_evaluation
 
 OTHER = "other"  # stands for all codes that a site does not name
+# A replicate draws a unit Poisson(1) times: more than 20 times once in 10^20 draws. So no sum is larger than 20 times.
+DRAWN = 20
 MacroOver = Literal["gold_or_predicted", "gold"]
 
 # A code's band is its gold support in the evaluated split, merged over languages and over the clinics that name it.
@@ -190,6 +192,12 @@ class SpanCounts(EvaluationCounts):
         """Return the gold mentions."""
         return self.micro().support
 
+    @property
+    def predicted(self) -> int:
+        """Return the predicted mentions."""
+        micro = self.micro()
+        return micro.tp + micro.fp
+
     def measures(self) -> dict[str, Any]:
         """Return the counts and scores of all codes."""
         measures: Score = score(self.micro())
@@ -208,6 +216,10 @@ class SpanCounts(EvaluationCounts):
             raise ValueError("counts bring other replicates than were asked for")
         if replicates and not set(self.languages) <= self.replicates.keys():
             raise ValueError("counts lack replicates of a language")
+        micro = self.micro()
+        most = DRAWN * np.array([micro.tp, micro.fp, micro.fn], np.int64)
+        if self.replicates and (self.summed() > most).any():
+            raise ValueError("replicates count more than any draw of the notes does")
 
     def to_arrays(self) -> dict[str, Any]:
         """Return what leaves the clinic: codes, languages and integers; no note, no id, no position.

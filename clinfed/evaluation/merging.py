@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import add
+from statistics import median
 from typing import TypedDict, TypeVar, cast
 
 from clinfed.evaluation.base import EvaluationCounts
@@ -23,6 +24,38 @@ def merged(clinics: Mapping[str, C]) -> C:
     """Return the clinics' counts added up, in the order of names; without any, no mention was counted."""
     parts = [clinics[name] for name in sorted(clinics)]
     return reduce(add, parts) if parts else cast(C, SpanCounts())
+
+
+def median_score(clinics: Mapping[str, EvaluationCounts]) -> float | None:
+    """Return the median of the clinics' own scores: one of them, whatever it claims, moves it to its neighbour at most.
+
+    Of those whose score is defined; None where none is.
+    """
+    scores = [each.score for each in clinics.values() if each.score is not None]
+    return median(scores) if scores else None
+
+
+def scores_without_each(clinics: Mapping[str, EvaluationCounts]) -> dict[str, float | None]:
+    """Return clinic -> the score of all other clinics' counts; of a single clinic nothing is left.
+
+    Halves are merged, not all others for each clinic: n log n additions, and never more than log n sums at a time.
+    """
+    if len(clinics) < 2:
+        return {}
+    scores: dict[str, float | None] = {}
+
+    def walk(names: list[str], others: EvaluationCounts | None) -> None:
+        if len(names) == 1:
+            assert others is not None  # there are two clinics or more
+            scores[names[0]] = others.score
+            return
+        halves = names[: len(names) // 2], names[len(names) // 2 :]
+        for own, other in (halves, halves[::-1]):
+            beside: EvaluationCounts = merged({name: clinics[name] for name in other})
+            walk(own, beside if others is None else others + beside)
+
+    walk(sorted(clinics), None)
+    return scores
 
 
 def evaluation(clinics: Mapping[str, EvaluationCounts]) -> Evaluation:

@@ -1,6 +1,8 @@
 """What run.sh starts: checks a run at the coordinator, starts it at the real sites, and ends as it has ended."""
 
+import getpass
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from clinfed import fingerprints, manifests, signatures
 from clinfed.deploy import folders
 from clinfed.deploy.plan import Plan
 from clinfed.errors import UserError
@@ -19,33 +22,61 @@ from clinfed.experiments.launch import TAIL_LINES, run_config, stage
 from clinfed.experiments.progress import Bar, rounds_done
 from clinfed.experiments.resume import as_resumed
 from clinfed.experiments.simulate import interrupted
+from clinfed.manifests import Manifest
 from configs import absolute_paths, refuse_at_site
 from configs.overrides import parse
 
 APP, SETTINGS = "state/app", "state/run.toml"  # in the coordinator's folder
 CODES = "codes.json"
+OPERATOR, MANIFESTS = "operator.key", "state/manifests"
 FLWR = "./flwr.sh"
 FINISHED = "finished:"
 ASK_EVERY_S = 1.0  # for the status of a run whose log has ended before it
 
 
-def start(folder: Path, given: Sequence[str], seen_from: Path) -> int:
+def start(folder: Path, given: Sequence[str], seen_from: Path, manifest: Path | None = None) -> int:
     """Run at all registered sites and follow it to its end; return its exit code.
+
+    manifest: of a run that was started before, and that a site has approved since; its overrides are then the run's.
 
     Nothing is uploaded before the overrides are right.
     Raises: UserError where they are not, or where the run ended with one.
     """
     Plan.read(folder / folders.PLAN)
     labels = str((folder / CODES).absolute()) if (folder / CODES).is_file() else ""
-    overrides = checked(folder, given, seen_from, labels)
+    if manifest and given:
+        raise UserError(f"--manifest {manifest}: the overrides are in it; give no others")
+    text = (seen_from / manifest).read_text("utf-8") if manifest else ""
+    overrides = manifests.unverified(text).overrides if text else checked(folder, given, seen_from, labels)
+    text = text or written_manifest(folder, overrides, labels)
     shutil.rmtree(folder / APP, ignore_errors=True)
     stage(folder / APP)
     # A name of its own: a run that was left to itself goes on writing where it stands.
     following = Following(folder, folder.absolute() / "state" / f"status-{uuid.uuid4().hex}.json")
-    (folder / SETTINGS).write_text(run_config(overrides, labels=labels, status=str(following.path)), "utf-8")
+    (folder / SETTINGS).write_text(
+        run_config(overrides, labels=labels, status=str(following.path), manifest=text), "utf-8"
+    )
     with Bar(1, following.look) as bar:
         following.show = lambda line: bar.say(line, sys.stdout)
         return following.to_the_end()
+
+
+def written_manifest(folder: Path, overrides: Sequence[str], labels: str) -> str:
+    """Sign the run's manifest, keep it beside the coordinator's state, and say where; "" without operator's key."""
+    from server.app import compose
+
+    if not (folder / OPERATOR).is_file():
+        return ""
+    run = compose(overrides, labels)
+    uses = fingerprints.of_use(run, run.corpus.codes())
+    who = os.environ.get("SUDO_USER") or getpass.getuser()
+    manifest = Manifest(who, manifests.now(), tuple(overrides), fingerprints.code(), uses)
+    text = manifests.signed(manifest, signatures.read_private(folder / OPERATOR))
+    path = folder / MANIFESTS / f"{manifest.sha256[:16]}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    print(f"manifest {path}; a site that approves each run needs it, then: ./run.sh --manifest {MANIFESTS}/{path.name}")
+    return text
 
 
 def checked(folder: Path, given: Sequence[str], seen_from: Path, labels: str) -> list[str]:

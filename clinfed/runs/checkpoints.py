@@ -143,9 +143,10 @@ def _described(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "round": run_state.server.round,
         "open": _plain(run_state.open) if run_state.open else None,
-        "best": {"round": run_state.best.round, "score": run_state.best.score} if run_state.best else None,
+        "best": {key: getattr(run_state.best, key) for key in ("round", "score", "over")} if run_state.best else None,
         "run_key": run_state.run_key,
         "accepted": dict(run_state.accepted),
+        "usual": run_state.usual,
         "config": checkpoint.config,
         "fingerprints": checkpoint.fingerprints,
         "recorded": checkpoint.recorded,
@@ -158,10 +159,15 @@ def _run_state(described: Mapping[str, Any], states: Mapping[str, AdapterState])
     return RunState(
         ServerState(states[ADAPTER], memory, int(described["round"])),
         _round(opened) if opened else None,
-        Best(best["round"], best["score" if "score" in best else "f1"], states[BEST]) if best else None,  # f1: of 0.1
+        _best(best, states[BEST]) if best else None,
         described.get("run_key") or new_run_key(),  # before 0.2 clinics kept no states
         described.get("accepted", {}),
+        described.get("usual", 0.0),  # as in a first round
     )
+
+
+def _best(best: Mapping[str, Any], adapter: AdapterState) -> Best:
+    return Best(best["round"], best["score" if "score" in best else "f1"], adapter, best.get("over", ""))  # f1: of 0.1
 
 
 def _plain(opened: Round) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class ListedRun:
     rounds: int
     f1: float | None
     size_bytes: int
+    started_by: str = ""  # "" where no manifest says it
 
 
 def folders() -> list[Path]:
@@ -75,4 +76,6 @@ def listed(folder: Path) -> ListedRun:
         return ListedRun(str(folder), name_of(folder), "", "", 0, None, size_bytes)
     system = next(name for name in records.ADAPTERS if name in record["test"])
     f1 = records.micro_f1(record, system)
-    return ListedRun(str(folder), name_of(folder), record["started"], system, len(record["rounds"]), f1, size_bytes)
+    who = record.get("started_by", "")
+    rounds = len(record["rounds"])
+    return ListedRun(str(folder), name_of(folder), record["started"], system, rounds, f1, size_bytes, who)

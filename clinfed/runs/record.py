@@ -41,6 +41,8 @@ class ClinicRound(TypedDict):
     validation: Score | None  # of the round's global adapter
     steps: NotRequired[int]
     tokens: NotRequired[int]
+    length: NotRequired[float]  # Euclidean, of what its training moved in the adapter that it was sent
+    share: NotRequired[float]  # of the weight in the average, where the coordinator caps shares
     peak_bytes: NotRequired[dict[str, int]]  # "training" and, where it has evaluated, "inference"
 
 
@@ -87,6 +89,8 @@ class RunRecord(TypedDict):
 
     schema: int
     started: str  # ISO 8601, UTC
+    started_by: NotRequired[str]  # as the manifest says that the coordinator's operator has signed
+    started_with: NotRequired[str]  # that manifest's SHA-256
     config: dict[str, Any]  # the resolved run: what `clinfed config` prints
     fingerprints: dict[str, str]  # "code", "base", "quantisation", "tokenizer", "labels", "adapter"
     versions: dict[str, str]  # python and the libraries
@@ -99,14 +103,18 @@ class RunRecord(TypedDict):
     skipped: NotRequired[dict[str, dict[str, int]]]
     rounds: list[RoundRecord]
     chosen_round: int  # whose adapter is evaluated on test
-    chosen_by: str  # "last round" or "best validation micro-F1"
+    chosen_by: str  # "last round", or "best validation micro-F1, median over clinics"
     resumed_after: NotRequired[list[int]]  # rounds after which the run was interrupted and went on from its checkpoint
     ended_early: NotRequired[bool]  # stop.patience ended it before its last round
-    best_round: NotRequired[int | None]  # the highest validation micro-F1; its adapter is in `best`
+    best_round: NotRequired[int | None]  # the best validation, as chosen_by has it; its adapter is in `best`
     refused: NotRequired[list[Refusal]]  # left out at the start
     test_refused: NotRequired[list[Refusal]]  # left out of the test
     evaluated: NotRequired[str]  # what `test` is of: "test", or "development set" where there is no test part
     test: dict[str, dict[str, Evaluation]]  # system ("federated", "pooled_lexicon", ...) -> gold ("all", ...) -> scores
+    median_clinic: NotRequired[float | None]  # of the clinics' own scores on test: one clinic cannot lift it
+    # Clinic -> the adapter's score on test without this clinic's counts: what it alone makes of the merged score.
+    without: NotRequired[dict[str, float | None]]
+    limits: NotRequired[dict[str, float]]  # of the coordinator's settings: "largest_share", "update_multiple"
     differences: NotRequired[dict[str, Difference]]  # from the federated adapter to each other system
     # trainable_parameters, training_s (of all clinics), training_wall_s, [inference_]documents_per_s (of a worker,
     # without tokenisation), {training,inference}_peak_bytes, ...

@@ -74,7 +74,9 @@ class Recorder:
         self._validated = _named(done.validated, *FEDERATED_ALL)
         entry: records.RoundRecord = {
             "round": done.round_index,
-            "clinics": {answer.clinic: _clinic(answer, evaluated_by.get(answer.clinic)) for answer in done.trained},
+            "clinics": {
+                answer.clinic: _clinic(answer, evaluated_by.get(answer.clinic), done) for answer in done.trained
+            },
             "refused": refusals(done.refused),
             "joined": list(done.joined),
             "loss": sum(a.report["loss"] * a.report["num_examples"] for a in stepped)
@@ -182,6 +184,8 @@ class Recorder:
             "chosen_by": reason,
             "evaluated": self.run.corpus.evaluated,
             "test": _evaluations(self.counts),
+            "median_clinic": merging.median_score(counts.get(FEDERATED_ALL, {})),
+            "without": merging.scores_without_each(counts.get(FEDERATED_ALL, {})),
             "differences": merging.paired_differences(against_all, protocol.FEDERATED),
             "probes": self._probes(state),
             "seconds_split": {name: value for name, value in self.seconds.items() if name != "lexicon"},
@@ -247,14 +251,14 @@ def _evaluations(counts: Counted) -> dict[str, dict[str, scores.Evaluation]]:
     return test
 
 
-def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
+def _clinic(trained: Answer, validated: Answer | None, done: Round) -> records.ClinicRound:
     answers = [trained] if validated is None else [trained, validated]
     seconds = {
         name: sum(float(answer.report.get(f"{name}_s", 0.0)) for answer in answers)
         for name in ("load", "train", "serialise", "evaluate")
     }
     peaks = {name: int(value) for answer in answers for name, value in answer.report.items() if name.endswith(PEAK)}
-    return {
+    clinic: records.ClinicRound = {
         "loss": trained.report["loss"],
         "notes": trained.report["num_examples"],
         "seconds": seconds,
@@ -265,3 +269,8 @@ def _clinic(trained: Answer, validated: Answer | None) -> records.ClinicRound:
         "tokens": trained.report["tokens"],
         "peak_bytes": {name.removesuffix(PEAK): value for name, value in peaks.items()},
     }
+    if trained.clinic in done.lengths:
+        clinic["length"] = done.lengths[trained.clinic]
+    if trained.clinic in done.shares:
+        clinic["share"] = done.shares[trained.clinic]
+    return clinic

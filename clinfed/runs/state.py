@@ -21,15 +21,21 @@ class Round:
     overhead_s: float = 0.0  # beyond the busiest worker: what the exchange and the aggregation cost
     refused: list[Refused] = field(default_factory=list)  # left out of one of the round's exchanges
     joined: Sequence[str] = ()  # clinics that have come, or come again, since the round before
+    lengths: Mapping[str, float] = field(default_factory=dict)  # clinic -> how far its training moved the adapter
+    shares: Mapping[str, float] = field(default_factory=dict)  # clinic -> of the weight, where shares are capped
 
 
 @dataclass(frozen=True)
 class Best:
-    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better."""
+    """The adapter with the best validation so far; of equal ones the first. score: the task's, more being better.
+
+    over: of what, where that is not all clinics' merged counts.
+    """
 
     round: int
     score: float
     adapter: AdapterState
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class RunState:
     server: after the last round. open: that round, until the next one's answers have brought its validation, if any.
     run_key: names the run to the clinics, which keep their states under it; drawn once, and kept when it is resumed.
     accepted: clinic -> the round of its last update that went into the server's state: the clinic's next round begins
-    with the state that it wrote then.
+    with the state that it wrote then. usual: median length of the last round's updates, per unit of learning rate; 0:
+    none is known.
     Every random choice follows from the run's seed, a number of round or epoch and the name of a clinic: there is no
     generator whose state must be kept.
     """
@@ -49,3 +56,4 @@ class RunState:
     best: Best | None = None
     run_key: str = ""
     accepted: Mapping[str, int] = field(default_factory=dict)
+    usual: float = 0.0

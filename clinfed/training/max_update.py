@@ -48,3 +48,9 @@ def highest_rate(settings: Training, epochs: Epochs) -> float:
     first, last = epochs.first, epochs.last
     turning = min(max(settings.warmup * epochs.total_epochs, first), last)
     return max(learning_rate_at(epoch, epochs.total_epochs, settings) for epoch in (first, turning, last))
+
+
+def mean_rate(settings: Training, epochs: Epochs, points: int = 101) -> float:
+    """Return the mean learning rate of the epochs: lengths of updates grow with it, from one round to the next."""
+    places = (epochs.first + (epochs.last - epochs.first) * point / (points - 1) for point in range(points))
+    return sum(learning_rate_at(place, epochs.total_epochs, settings) for place in places) / points

@@ -19,11 +19,15 @@ class ClinicHandle:
 
 @dataclass(frozen=True)
 class Trained:
-    """One clinic's answer to training. validated: its evaluation of what it was sent, where it was asked for."""
+    """One clinic's answer to training. validated: its evaluation of what it was sent, where it was asked for.
+
+    length: Euclidean, of what its training has moved.
+    """
 
     update: AdapterUpdate
     answer: Answer
     validated: Answer | None
+    length: float
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,10 @@ from clinfed.tasks.base import Task
 from strategies.base import Limits
 
 LARGEST_FIGURE = 2**53  # what a float holds exactly; a petabyte, or 285 million years of seconds
+PREDICTED_OF_NOTE = (
+    10_000  # on average: a long report has a few thousand words, and an adapter that is new predicts many
+)
 WORKER = re.compile(r"[0-9a-f]{32}")
-HASHED = re.compile(r"[0-9a-f]{16}")
-FINGERPRINT = re.compile(r"[0-9a-f]{1,64}|none")  # a hash, the wire's number, or no quantisation
-# On average, of a clinic's training notes. By default that is 190,000 sub-words in each, where a long report has a few
-# thousand; how far a clinic's update may go grows with its windows.
-WINDOWS_OF_NOTE = 1000
 
 
 def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str, nonce: str) -> None:
@@ -38,11 +36,16 @@ def check_identity(identity: Mapping[str, Any], *, clinic: str | None, code: str
     # In a hello the fingerprints tell more of it.
     if clinic is not None and (identity.get("wire") != WIRE_VERSION or identity.get("code") != code):
         raise BadAnswerError(Reason.OTHER_CODE)
-    name, worker = identity.get("clinic"), identity.get("worker")
-    if not isinstance(worker, str) or not WORKER.fullmatch(worker):
+    if clinic is not None and identity.keys() != set(protocol.IDENTITY_NAMES):
         raise BadAnswerError(Reason.MALFORMED)
-    if not isinstance(name, str) or not name.isprintable() or len(name) > protocol.LONGEST_NAME:
+    worker = identity.get("worker")
+    if not isinstance(worker, str) or not WORKER.fullmatch(worker) or not is_printable(identity.get("clinic")):
         raise BadAnswerError(Reason.MALFORMED)
+
+
+def is_printable(name: object) -> bool:
+    """Return whether it is a short text that can be shown."""
+    return isinstance(name, str) and len(name) <= protocol.LONGEST_NAME and name.isprintable()
 
 
 def check_report(report: Mapping[str, Any], names: Collection[str]) -> None:
@@ -52,48 +55,10 @@ def check_report(report: Mapping[str, Any], names: Collection[str]) -> None:
 
 
 def _plausible(name: str, value: Any) -> bool:
-    if name == "loss":  # a likelihood of a density may be negative
-        return type(value) in (int, float) and math.isfinite(value) and abs(value) <= LARGEST_FIGURE
-    # bool is an int to Python, but no count.
-    kinds = (int, float) if name.endswith("_s") else (int,)
-    return type(value) in kinds and math.isfinite(value) and 0 <= value <= LARGEST_FIGURE
-
-
-def check_fingerprints(identity: Mapping[str, Any]) -> None:
-    """Refuse fingerprints that are none: where they differ from the server's they are shown."""
-    given = [value for name, value in identity.items() if name.startswith("fingerprint.")]
-    if not all(isinstance(value, str) and FINGERPRINT.fullmatch(value) for value in given):
-        raise BadAnswerError(Reason.MALFORMED)
-
-
-def check_windows(report: Mapping[str, Any]) -> None:
-    """Refuse a hello of more training windows than its notes can make."""
-    if report["train_windows"] > WINDOWS_OF_NOTE * report["train_notes"]:
-        raise BadAnswerError(Reason.FIGURES)
-
-
-def is_tally(value: object) -> bool:
-    """Return whether JSON is counts by short name."""
-    return isinstance(value, dict) and all(
-        len(name) <= protocol.LONGEST_NAME and name.isprintable() and _plausible(name, count)
-        for name, count in value.items()
-    )
-
-
-def is_tallies(value: object) -> bool:
-    """Return whether JSON is counts by two short names."""
-    return isinstance(value, dict) and is_tally(dict.fromkeys(value, 0)) and all(map(is_tally, value.values()))
-
-
-def is_manifest(value: object) -> bool:
-    """Return whether JSON is what partitions.base.describe makes, or nothing at all."""
-    if not isinstance(value, dict):
-        return False
-    patients = value.get("patients", [])
-    counts = {name: each for name, each in value.items() if name in ("notes", "mentions")}
-    tallies = {name: each for name, each in value.items() if name not in ("notes", "mentions", "patients")}
-    hashed = isinstance(patients, list) and all(isinstance(each, str) and HASHED.fullmatch(each) for each in patients)
-    return hashed and is_tally(counts) and is_tallies(tallies)
+    # bool is an int to Python, but no count. Comparisons hold for no NaN, and for whole numbers of any length.
+    kinds = (int, float) if name.endswith("_s") or name == "loss" else (int,)
+    least = -LARGEST_FIGURE if name == "loss" else 0  # a likelihood of a density may be negative
+    return type(value) in kinds and least <= value <= LARGEST_FIGURE
 
 
 def check_examples(num_examples: object, registered: int) -> None:
@@ -147,6 +112,18 @@ def check_max_update(state: AdapterState, before: AdapterState, max_update: Mapp
             raise BadAnswerError(Reason.BEYOND_MAX_UPDATE)
 
 
+def length_of(state: AdapterState, before: AdapterState) -> float:
+    """Return how far a state lies from the one before: the Euclidean length over all tensors of the state."""
+    squares = (np.square(array.astype(np.float64) - before[name]).sum() for name, array in state.items())
+    return math.sqrt(math.fsum(squares))
+
+
+def check_length(length: float, longest: float) -> None:
+    """Refuse an update longer than the coordinator's multiple of the round before; it is never rescaled."""
+    if length > longest:
+        raise BadAnswerError(Reason.TOO_LONG)
+
+
 def check_counts(
     evaluated: protocol.Evaluated,
     task: Task,
@@ -177,6 +154,8 @@ def check_counts(
             raise BadAnswerError(Reason.COUNTS) from None
         if counts.gold > registered[f"{split}_mentions"]:
             raise BadAnswerError(Reason.MORE_GOLD)
+        if counts.predicted > PREDICTED_OF_NOTE * registered[f"{split}_notes"]:
+            raise BadAnswerError(Reason.COUNTS)
 
 
 def check_rows(arrays: Mapping[str, NDArray[np.int64]]) -> None:

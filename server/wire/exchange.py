@@ -5,24 +5,28 @@ same in every run, and the server never holds more than one clinic's tensors. An
 (server/wire/check.py) is left out and its clinic named; the exchange goes on with the others.
 """
 
+import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
-from clinfed.adapters.state import AdapterState
+from clinfed.adapters.state import AdapterState, Shapes
 from clinfed.adapters.update import AdapterUpdate, Payload
 from clinfed.protocol import Answer, BadAnswerError, Reason, Refused, Traffic
 from clinfed.runs.backend import Backend, Content, Failed, Reply
 from clinfed.training.max_update import largest_step, max_update, most_steps
+from clinfed.training.schedules import Epochs
 from configs import Run
 from server.wire import check
 from server.wire.asked import Asked, ClinicHandle, Trained
 from server.wire.decode import (
-    check_hello,
     evaluation_of,
     failure,
     to_answer,
@@ -31,7 +35,9 @@ from server.wire.decode import (
     to_state,
     without_evaluation,
 )
+from server.wire.hello import check_hello
 from server.wire.signed import check_signature
+from strategies.base import Limits
 
 if TYPE_CHECKING:
     from clinfed.signatures import Keys
@@ -46,6 +52,42 @@ READING_S = 60.0  # to fetch one answer that is there
 ENVELOPE_BYTES = 32 * 2**20
 
 COUNTED = (protocol.COUNTS, protocol.COUNT_NAMES)  # the records of an evaluation
+
+log = logging.getLogger("clinfed.wire")
+
+
+@contextmanager
+def reading(clinic: str) -> Iterator[None]:
+    """Make whatever reading one clinic's answer raises a fault of that answer: it must not end the run.
+
+    The log names the exception's class and the line of code, for it may be a bug of ours; never its text, which may
+    hold what came over the wire.
+    """
+    try:
+        yield
+    except BadAnswerError:
+        raise
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}" if trace else "nowhere"
+        log.warning("clinic %s: its answer raised %s at %s", clinic or "(hello)", type(error).__name__, place)
+        raise BadAnswerError(Reason.MALFORMED) from None
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What each update of a round must obey.
+
+    sent: what it starts from. schema, limits: of the strategy. longest: that it may be, by the coordinator's settings.
+    """
+
+    sent: Payload
+    schema: Shapes
+    limits: Limits
+    epochs: Epochs
+    longest: float
 
 
 class Exchange:
@@ -87,8 +129,9 @@ class Exchange:
         for handle, message_id in zip(asked.handles, asked.message_ids, strict=True):
             try:
                 if (reply := self._reply(message_id, asked, wait=wait)) is not None:
-                    answer = self._identified(handle, reply.content, asked)
-                    check_hello(answer)
+                    with reading(handle.clinic):
+                        answer = self._identified(handle, reply.content, asked)
+                        check_hello(answer)
                     yield handle.node, answer
             except BadAnswerError as bad:
                 yield handle.node, Refused(bad.clinic, bad.reason)
@@ -102,11 +145,12 @@ class Exchange:
         evaluating: Sequence[ClinicHandle] = (),
         run_key: str = "",
         accepted: Mapping[str, int] = MappingProxyType({}),
+        longest: float = math.inf,
     ) -> Iterator[Trained | Refused]:
         """Send the payload to all clinics; yield what each has sent, or why it is left out, in order.
 
         evaluating: the clinics that first evaluate the adapter on their validation notes. run_key, accepted: whose and
-        which state a clinic takes up, as in clinfed.runs.state.RunState.
+        which state a clinic takes up, as in clinfed.runs.state.RunState. longest: that an update may be.
         """
         record = {protocol.ADAPTER: to_record(sent.flat)}
         own: dict[str, dict[str, str | int]] = {
@@ -116,26 +160,42 @@ class Exchange:
         asked = self._send(
             handles, protocol.TRAIN, record, round_index, split="validation" if evaluating else "", own=own
         )
+        rules = self._rules(sent, round_index, longest)
         for answers, (handle, message_id) in enumerate(zip(asked.handles, asked.message_ids, strict=True)):
             self._progress(round_index, answers, len(asked.handles))
             try:
-                yield self._trained(handle, message_id, asked, sent, round_index, evaluates=handle in evaluating)
+                reply = self._answered(message_id, asked)
+                with reading(handle.clinic):
+                    trained = self._trained(handle, reply, asked, rules, evaluates=handle in evaluating)
+                del reply
+                yield trained
+                del trained  # before the next one is fetched: one clinic's tensors at a time
             except BadAnswerError as bad:
                 yield Refused(handle.clinic, bad.reason)
         self._progress(round_index, len(asked.handles), len(asked.handles))
 
-    def _trained(
-        self, handle: ClinicHandle, message_id: str, asked: Asked, sent: Payload, round_index: int, *, evaluates: bool
-    ) -> Trained:
+    def _rules(self, sent: Payload, round_index: int, longest: float) -> Rules:
+        """Return what each update of a round must obey, worked out before any answer is read."""
+        strategy = self._run.strategy
+        return Rules(
+            sent,
+            strategy.schema(sent.adapter.shapes, round_index).up,
+            strategy.limits(sent, largest_step(self._run.training)),
+            self._run.epochs_of_round(round_index),
+            longest,
+        )
+
+    def _trained(self, handle: ClinicHandle, reply: Reply, asked: Asked, rules: Rules, *, evaluates: bool) -> Trained:
         """Return a clinic's answer to training. Raises: BadAnswerError."""
-        reply = self._answered(message_id, asked)
         names = (protocol.ADAPTER, *(COUNTED if evaluates else ()))
         answer = self._identified(handle, reply.content, asked, *names)
         evaluated = self._evaluated(handle, reply.content, answer) if evaluates else None
-        update = self._update(handle, reply.content, answer, sent, round_index, evaluates=evaluates)
-        up_bytes, down_bytes = update.payload.flat.num_bytes, sent.flat.num_bytes
+        update = self._update(handle, reply.content, answer, rules, evaluates=evaluates)
+        length = check.length_of(update.state, rules.sent.adapter)
+        check.check_length(length, rules.longest)
+        up_bytes, down_bytes = update.payload.flat.num_bytes, rules.sent.flat.num_bytes
         answer.traffic = Traffic(up_bytes, down_bytes, reply.size_bytes, asked.size_bytes)
-        return Trained(update, without_evaluation(answer), evaluated)
+        return Trained(update, without_evaluation(answer), evaluated, length)
 
     def evaluate(
         self,
@@ -166,38 +226,31 @@ class Exchange:
         for handle, message_id in zip(asked.handles, asked.message_ids, strict=True):
             try:
                 reply = self._answered(message_id, asked)
-                answer = self._identified(handle, reply.content, asked, *COUNTED)
-                check.check_report(answer.report, protocol.EVALUATE_REPORT)
-                answer.counts = self._counts(
-                    handle, reply.content, split, test_evaluation=test_evaluation, replicates=replicates
-                )
+                with reading(handle.clinic):
+                    answer = self._identified(handle, reply.content, asked, *COUNTED)
+                    check.check_report(answer.report, protocol.EVALUATE_REPORT)
+                    answer.counts = self._counts(
+                        handle, reply.content, split, test_evaluation=test_evaluation, replicates=replicates
+                    )
                 answer.traffic = Traffic(0, state.num_bytes, reply.size_bytes, asked.size_bytes)
                 yield answer
             except BadAnswerError as bad:
                 yield Refused(handle.clinic, bad.reason)
 
     def _update(
-        self,
-        handle: ClinicHandle,
-        content: Content,
-        answer: Answer,
-        sent: Payload,
-        round_index: int,
-        *,
-        evaluates: bool,
+        self, handle: ClinicHandle, content: Content, answer: Answer, rules: Rules, *, evaluates: bool
     ) -> AdapterUpdate:
         """Return the update of an answer to training. Raises: BadAnswerError."""
         num_examples = answer.report.get("num_examples")
         check.check_examples(num_examples, handle.registered["train_notes"])
         evaluation = protocol.EVALUATION_REPORT_PART if evaluates else ()
         check.check_report(answer.report, (*protocol.TRAIN_REPORT, *evaluation))
-        run, windows, steps = self._run, handle.registered["train_windows"], answer.report["steps"]
-        epochs = run.epochs_of_round(round_index)
-        check.check_steps(steps, most_steps(run.training, epochs, windows))
-        flat = to_state(content, run.strategy.schema(sent.adapter.shapes, round_index).up)
+        training, windows, steps = self._run.training, handle.registered["train_windows"], answer.report["steps"]
+        check.check_steps(steps, most_steps(training, rules.epochs, windows))
+        flat = to_state(content, rules.schema)
         payload = Payload.of(flat)
-        check.check_max_update(payload.adapter, sent.adapter, max_update(run.training, epochs, windows))
-        check.check_limits(flat, run.strategy.limits(sent, largest_step(run.training)))
+        check.check_max_update(payload.adapter, rules.sent.adapter, max_update(training, rules.epochs, windows))
+        check.check_limits(flat, rules.limits)
         return AdapterUpdate(handle.clinic, payload.adapter, answer.report["num_examples"], steps, payload.extra)
 
     def _evaluated(self, handle: ClinicHandle, content: Content, answer: Answer) -> Answer:

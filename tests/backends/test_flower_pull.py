@@ -52,12 +52,12 @@ def test_repeated_parts_count_as_often_as_they_would_be_copied() -> None:
     made = message(64 * MB)
     contents = objects(made)
     assert sum(map(len, contents.values())) < 10 * MB  # what travels
-    assert flower_pull.full_size(made.object_id, contents) >= 64 * MB
+    assert flower_pull.measured(made.object_id, contents).all_bytes >= 64 * MB
 
 
 def test_a_tensor_under_many_names_counts_under_each() -> None:
     made = message(MB, tuple(f"encoder.{number}" for number in range(100)))
-    assert flower_pull.full_size(made.object_id, objects(made)) >= 100 * MB
+    assert flower_pull.measured(made.object_id, objects(made)).all_bytes >= 100 * MB
 
 
 def test_a_reply_that_would_grow_is_refused_before_it_takes_memory() -> None:
@@ -78,6 +78,37 @@ def test_a_reply_within_the_limit_arrives_whole() -> None:
     assert arrived.content[IDENTITY]["clinic"] == "ca"
 
 
+def test_one_empty_tensor_under_countless_names_is_refused_before_it_is_inflated() -> None:
+    made = message(0, tuple(f"encoder.{number}" for number in range(1500)))
+    contents = objects(made)
+    assert sum(map(len, contents.values())) < MB
+    with pytest.raises(BadAnswerError, match=Reason.OVERSIZED):
+        flower_pull.inflated(made.object_id, contents, 32 * MB)
+    longer = message(0, tuple(f"encoder.{number}" for number in range(10**4)))
+    with pytest.raises(BadAnswerError, match=Reason.MALFORMED):  # the list of names alone is too long
+        flower_pull.inflated(longer.object_id, objects(longer), 32 * MB)
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        ({str(number): 0 for number in range(513)}, Reason.MALFORMED),
+        ({str(number): 0 for number in range(512)}, None),
+        ({"a": "\n" * (8 * MB)}, Reason.OVERSIZED),
+        ({"a": "\n" * (7 * MB)}, None),
+    ],
+    ids=["entries", "as_many_as_may_be", "text", "as_long_as_may_be"],
+)
+def test_texts_and_numbers_are_counted_before_they_are_parsed(texts: dict[str, Any], reason: Reason | None) -> None:
+    made = Message(RecordDict({IDENTITY: ConfigRecord(texts)}), 1, "train")
+    made.metadata.__dict__["_message_id"] = made.object_id
+    if reason is None:
+        assert flower_pull.inflated(made.object_id, objects(made), 32 * MB).content[IDENTITY] == texts
+    else:
+        with pytest.raises(BadAnswerError, match=reason):
+            flower_pull.inflated(made.object_id, objects(made), 32 * MB)
+
+
 def test_fetching_stops_where_too_much_has_come() -> None:
     made = message(64)
     fetched = []
@@ -91,13 +122,11 @@ def test_fetching_stops_where_too_much_has_come() -> None:
     assert len(fetched) < 6
 
 
-def test_a_reply_of_countless_tiny_parts_is_not_fetched_at_all() -> None:
-    made = message(64, tuple(f"encoder.{number}" for number in range(3)))
-    tree = get_object_tree(made)
+def test_a_reply_of_countless_tiny_parts_is_not_fetched_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower_pull, "MOST_OBJECTS", 4)
+    tree = get_object_tree(message(64, tuple(f"encoder.{number}" for number in range(3))))
     with pytest.raises(BadAnswerError, match=Reason.OVERSIZED):
-        flower_pull._contents(
-            tree, lambda name: pytest.fail("fetched"), 4 * flower_pull.OBJECT_BYTES, time.monotonic() + 60
-        )
+        flower_pull._contents(tree, lambda name: pytest.fail("fetched"), 1024, time.monotonic() + 60)
 
 
 def test_parts_that_never_come_are_not_waited_for_beyond_the_deadline() -> None:

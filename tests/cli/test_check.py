@@ -1,6 +1,7 @@
 """`clinfed check`: one table of all that a site needs, an exit code, and JSON."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,15 @@ from clinfed.cli import main
 from clinfed.experiments.launch import free_ports
 
 
-def site_toml(folder: Path, world: Any, **changes: Any) -> str:
+def site_toml(
+    folder: Path, world: Any, policy: Sequence[str] = ("least_notes = 5", "least_patients = 5"), **changes: Any
+) -> str:
     """Write a site's settings; return their path."""
     paths = {"notes": str(world.site_notes("ca")), "labels": str(world.labels)}
     settings = {"name": "north", **paths, "device": "cpu", "allowed_code": [fingerprints.code()]} | changes
     path = folder / "site.toml"
-    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), "utf-8")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+    path.write_text("\n".join([*lines, "[policy]", *policy]) + "\n", "utf-8")
     path.chmod(0o640)
     return str(path)
 
@@ -40,8 +44,25 @@ def test_a_site_that_is_ready(world: Any, tmp_path: Path, capsys: pytest.Capture
     port = f"--port={free_ports(1)[0]}"
     code, found = checked(capsys, "--settings", site_toml(tmp_path, world), port, *world.site_overrides)
     assert (code, found["ready"]) == (0, True), found["findings"]
-    expected = "python packages settings code gpu 4-bit base disk port labels notes patients languages codes spans"
+    expected = (
+        "python packages settings code gpu 4-bit base disk port labels notes patients languages policy codes spans"
+    )
     assert [each["check"] for each in found["findings"]] == expected.split()
+
+
+def test_the_policy_and_whether_the_notes_pass_its_floors(
+    world: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, found = checked(capsys, "--settings", site_toml(tmp_path, world, ()), *world.site_overrides)
+    assert (code, found["policy"]["level"]) == (1, "fail")
+    assert found["policy"]["found"] == "least_patients: 9 patients, the policy asks for 10"
+    code, found = checked(capsys, "--settings", site_toml(tmp_path, world), *world.site_overrides)
+    assert (code, found["policy"]["level"]) == (0, "ok")
+    assert "least_notes 5, least_patients 5, least_steps 5, small_cell_threshold 5," in found["policy"]["found"]
+    assert "; 4 of 4 codes are of 5 patients or more" in found["policy"]["found"]
+    path = site_toml(tmp_path, world, ("least_patients = 5", "small_cell_threshold = 99"))
+    _, found = checked(capsys, "--settings", path, *world.site_overrides)
+    assert (found["policy"]["level"], found["policy"]["remedy"][:29]) == ("warn", "only where diagnoses stand is")
 
 
 def test_each_lack_is_a_row_and_the_others_are_still_looked_at(
@@ -145,6 +166,6 @@ def test_the_sites_threshold_is_looked_at_beside_its_notes(
     path = tmp_path / "notes.jsonl"
     path.write_text("".join(f"{json.dumps(note)}\n" for note in notes), "utf-8")
     for threshold, level in ((0, "ok"), (10, "warn")):
-        settings = site_toml(tmp_path, world, notes=str(path), small_cell_threshold=threshold)
+        settings = site_toml(tmp_path, world, (f"small_cell_threshold = {threshold}",), notes=str(path))
         _, found = checked(capsys, "--settings", settings, *world.site_overrides)
         assert found["patients"]["level"] == level

@@ -12,7 +12,8 @@ from clinfed import protocol
 from clinfed.adapters.codec import WIRE_VERSION
 from clinfed.adapters.weights import read_state
 from clinfed.clinic import answers
-from clinfed.clinic.ledger import Asked, Ledger, refuse_unknown, settings_of
+from clinfed.clinic import chain as chain_module
+from clinfed.clinic.ledger import Asked, Ledger, Origin, refuse_unknown, settings_of
 from clinfed.refusals import RefusedError
 from clinfed.runs.backend import Failed
 from configs import load
@@ -112,6 +113,50 @@ def test_a_line_that_was_changed_or_taken_out_is_named(ledger: Ledger) -> None:
             ledger.admit(replace(TRAIN, round_index=9, nonce=nonce(9)))
 
 
+def test_lines_taken_from_the_end_are_missed(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.admit(replace(TRAIN, round_index=number + 1, nonce=nonce(number)))
+    lines = ledger.path.read_text().splitlines(keepends=True)
+    ledger.path.write_text("".join(lines[:2]))
+    for ask in (ledger.verify, lambda: ledger.admit(replace(TRAIN, round_index=9, nonce=nonce(9)))):
+        with pytest.raises(RefusedError, match=r"ledger\.jsonl:3: this line was changed or taken out"):
+            ask()
+
+
+@pytest.mark.parametrize("damage", ["", "no database" * 1000])
+def test_an_index_that_is_lost_or_damaged_is_made_anew(ledger: Ledger, damage: str) -> None:
+    ledger.admit(TRAIN)
+    index = ledger.path.with_suffix(".index")
+    index.write_text(damage)
+    with pytest.raises(RefusedError, match="a nonce that was used before"):
+        ledger.admit(TRAIN)
+    ledger.admit(replace(TRAIN, nonce=nonce(3)))
+    assert [line["repeated"] for line in ledger.lines()] == [False, True]
+
+
+def test_a_ledger_without_its_index_is_verified_whole(ledger: Ledger) -> None:
+    for number in range(3):
+        ledger.admit(replace(TRAIN, round_index=number + 1, nonce=nonce(number)))
+    ledger.path.with_suffix(".index").unlink()
+    ledger.path.write_text(ledger.path.read_text().replace('"round_index": 1', '"round_index": 4'))
+    with pytest.raises(RefusedError, match=r"ledger\.jsonl:1: this line was changed"):
+        ledger.admit(replace(TRAIN, round_index=9, run=OTHER_RUN, nonce=nonce(9)))
+
+
+def test_a_long_ledger_answers_as_fast_as_a_short_one(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2,000 lines it reads those of its run, and the last one: counted, as a clock would depend on the machine."""
+    with ledger.chain.held() as chain:
+        monkeypatch.setattr("os.fsync", lambda _: None)
+        for number in range(2000):
+            chain.append({"what": "question", "clinic": "north", "run": f"{number:032x}", "nonce": nonce(number)})
+    read: list[bytes] = []
+    whole = chain_module.checked
+    monkeypatch.setattr(chain_module, "checked", lambda text, last: read.append(text) or whole(text, last))
+    ledger.admit(replace(TRAIN, nonce=nonce(5000)))
+    ledger.admit(replace(TRAIN, nonce=nonce(5001)))
+    assert len(read) < 20
+
+
 def test_a_line_that_a_kill_has_cut_off_costs_no_other(ledger: Ledger) -> None:
     ledger.admit(TRAIN)
     whole = ledger.path.read_bytes()
@@ -161,14 +206,16 @@ def ask_site(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
     node_config = {"notes": str(world.site_notes("ca")), "labels": str(world.labels), "name": "north"}
 
-    def ask(**change: Any) -> Any:
+    def ask(kind: str = protocol.EVALUATE, **change: Any) -> Any:
         cache = clinfed.clinic.cache.worker_cache(world.site_overrides)
         tagger = cache.tagger(len(cache.clinic(node_config).codes))
         question = {"round": 1, "split": "validation", "test_evaluation": False, "replicates": False}
         question |= {"wire": WIRE_VERSION, "nonce": nonce(1), protocol.RUN_KEY: RUN, **change}
         content = {protocol.ADAPTER: answers._write_adapter(read_state(tagger)), protocol.QUESTION: question}
-        return answers.answer(protocol.EVALUATE, content, node_config, world.site_overrides)
+        origin = Origin(7, "rounds=1", "a person")
+        return answers.answer(kind, content, node_config, world.site_overrides, "", origin)
 
+    ask.overrides = world.site_overrides  # type: ignore[attr-defined]
     yield ask
     answers.forget()
 
@@ -177,6 +224,24 @@ def test_a_real_site_answers_a_question_once_and_refuses_what_no_run_asks(ask_si
     assert not isinstance(ask_site(), Failed)
     for change in ({}, {"split": "train", "nonce": nonce(2)}, {"round": -7, "nonce": nonce(3)}):
         assert ask_site(**change) == Failed(int(protocol.Failure.REFUSED), "ledger")
-    question, answer = Ledger(tmp_path / "clinic" / "ledger" / "ledger.jsonl").lines()
+    question, answer, *refusals = Ledger(tmp_path / "clinic" / "ledger" / "ledger.jsonl").lines()
     assert (question["what"], question["split"], answer["what"]) == ("question", "validation", "answer")
+    assert (question["flower_run"], question["started_by"], question["overrides"]) == (7, "a person", "rounds=1")
     assert answer["counts"] > 0
+    assert answer["figures"]["notes"] > 0
+    assert [(line["what"], line["setting"], line["round"]) for line in refusals] == [
+        ("refusal", "ledger", "1"),
+        ("refusal", "ledger", "1"),
+        ("refusal", "ledger", "-7"),
+    ]
+
+
+def test_a_hello_is_written_down_with_what_was_asked_and_sent(ask_site: Any, tmp_path: Path) -> None:
+    said = ask_site(kind=protocol.HELLO)
+    assert not isinstance(said, Failed)
+    question, answer = Ledger(tmp_path / "clinic" / "ledger" / "ledger.jsonl").lines()
+    assert (question["kind"], question["run"], question["overrides"]) == (protocol.HELLO, "", "rounds=1")
+    assert question["settings"] == settings_of(load(ask_site.overrides))
+    assert answer["identity"] == said[protocol.IDENTITY]
+    assert answer["figures"]["train_notes"] > 0
+    assert ask_site(kind=protocol.HELLO) == Failed(int(protocol.Failure.REFUSED), "ledger")  # the same nonce

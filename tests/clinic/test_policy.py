@@ -19,7 +19,7 @@ from clinfed.clinic import answers, permissions
 from clinfed.clinic.cache import WorkerCache, checked_clinic
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.policy import Policy, rare_codes, rounded
-from clinfed.clinic.site import Site, read
+from clinfed.clinic.site import Site, of_node, read
 from clinfed.clinic.work import against_both, train_round
 from clinfed.corpus.note import Note, Span
 from clinfed.errors import UserError
@@ -223,7 +223,22 @@ def test_a_site_writes_its_policy_as_a_table(tmp_path: Path) -> None:
     assert site.policy == Policy(least_notes=50)
     assert site.least_in_a_cell == 5
     assert read(settings_file(tmp_path, "small_cell_threshold = 9", "[policy]")).least_in_a_cell == 9
-    assert read(settings_file(tmp_path)).policy is None
+
+
+def test_a_site_with_a_file_has_the_default_policy_until_it_writes_another(tmp_path: Path) -> None:
+    assert read(settings_file(tmp_path)).policy == Policy()
+    loose = "least_notes = 0\nleast_patients = 0\nleast_steps = 0\nsmall_cell_threshold = 0\nreplicates = 0"
+    site = read(settings_file(tmp_path, "[policy]", loose))
+    assert site.policy == Policy(0, 0, 0, 0, 0)
+    assert of_node({"notes": "/notes"}).policy is None
+
+
+def test_a_trial_says_once_that_no_policy_applies(world: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    node_config = {"notes": str(world.site_notes("ca")), "labels": str(world.labels), "name": "north"}
+    cache = WorkerCache(world.site_overrides)
+    for _ in range(2):
+        assert cache.clinic(node_config).policy is None
+    assert capsys.readouterr().err.count("clinfed | no policy: ") == 1
 
 
 @pytest.mark.parametrize(
@@ -253,15 +268,17 @@ def test_a_simulation_applies_a_sites_policy_where_it_is_asked_to(
         clinfed.clinic.cache.WorkerCache([*world.overrides, "policy=site"]).clinic(node)
 
 
-@pytest.mark.parametrize("table", ["", "[policy]\nleast_notes = 0\nleast_patients = 0"])
+@pytest.mark.parametrize("policy", [False, True])
 def test_a_sites_answer_is_rounded_under_a_policy(
-    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: str
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: bool
 ) -> None:
     monkeypatch.setenv("CLINFED_HOME", str(tmp_path))
     monkeypatch.setattr(clinfed.clinic.cache, "_worker_cache", None)
+    table = "[policy]\nleast_notes = 0\nleast_patients = 0"
     path = settings_file(tmp_path, f'labels = "{world.labels}"', table)
     path.write_text(path.read_text().replace('"/notes"', f'"{world.site_notes("ca")}"'))
-    node_config, overrides = {"settings": str(path)}, world.site_overrides
+    trial = {"notes": str(world.site_notes("ca")), "labels": str(world.labels), "name": "north"}
+    node_config, overrides = {"settings": str(path)} if policy else trial, world.site_overrides
     cache = clinfed.clinic.cache.worker_cache(overrides)
     tensors = answers._write_adapter(read_state(cache.tagger(len(cache.clinic(node_config).codes))))
     asked = {"round": 1, "split": "", "test_evaluation": False, "replicates": False, "wire": WIRE_VERSION}
@@ -272,4 +289,4 @@ def test_a_sites_answer_is_rounded_under_a_policy(
     assert not isinstance(answer, Failed)
     digits = str(answer[protocol.REPORT]["tokens"])
     assert len(digits) > 2
-    assert (set(digits[2:]) == {"0"}) == bool(table)
+    assert (set(digits[2:]) == {"0"}) == policy

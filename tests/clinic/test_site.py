@@ -29,7 +29,8 @@ def written(folder: Path, **changes: Any) -> Path:
     settings = {"name": "north", "notes": str(folder / "absent.jsonl"), "allowed_code": [fingerprints.code()]}
     values = {key: value for key, value in (settings | changes).items() if value is not None}
     path = folder / "site.toml"
-    path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()), "utf-8")
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    path.write_text("\n".join([*lines, "[policy]", "least_notes = 5", "least_patients = 5"]), "utf-8")
     return path
 
 
@@ -41,7 +42,7 @@ def ask(node_config: dict[str, Any], overrides: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("CLINFED_HOME", str(home))
     monkeypatch.setenv(relay.INSIDE, "1")  # as in the site's worker: the message is worked on, not passed on
     question = ConfigRecord(
-        {"round": 0, "split": "", "test_evaluation": False, "replicates": False, "wire": 1, "nonce": ""}
+        {"round": 0, "split": "", "test_evaluation": False, "replicates": False, "wire": 1, "nonce": 32 * "1"}
     )
     message = Message(RecordDict({protocol.QUESTION: question}), 1, protocol.HELLO)
     message.metadata.__dict__["_message_id"] = "1"
@@ -82,6 +83,7 @@ def test_what_goes_beyond_a_setting_is_refused_before_notes_are_opened_and_both_
 
 def test_every_setting_that_can_refuse_has_a_remedy_and_a_test() -> None:
     elsewhere = {"ledger", "least_notes", "least_patients", "least_steps", "embeddings"}  # test_ledger, test_policy
+    elsewhere |= {"bundle", "key", "manifest", "approval"}  # test_guard, test_signed, test_started
     assert set(REMEDIES) == {*BEYOND, "settings", *elsewhere}
 
 

@@ -245,3 +245,10 @@ def test_an_experiment_on_invented_notes_states_its_own_size(path: Path) -> None
     values = yaml.safe_load(path.read_text())
     if values.get("corpus", "synthetic") == "synthetic":
         assert {"corpus.train_fraction", "rounds"} <= set(values)
+
+
+def test_the_least_overrides_of_a_strategy_that_needs_an_optimiser_make_the_same_run() -> None:
+    run = configs.load(["strategy=scaffold", "training.optimiser=sgd", "rounds=3"])
+    least = configs.least_overrides(configs.resolved(run))
+    assert sorted(least) == ["rounds=3", "strategy=scaffold", "training.optimiser=sgd"]
+    assert configs.load(least) == run

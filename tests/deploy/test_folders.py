@@ -53,7 +53,8 @@ def private_keys(folder: Path) -> set[str]:
 
 def test_a_private_key_lies_with_its_owner_and_nowhere_else(written: Path) -> None:
     owned = {f"{site}/{site}.key" for site in SITES}
-    assert private_keys(written) == {"authority/ca.key", "coordinator/server.key", *owned}
+    own = {f"coordinator/{name}.key" for name in ("operator", "server")}
+    assert private_keys(written) == {"authority/ca.key", *own, *owned}
 
 
 def test_private_files_and_folders_are_for_their_account_only(written: Path) -> None:
@@ -65,19 +66,20 @@ def test_private_files_and_folders_are_for_their_account_only(written: Path) -> 
 
 def test_no_two_keys_are_equal(written: Path) -> None:
     contents = [(written / name).read_bytes() for name in private_keys(written)]
-    assert len(set(contents)) == len(contents) == 5
+    assert len(set(contents)) == len(contents) == 6
 
 
 def test_the_coordinator_has_the_public_key_of_each_site_and_each_site_its_authority(written: Path) -> None:
     for site in SITES:
         public = (written / "coordinator" / "sites" / f"{site}.pub").read_bytes()
         assert public == (written / site / f"{site}.pub").read_bytes()
-        assert (written / site / "ca.crt").read_bytes() == (written / "coordinator" / "ca.crt").read_bytes()
+        for name in ("ca.crt", "operator.pub"):
+            assert (written / site / name).read_bytes() == (written / "coordinator" / name).read_bytes()
 
 
 def test_scripts_can_be_started_and_are_bash(written: Path) -> None:
     scripts = sorted(written.rglob("*.sh"))
-    assert len(scripts) == len(SCRIPTS) + 4 * len(SITES), "supernode, check, protect and bases at each site"
+    assert len(scripts) == len(SCRIPTS) + 5 * len(SITES), "supernode, check, site, protect and bases at each site"
     for script in scripts:
         assert script.stat().st_mode & stat.S_IXUSR
         subprocess.run(["bash", "-n", str(script)], check=True)
@@ -262,7 +264,7 @@ def test_every_setting_that_is_offered_is_one_that_a_site_knows(own: Path) -> No
     lines = path.read_text("utf-8").splitlines()
     offered = [line.removeprefix("# ") for line in lines if re.match(r"# (\[|.* = )", line)]
     path.write_text("\n".join([*lines, *offered]), "utf-8")
-    assert len(offered) == 9
+    assert len(offered) == 16
     site = sites.read(path)
     assert (site.rank_cap, site.policy) == (64, Policy())
     assert set(tomllib.loads(path.read_text("utf-8"))) >= {"labels", "device", "small_cell_threshold"}
@@ -368,3 +370,12 @@ def test_the_app_is_not_written_where_something_else_lies(tmp_path: Path, capsys
     assert main(["deploy", "app", str(tmp_path)]) == 2
     assert f"{tmp_path}: exists already and is not empty" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["kept.txt"]
+
+
+def test_the_firewall_rule_closes_the_port_of_the_sites_own_supernode(written: Path) -> None:
+    for site in SITES:
+        [port] = re.findall(r"CLINFED_NODE_PORT:-(\d+)", (written / site / "supernode.sh").read_text("utf-8"))
+        rule = (written / site / "loopback.nft").read_text("utf-8")
+        assert f"tcp dport {port} meta skuid != {{ 0, clinfed }} reject" in rule
+        unit = (written / site / f"clinfed-{site}.service").read_text("utf-8")
+        assert f"ExecStartPre=-+/usr/sbin/nft -f {written / site}/loopback.nft" in unit

@@ -62,7 +62,8 @@ class Secured(Deployment):
         """Write the site's settings anew."""
         paths = {"notes": str(self.world.site_notes("ca")), "labels": str(self.world.labels)}
         settings = {"name": "north", **paths, "allowed_code": list(code)} | changes
-        self.settings.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()), "utf-8")
+        lines = [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+        self.settings.write_text("\n".join([*lines, "[policy]", "least_notes = 5", "least_patients = 5"]), "utf-8")
 
     def key(self, name: str) -> Path:
         """Return a private key's file, with its public half beside it; made where absent."""

@@ -1,11 +1,13 @@
 """The picture of who holds what shows each clinic, language and chapter of a manifest."""
 
+from html import escape
 from pathlib import Path
 
 import pytest
 
 from clinfed.errors import UserError
-from clinfed.evaluation.report.holdings import draw, shares
+from clinfed.evaluation.report.figures import inline_svg
+from clinfed.evaluation.report.holdings import draw, figure_of, shares
 
 MANIFEST = {
     "north": {"languages": {"ca": 3}, "chapters": {"I": 1, "X": 2}},
@@ -27,6 +29,21 @@ def test_a_picture_names_clinics_languages_and_chapters(tmp_path: Path, monkeypa
     text = (tmp_path / "new" / "one.svg").read_text()
     assert all(f">{name}</text>" in text for name in ("north", "south", "ca", "es", "I", "X", "notes by language"))
     assert text == (tmp_path / "two.svg").read_text()
+
+
+@pytest.mark.parametrize("name", [r"$\frac$", r"$x_1$", "a$b", r"\$", "<b>&amp;"])
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_name_is_drawn_sign_by_sign_and_never_as_a_formula(
+    tmp_path: Path, name: str, suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib (pip install clinfed[train])")
+    monkeypatch.setitem(matplotlib.rcParams, "svg.fonttype", "none")
+    entry = {"languages": {name: 3}, "chapters": {name: 2}}
+    draw({name: entry}, tmp_path / f"one.{suffix}")
+    if suffix == "svg":
+        text = (tmp_path / "one.svg").read_text()
+        assert text.count(f">{escape(name)}</text>") == 3  # the clinic and two keys
+        assert escape(name) in inline_svg(figure_of({name: entry}), "title", "text")
 
 
 @pytest.mark.parametrize("manifest", [MANIFEST, {}])

@@ -120,8 +120,8 @@ def test_tables_and_their_numbers_hold_no_nan() -> None:
 @pytest.mark.parametrize(("counts", "f1"), [(NOTHING, None), (WRONG, 0.0), (RIGHT, 1.0)])
 def test_an_undefined_validation_is_no_candidate_for_the_best_round(counts: SpanCounts, f1: float | None) -> None:
     answer = Answer("north", {}, {}, counts={("federated", "all"): counts})
-    assert validation_score([answer]) == f1
-    assert validation_score([]) is None
+    assert validation_score([answer]) == (f1, "")
+    assert validation_score([]) == (None, "")
 
 
 def test_an_undefined_score_is_no_point_of_a_curve() -> None:

@@ -9,9 +9,9 @@ from flwr.serverapp import Grid
 from flwr.superlink.grid.http_grid import HttpGrid
 
 from clinfed.errors import UserError
-from clinfed.protocol import HELLO, IDENTITY, REPORT, BadAnswerError
+from clinfed.protocol import HELLO, HELLO_REPORT, IDENTITY, REPORT, BadAnswerError
 from server.coordinator import describe
-from server.wire.check import check_windows
+from server.wire.hello import check_figures
 
 ESCAPE = "\x1b[2J"  # clears the screen that it is printed on
 Change = Callable[[RecordDict], None]
@@ -100,10 +100,11 @@ def test_where_a_real_site_keeps_its_code_is_never_shown(
 
 
 def test_a_thousand_windows_of_each_training_note_are_the_most_that_can_be() -> None:
-    check_windows({"train_notes": 3, "train_windows": 3000})
-    check_windows({"train_notes": 0, "train_windows": 0})
+    none = dict.fromkeys(HELLO_REPORT, 0)
+    check_figures({**none, "train_notes": 3, "train_windows": 3000})
+    check_figures(none)
     with pytest.raises(BadAnswerError):
-        check_windows({"train_notes": 3, "train_windows": 3001})
+        check_figures({**none, "train_notes": 3, "train_windows": 3001})
 
 
 def test_the_first_line_of_a_run_shows_each_clinics_notes_and_windows(table: Any) -> None:

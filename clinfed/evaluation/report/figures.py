@@ -4,7 +4,7 @@ import hashlib
 import io
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clinfed.errors import UserError
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg")
 INK = "#000000"  # what matplotlib draws text and axes in
+LITERAL: dict[Any, Any] = {"text.parse_math": False}  # a name between dollar signs is a name, and no formula
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -30,7 +31,8 @@ def save(figure: "Figure", path: str | Path) -> None:
     if target.suffix not in FORMATS:
         raise UserError(f"{target}: cannot draw a file {target.suffix or 'without suffix'}; expected .png or .svg")
     target.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.hashsalt": "clinfed"}):
+    _take_literally(figure)
+    with mpl.rc_context({"svg.hashsalt": "clinfed", **LITERAL}):
         figure.savefig(target, dpi=120, metadata={"Date": None} if target.suffix == ".svg" else None)
 
 
@@ -42,7 +44,8 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
     import matplotlib as mpl
 
     buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": f"clinfed {title}"}):  # ids of two pictures on a page must differ
+    _take_literally(figure)
+    with mpl.rc_context({"svg.hashsalt": f"clinfed {title}", **LITERAL}):  # ids of two pictures on a page must differ
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
@@ -51,3 +54,11 @@ def inline_svg(figure: "Figure", title: str, description: str) -> str:
     alternative = f'<title id="title-{name}">{escape(title)}</title><desc id="desc-{name}">{escape(description)}</desc>'
     head, body = text.split(">", 1)
     return f"{head} {said}>{alternative}{body}"
+
+
+def _take_literally(figure: "Figure") -> None:
+    """Make every text that is there be drawn sign by sign; those that drawing adds follow LITERAL."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.corpus.source import TEST
+from clinfed.evaluation.merging import median_score, scores_without_each
 from clinfed.evaluation.report.colours import Colours
 from clinfed.evaluation.report.comparison import SCORES_HEAD, comparison_rows, score_rows
 from clinfed.evaluation.report.documents import FinishedDocuments, document_rows
@@ -43,7 +44,7 @@ from clinfed.evaluation.report.pictures import Picture, pictures_of
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.siblings import SIBLINGS_HEAD, SIBLINGS_TITLE, sibling_rows
-from clinfed.evaluation.report.tables import bars
+from clinfed.evaluation.report.tables import bars, one_clinics_part
 from clinfed.evaluation.report.templates import rendered
 
 DIFFERENCES = "differences"  # the name of their table
@@ -139,8 +140,19 @@ class Report:
         return [*lines, "", "## Where each number comes from", "", *bars(SOURCES_HEAD, self._sources)]
 
     def _below(self, lines: Sequence[str]) -> list[str]:
-        """Return what stands below the first table: its own lines, and what the rows compared by code have in all."""
-        return [*lines, *(surplus_lines(*pair) if (pair := self._pair) else [])]
+        """Return what stands below the first table.
+
+        Its own lines, what one clinic makes of a run's score, and what the rows compared by code have in all.
+        """
+        alone = [
+            f"{result.name}, seed {seed}: {line}"
+            for result in self.results
+            for seed, run in result.runs.items()
+            for line in one_clinics_part(
+                median_score(run.by_clinic("test")), scores_without_each(run.by_clinic("test"))
+            )
+        ]
+        return [*lines, *alone, *(surplus_lines(*pair) if (pair := self._pair) else [])]
 
     def _page(
         self, head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str], pictures: Sequence[Picture]

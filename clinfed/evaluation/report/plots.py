@@ -107,9 +107,10 @@ def _scale_costs(axes: Any, values: Sequence[float], *, has_zero: bool) -> None:
     """Set a logarithmic axis where the values need one: within a power of ten its labels would lie over each other."""
     if max(values) < 10 * min(values):
         axes.locator_params(axis="x", nbins=4)
-        axes.xaxis.set_major_formatter("{x:,.6g}")
     else:
         axes.set_xscale("symlog" if has_zero else "log")
+        axes.xaxis.set_minor_formatter("")
+    axes.xaxis.set_major_formatter("{x:,.6g}")  # a logarithmic axis's own would be formulas, which are not drawn
 
 
 def seconds(records: Mapping[str, RunRecord], rows: Mapping[str, Mark] | None = None) -> "Figure":

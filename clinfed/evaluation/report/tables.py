@@ -70,7 +70,20 @@ def table_on_test(record: RunRecord) -> str:
         for system in sorted(record["test"], key=_place)
         for gold, scores in _golds(record["test"][system]).items()
     }
-    return "\n".join([*_preamble(record), "", scores_table(evaluations), *_differences(record)])
+    alone = one_clinics_part(record.get("median_clinic"), record.get("without", {}))
+    return "\n".join([*_preamble(record), "", scores_table(evaluations), *_differences(record), *alone])
+
+
+def one_clinics_part(middle: float | None, without: Mapping[str, float | None]) -> list[str]:
+    """Return a line on what a single clinic makes of the adapter's test score, of three clinics or more.
+
+    middle: the median of the clinics' own scores. without: the score without each one.
+    """
+    scores = [score for score in without.values() if score is not None]
+    if len(scores) < 3 or middle is None or min(scores) < 0:  # below 0: of a task whose score is a loss
+        return []
+    low, high = fraction(min(scores)), fraction(max(scores))
+    return [f"median of the clinics' own F1: {fraction(middle)}; F1 without any one of them: {low} to {high}"]
 
 
 def _row_name(system: str, gold: str, evaluated: Evaluation) -> str:

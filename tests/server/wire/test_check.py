@@ -146,7 +146,7 @@ def test_each_part_has_a_reach_of_its_own() -> None:
 
 def test_a_real_site_may_name_shared_codes_only() -> None:
     evaluated = {(FEDERATED, ALL_GOLD): SpanCounts({("es", "canarytext"): _one()})}
-    registered = {"nodes": 0, "validation_mentions": 5}
+    registered = {"nodes": 0, "validation_mentions": 5, "validation_notes": 5}
     rule = {"split": "validation", "test_evaluation": False, "replicates": False, "registered": registered}
     check.check_counts(evaluated, JerlFactored(), shared={"canarytext"}, **rule)
     with pytest.raises(BadAnswerError, match=Reason.COUNTS):
@@ -156,7 +156,11 @@ def test_a_real_site_may_name_shared_codes_only() -> None:
 def test_each_language_of_the_last_validation_brings_replicates_or_its_counts_could_not_be_added_up() -> None:
     sampled = np.zeros((REPLICATES, 3), np.int64)
     both = {("ca", "I10"): _one(), ("es", "I10"): _one()}
-    rule = {"split": "validation", "test_evaluation": False, "registered": {"nodes": 0, "validation_mentions": 5}}
+    rule = {
+        "split": "validation",
+        "test_evaluation": False,
+        "registered": {"nodes": 0, "validation_mentions": 5, "validation_notes": 5},
+    }
 
     def checked(*languages: str, replicates: bool) -> None:
         counts = SpanCounts(both, dict.fromkeys(languages, sampled))
