@@ -1,6 +1,7 @@
 """A clinic's work, without Flower: local training and strict evaluation. The plain loop uses the same functions."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -247,6 +248,7 @@ def _keep(
         artefacts.UNITS: unit_counts.to_json(units),
         artefacts.VALIDATION_UNITS: unit_counts.to_json(validated),
         artefacts.OUTCOMES: outcomes.to_json(counted),
+        artefacts.TRAINED: dict(Counter(span.code for note in clinic.split("train") for span in note.spans)),
         **({artefacts.SIBLINGS: parted} if parted else {}),
     }
     for file, tree in trees.items():

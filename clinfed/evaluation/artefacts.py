@@ -16,8 +16,9 @@ from clinfed.errors import UserError
 HITS = "hits.json"
 UNITS, VALIDATION_UNITS = "unit_counts.json", "validation_unit_counts.json"  # beside record.COUNTS, VALIDATION_COUNTS
 OUTCOMES = "outcomes.json"
+TRAINED = "training_support.json"  # mentions of each code in the training notes
 SIBLINGS = "siblings.json"
-FILES = (HITS, UNITS, VALIDATION_UNITS, OUTCOMES, SIBLINGS)
+FILES = (HITS, UNITS, VALIDATION_UNITS, OUTCOMES, SIBLINGS, TRAINED)
 
 
 def keep(path: Path, tree: Any) -> None:

@@ -20,6 +20,7 @@ from clinfed.evaluation.crossed import (
     difference_of_means,
     inside,
     mean_interval,
+    p_of_difference,
     ratio_interval,
 )
 from clinfed.evaluation.merging import merged
@@ -89,10 +90,18 @@ class System:
         """
         if not (self.having(None) and other.having(None)):
             return float("nan"), UNDEFINED
+        return self.f1() - other.f1(), difference_of_means(*self._against(other), level)
+
+    def p_of_difference(self, other: "System") -> float:
+        """Return the two-sided p of the same difference, by the same spread; 1 where one of them is undefined."""
+        defined = self.having(None) and other.having(None)
+        return p_of_difference(*self._against(other)) if defined else 1.0
+
+    def _against(self, other: "System") -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
+        """Return the scores of independent runs, paired where they can be, and the replicates of the difference."""
         ours, theirs = np.array(self.by_seed()), np.array(other.by_seed())
         drawn = self.f1_replicates().mean(axis=0) - other.f1_replicates().mean(axis=0)
-        parts = [ours - theirs] if len(ours) == len(theirs) == len(self.runs) else [ours, theirs]
-        return self.f1() - other.f1(), difference_of_means(parts, drawn, level)
+        return [ours - theirs] if len(ours) == len(theirs) == len(self.runs) else [ours, theirs], drawn
 
     def is_level_with(self, other: "System") -> bool:
         """Return whether two one-sided tests at 5% hold both systems to be within the margin of each other.

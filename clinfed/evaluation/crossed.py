@@ -43,15 +43,46 @@ def difference_of_means(
     parts: the scores of runs that are independent of those of the other part. Shapes: parts (R,) each; replicates (B,),
     of what the interval is of.
     """
+    found = _spread(parts, replicates)
+    if found is None:
+        return percentiles(replicates, level)
+    value, error, freedom = found
+    half = t_quantile((1 + level) / 2, freedom) * error
+    return Interval(value - half, value + half)
+
+
+def p_of_difference(parts: Sequence[NDArray[np.float64]], replicates: NDArray[np.float64]) -> float:
+    """Return the two-sided p of a difference of means: below 1 - level where its interval at a level is apart from 0.
+
+    Shapes: as in difference_of_means. Of one run, no less than one replicate in all can show.
+    """
+    found = _spread(parts, replicates)
+    if found is None:
+        tail = min(float(np.mean(replicates <= 0)), float(np.mean(replicates >= 0)))
+        return min(1.0, 2 * max(tail, 1 / (len(replicates) + 1)))
+    value, error, freedom = found
+    return _two_tails(abs(value) / error, freedom)
+
+
+def _spread(parts: Sequence[NDArray[np.float64]], replicates: NDArray[np.float64]) -> tuple[float, float, float] | None:
+    """Return difference, standard error and degrees of freedom; None where the runs show no variance."""
     spread = [(np.var(part, ddof=1) / len(part), len(part) - 1) for part in parts if len(part) > 1]
     of_runs = sum(variance for variance, _ in spread)
     if of_runs == 0:
-        return percentiles(replicates, level)
+        return None
     value = float(np.mean(parts[0]) - sum(np.mean(part) for part in parts[1:]))
     whole = float(np.var(replicates) + of_runs)
-    freedom = whole**2 / sum(variance**2 / below for variance, below in spread)
-    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(whole)
-    return Interval(value - half, value + half)
+    return value, math.sqrt(whole), whole**2 / sum(variance**2 / below for variance, below in spread)
+
+
+def _two_tails(t: float, freedom: float) -> float:
+    """Return the probability beyond -t and t of Student's t, from the integral of its density."""
+    freedom = min(freedom, 1e6)
+    angle = math.atan(t / math.sqrt(freedom))
+    widest = math.pi / 2 * min(1.0, 12 / math.sqrt(freedom + 10))  # as in t_quantile
+    middles = (np.arange(20_000) + 0.5) * widest / 20_000
+    mass = np.cos(middles) ** (freedom - 1)
+    return float(mass[middles > angle].sum() / mass.sum())
 
 
 def ratio_interval(

@@ -119,7 +119,10 @@ def test_a_real_site_keeps_no_patients_outcomes_even_of_notes_that_anyone_may_se
     simulated = cache.simulation(2).clinic(0, 1.0)
     site = replace(simulated, pooled_train=None, bootstrap_key="secret", _splits={})
     state = read_state(cache.tagger(len(site.codes)))
-    for clinic, files in ((site, 0), (simulated, 4)):  # hits; counts by patient on test and on validation; outcomes
+    for clinic, files in (
+        (site, 0),
+        (simulated, 5),
+    ):  # hits; counts by patient on test and validation; outcomes; training support
         for split in ("validation", "test"):
             evaluated = evaluate(cache, clinic, state, split, test_evaluation=split == "test", replicates=True)
         assert (protocol.ENSEMBLE, protocol.ALL_GOLD) in evaluated.counts

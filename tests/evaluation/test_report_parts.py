@@ -11,6 +11,7 @@ from clinfed.evaluation.over_clinics import FEWEST_CLINICS, over_clinics
 from clinfed.evaluation.report.gains import MEAN, gain_rows
 from clinfed.evaluation.report.learning import learning_rows, points
 from clinfed.evaluation.report.results import Finished, Result
+from clinfed.evaluation.report.support import support_rows
 
 
 def counted(tp: int) -> SpanCounts:
@@ -39,6 +40,23 @@ def test_the_mean_gain_s_interval_draws_clinics() -> None:
     low, high = over_clinics([0.0, 0.1] * 4) or (0, 0)
     # The standard error of the mean of eight is .05 / sqrt(8) = .0177; 1.96 of it from .05 is [.015, .085].
     assert (low, high) == (pytest.approx(0.0125, abs=0.004), pytest.approx(0.0875, abs=0.004))
+
+
+def test_codes_are_counted_by_training_mentions_and_by_the_clinics_that_hold_them() -> None:
+    by_code = {"A": Counts(3, 1, 1), "B": Counts(1, 0, 1), "C": Counts(0, 0, 4), "D": Counts(0, 7, 0)}
+    counts = {("federated", "all"): {"north": SpanCounts({("ca", code): each for code, each in by_code.items()})}}
+    trained = {"north": {"A": 30, "B": 2, "D": 5}, "south": {"A": 80}}
+    record: Any = {"rounds": [], "config": {}}
+    rows = support_rows([Result("federated", {0: Finished(record, counts, trained=trained)})])
+    found = {tuple(row[2:4]): row[4:] for row in rows}
+    # A has 110 training mentions at two clinics, B 2 at one, C none; nobody's gold has D, however often it is trained.
+    assert found["training notes", "100+"] == ["1", "4", "1", ".750"]
+    assert found["training notes", "1-4"] == ["1", "2", "0", ".667"]
+    assert found["training notes", "0"] == ["1", "4", "0", ".000"]
+    assert found["training notes", "5-19"] == ["0", "0", "0", "-"]
+    assert [found["clinics", str(number)][1] for number in range(3)] == ["4", "2", "4"]
+    assert found["test notes", "0"] == ["1", "0", "7", "-"]
+    assert support_rows([row("federated", (40,))]) == []  # nothing was kept
 
 
 def entry(round_index: int, f1: float | None) -> dict[str, Any]:

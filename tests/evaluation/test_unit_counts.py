@@ -15,7 +15,7 @@ from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import Counts, SpanCounts
 from clinfed.evaluation.report.system_scores import worst_clinic
 from clinfed.evaluation.spans import EvaluatedNote, count_spans
-from clinfed.evaluation.unit_counts import ALL, GroupIntervals, UnitCounts, count_units, groups, total
+from clinfed.evaluation.unit_counts import ALL, Group, GroupIntervals, UnitCounts, count_units, groups, total
 
 CODES = ("I10", "J00", "E11", "R05", "K29")
 B = 200
@@ -218,3 +218,13 @@ def test_counts_alone_have_no_intervals_by_code() -> None:
     assert System("document classifier", [SpanCounts({("ca", "I10"): Counts(1, 0, 0)})]).group_intervals(ALL) == (
         GroupIntervals()
     )
+
+
+@pytest.mark.parametrize(("patients", "times"), [(9, 2.306), (10, 1.960)])  # t of 8 degrees of freedom; the normal's
+def test_of_few_patients_the_jackknife_takes_a_quantile_of_t(patients: int, times: float) -> None:
+    without = {f"p{place}": 0.5 + 0.01 * (place % 3 - 1) for place in range(patients)}
+    group = Group(0.5, np.full(5, 0.5), 0.5, without)
+    interval = GroupIntervals.of_mean([group]).macro
+    assert interval is not None
+    error = np.sqrt((patients - 1) * np.var(list(without.values())))
+    assert (interval.high - interval.low) / 2 / error == pytest.approx(times, abs=1e-3)

@@ -44,6 +44,7 @@ from clinfed.evaluation.report.pictures import Picture, pictures_of
 from clinfed.evaluation.report.reread import PageText
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.siblings import SIBLINGS_HEAD, SIBLINGS_TITLE, sibling_rows
+from clinfed.evaluation.report.support import SUPPORT_HEAD, SUPPORT_TITLE, support_rows
 from clinfed.evaluation.report.tables import bars, one_clinics_part
 from clinfed.evaluation.report.templates import rendered
 
@@ -208,6 +209,7 @@ class Report:
         found.append(("siblings", SIBLINGS_TITLE, SIBLINGS_HEAD, sibling_rows(self.results)))
         found += [
             ("gains", GAINS_TITLE, GAINS_HEAD, gain_rows(self.results)),
+            ("support", SUPPORT_TITLE, SUPPORT_HEAD, support_rows(self.results)),
             ("mistakes", MISTAKES_TITLE, MISTAKES_HEAD, mistake_rows(self.results)),
             ("calibration", RELIABILITY_TITLE, RELIABILITY_HEAD, reliability_rows(self.results)),
             ("coverage", COVERAGE_TITLE, COVERAGE_HEAD, coverage_rows(self.results)),

@@ -8,13 +8,14 @@ from typing import Any
 from clinfed.errors import UserError
 from clinfed.evaluation.comparison import System, surplus_statistics, surpluses
 from clinfed.evaluation.hits import paired
+from clinfed.evaluation.multiplicity import clustered_p, holm
 from clinfed.evaluation.report.lead import leading, rivals
 from clinfed.evaluation.report.results import Result
 from clinfed.evaluation.report.tables import bracketed, listed
 
 DIFFERENCES_HEAD = (
     *("ours", "theirs", "ours minus theirs [95% interval]", "seeds"),
-    *("McNemar: seed", "only ours", "only theirs", "p"),
+    *("p (Holm)", "McNemar: seed", "only ours", "only theirs", "p", "p by patient (Holm)"),
 )
 TOTALS = "all of these"  # the last row of the table by code
 SURPLUS_HEAD = ("code", "gold mentions", "found by ours", "found by theirs", "surplus")
@@ -53,7 +54,17 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
     most = max(finished, key=lambda row: len(row.runs) if row.lexicons else 0, default=None)
     if most is not None:
         found += [_difference(ours, theirs, [*most.runs]) for ours, theirs in combinations(most.lexicons.values(), 2)]
-    return [each for each in found if not math.isnan(each["f1"])]  # undefined: no mention, in gold or prediction
+    return _adjusted([each for each in found if not math.isnan(each["f1"])])  # undefined: no mention, gold or predicted
+
+
+def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the differences with their p, and those of McNemar by patient, adjusted for all pairs of the table."""
+    for each, p in zip(found, holm([each["p"] for each in found]), strict=True):
+        each["p_holm"] = p
+    tested = [each["mcnemar"] for each in found if each["mcnemar"] and each["mcnemar"]["p_by_patient"] is not None]
+    for test, p in zip(tested, holm([test["p_by_patient"] for test in tested]), strict=True):
+        test["p_by_patient_holm"] = p
+    return found
 
 
 def evaluated_apart(results: Sequence[Result]) -> list[str]:
@@ -86,12 +97,17 @@ def difference_rows(found: Sequence[Mapping[str, Any]]) -> list[list[str]]:
     rows = []
     for each in found:
         test = each["mcnemar"]
-        tested = (
-            [str(test["seed"]), str(test["ours_only"]), str(test["theirs_only"]), p_value(test["p"])] if test else []
-        )
+        tested = ["-"] * 5
+        if test:
+            counted = [str(test[key]) for key in ("seed", "ours_only", "theirs_only")]
+            tested = [*counted, p_value(test["p"]), _by_patient(test)]
         difference = bracketed(each["f1"], each["interval"])
-        rows.append([each["ours"], each["theirs"], difference, listed(each["seeds"]), *(tested or ["-"] * 4)])
+        rows.append([each["ours"], each["theirs"], difference, listed(each["seeds"]), p_value(each["p_holm"]), *tested])
     return rows
+
+
+def _by_patient(test: Mapping[str, Any]) -> str:
+    return p_value(test["p_by_patient_holm"]) if test["p_by_patient"] is not None else "-"
 
 
 def side_of(difference: Mapping[str, Any]) -> str:
@@ -105,12 +121,12 @@ def difference_lines(results: Sequence[Result], found: Sequence[Mapping[str, Any
     lines = []
     for each in found:
         line = f"- {each['ours']} minus {each['theirs']}: {bracketed(each['f1'], each['interval'])}"
-        line += f" (seeds {listed(each['seeds'])})"
+        line += f" (seeds {listed(each['seeds'])}), p {p_value(each['p_holm'])} by Holm over {len(found)} pairs"
         if test := each["mcnemar"]:
             line += (
                 f"; {test['ours_only']} mentions found by the first only, {test['theirs_only']} by the second only, "
             )
-            line += f"p {p_value(test['p'])}"
+            line += f"p {p_value(test['p'])}, by patient and Holm {_by_patient(test)}"
         lines.append(line)
     return ["Paired differences of F1:", "", *lines, "", mcnemar_note(results, found)] if lines else []
 
@@ -119,8 +135,9 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
     """Return what was tested on which mentions, or why nothing could be. found: the differences."""
     if any(each["mcnemar"] for each in found):
         return (
-            "McNemar: exact, two-sided, on gold mentions of the first seed. It takes mentions as independent and does "
-            "not count false positives: where it and the interval disagree, trust the interval."
+            "McNemar: exact, two-sided, on gold mentions of the first seed; it takes mentions as independent. By "
+            "patient: with patients as clusters. Neither counts false positives: where they and the interval disagree, "
+            "trust the interval. Holm: adjusted for all pairs of this table; the intervals are not."
         )
     trained = {result.name for result in results}
     if not any({each["ours"], each["theirs"]} <= trained for each in found):
@@ -212,6 +229,7 @@ def _difference(ours: System, theirs: System, seeds: Sequence[int]) -> dict[str,
     difference, interval = ours.minus(theirs)
     names = {"ours": ours.name, "theirs": theirs.name}
     found = {"f1": difference, "interval": list(interval), "level": ours.is_level_with(theirs)}
+    found["p"] = ours.p_of_difference(theirs)
     return {**names, **found, "seeds": sorted(seeds), "mcnemar": None}
 
 
@@ -220,4 +238,6 @@ def _mcnemar(ours: Result, theirs: Result) -> dict[str, Any] | None:
     test = paired(ours.runs[seed].hits, theirs.runs[seed].hits)
     if test is None:
         return None
-    return {"seed": seed, "ours_only": test.ours_only, "theirs_only": test.theirs_only, "p": test.p}
+    units = (row.runs[seed].by_unit("test") for row in (ours, theirs))
+    counted = {"ours_only": test.ours_only, "theirs_only": test.theirs_only, "p": test.p}
+    return {"seed": seed, **counted, "p_by_patient": clustered_p(*units)}

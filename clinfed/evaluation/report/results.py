@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from clinfed.errors import UserError
-from clinfed.evaluation import siblings, unit_counts
-from clinfed.evaluation.artefacts import OUTCOMES, UNITS, VALIDATION_UNITS
+from clinfed.evaluation import artefacts, siblings, unit_counts
+from clinfed.evaluation.artefacts import OUTCOMES, TRAINED, UNITS, VALIDATION_UNITS
 from clinfed.evaluation.comparison import System
 from clinfed.evaluation.counts import SpanCounts
 from clinfed.evaluation.hits import ADAPTER, Hits
@@ -38,6 +38,8 @@ class Finished:
     units: Mapping[str, Mapping[str, Mapping[str, UnitCounts]]] = field(default_factory=dict)
     # System -> clinic, on test; of invented and public corpora only.
     outcomes: Mapping[str, Mapping[str, Outcomes]] = field(default_factory=dict)
+    # Clinic -> code -> training mentions; likewise.
+    trained: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     siblings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # evaluation.siblings.merged
 
     @classmethod
@@ -55,7 +57,9 @@ class Finished:
         files = {"test": UNITS, "validation": VALIDATION_UNITS}
         units = {split: unit_counts.read(path.with_name(file)) for split, file in files.items()}
         kept = read_outcomes(path.with_name(OUTCOMES))
-        return cls(record, counts, read_hits(path.parent), validated, units, kept, siblings.read(path.parent))
+        trained = artefacts.read(path.with_name(TRAINED))
+        found = (read_hits(path.parent), validated, units, kept)
+        return cls(record, counts, *found, trained=trained, siblings=siblings.read(path.parent))
 
     @cached_property
     def adapter(self) -> SpanCounts:

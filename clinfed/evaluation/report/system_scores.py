@@ -12,6 +12,8 @@ from clinfed.evaluation.unit_counts import ALL
 
 FREQUENCIES = [band for band in BANDS if band != "0"]  # a code that gold never holds has no recall to speak of
 
+WORST = "worst clinic, post-selection"  # chosen by the very score whose interval is shown: it is too low for a clinic
+
 
 @dataclass(frozen=True)
 class Score:
@@ -47,7 +49,7 @@ def scores_of(split: str, system: System) -> list[Score]:
         spread = system.group_intervals(f"codes {band}")
         found.append(Score(split, f"codes {band}", micro, spread.micro, macro, spread.macro))
     lowest = worst_clinic(system)
-    return [*found, score("worst clinic", lowest)] if lowest else found
+    return [*found, score(WORST, lowest)] if lowest else found
 
 
 def by_frequency(system: System) -> dict[str, tuple[float, float]]:
