@@ -63,8 +63,8 @@ class System:
         return {language for run in self.runs for language in run.languages}
 
     def interval(self, language: str | None = None) -> Interval:
-        """Return the 95% interval of the mean over seeds."""
-        if not self.having(language):
+        """Return the 95% interval of the mean over seeds; not a number where too few patients are drawn from."""
+        if not any(run.is_drawn(language) for run in self.having(language)):
             return UNDEFINED
         low, high = mean_interval(self.by_seed(language), self.f1_replicates(language))
         return Interval(max(0.0, low), min(1.0, high))
@@ -89,6 +89,8 @@ class System:
         """
         if not (self.having(None) and other.having(None)):
             return float("nan"), UNDEFINED
+        if not any(run.is_drawn() for run in (*self.having(None), *other.having(None))):
+            return self.f1() - other.f1(), UNDEFINED
         ours, theirs = np.array(self.by_seed()), np.array(other.by_seed())
         drawn = self.f1_replicates().mean(axis=0) - other.f1_replicates().mean(axis=0)
         parts = [ours - theirs] if len(ours) == len(theirs) == len(self.runs) else [ours, theirs]
