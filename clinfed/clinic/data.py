@@ -1,6 +1,5 @@
 """Which notes this node holds: dealt by the partition in a simulation, read from the clinic's own disk at a site."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -151,10 +150,8 @@ def read_site(run: Run, site: Site) -> Clinic:
     skipped: Counter[str] = Counter()
     notes = sorted(with_languages(corpus.notes(skipped)), key=lambda note: note.id)
     codes = site_codes(site, run.corpus)
-    # The path may name a patient, and the clinic's name travels.
-    name = site.name or f"site-{hashlib.sha256(site.notes.encode()).hexdigest()[:8]}"
     return Clinic(
-        name,
+        site.called,
         notes,
         tuple(codes),
         run.corpus.train_fraction,

@@ -1,5 +1,6 @@
 """A real site's own settings: site.toml, which no coordinator can set, or the same keys in Flower's node_config."""
 
+import hashlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -84,6 +85,11 @@ class Site:
     def where(self) -> str:
         """Return where a user finds these settings."""
         return self.file or "node_config"
+
+    @property
+    def called(self) -> str:
+        """Return the clinic's name; one made of a hash where it has none, as the path may name a patient."""
+        return self.name or f"site-{hashlib.sha256(self.notes.encode()).hexdigest()[:8]}"
 
     @property
     def least_in_a_cell(self) -> int:
