@@ -32,6 +32,7 @@ __all__ = [
     "absolute_paths",
     "differing",
     "experiment_rows",
+    "experiment_trials",
     "keys",
     "least_overrides",
     "load",
@@ -44,7 +45,8 @@ __all__ = [
     "value_of",
 ]
 
-SEVERAL = ("grid", "rows")  # keys of an experiment that make several runs of it, for `clinfed compare`
+# Keys of an experiment that make several runs of it, for `clinfed compare`.
+SEVERAL = ("grid", "rows", "trials")
 
 # What Hydra raises for a value that does not fit; Overflow: a whole number beyond every float.
 INVALID = (HydraException, OmegaConfBaseException, OverflowError)
@@ -159,6 +161,15 @@ def experiment_rows(name: str) -> dict[str, list[str]]:
         for choices in product(*(_choices(key, values) for key, values in grid.items())):
             rows[" ".join(name for name, _ in choices)] = [each for _, overrides in choices for each in overrides]
     return rows | {str(row): str(text).split() for row, text in recipe.get("rows", {}).items()}
+
+
+def experiment_trials(name: str) -> dict[str, list[list[str]]]:
+    """Return row -> the settings that it chooses from, each as overrides; {} where an experiment gives no choice.
+
+    trials: a row's name, or "local" for each clinic's -> a list of overrides with blanks between.
+    """
+    trials = _recipe(name, FOLDER).get("trials", {})
+    return {str(row): [str(text).split() for text in settings] for row, settings in trials.items()}
 
 
 def _choices(key: str, values: Any) -> list[tuple[str, list[str]]]:

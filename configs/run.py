@@ -126,7 +126,7 @@ class Run:
     )
     chosen: str = setting(
         "last",
-        help="the round whose adapter is evaluated on test and saved as `adapter`: last, or best on validation",
+        help="round, or epoch in one place, whose adapter is evaluated on test and saved: last, or best on validation",
         choices=("last", "best"),
     )
     seed: int = setting(

@@ -13,6 +13,7 @@ from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from clinfed.baselines.context import excluded
 from clinfed.corpus.casing import lower
 from clinfed.corpus.composing import composed
 from clinfed.corpus.note import Note, Span
@@ -30,7 +31,7 @@ class Lexicon:
         self._forms = _Forms(self.codes)
 
     @classmethod
-    def fit(cls, notes: Iterable[Note]) -> "Lexicon":
+    def fit(cls, notes: Iterable[Note], *, least_share: float = LEAST_SHARE) -> "Lexicon":
         """Return the lexicon of the training notes; the order of the notes does not matter."""
         texts: list[str] = []
         seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -44,12 +45,25 @@ class Lexicon:
         occurrences = count_whole_words(seen, texts)
         # A form that is only ever annotated inside longer words has no whole-word occurrence.
         shares = {form: min(1.0, seen[form].total() / max(1, occurrences[form])) for form in sorted(seen)}
-        kept = {form: share for form, share in shares.items() if share >= LEAST_SHARE}
+        kept = {form: share for form, share in shares.items() if share >= least_share}
         return cls({form: min(seen[form], key=lambda code: (-seen[form][code], code)) for form in kept}, kept)
 
-    def predict(self, text: str) -> list[Span]:
-        """Return the leftmost-longest matches in a note's text, in order; they never overlap."""
-        return list(self.scored(text))
+    def above(self, least_share: float) -> "Lexicon":
+        """Return the lexicon of the forms that have at least this share."""
+        shares = {form: share for form, share in self.shares.items() if share >= least_share}
+        return Lexicon({form: self.codes[form] for form in shares}, shares)
+
+    def predict(self, text: str, *, filtered: bool = False) -> list[Span]:
+        """Return the leftmost-longest matches in a note's text, in order; they never overlap.
+
+        filtered: without those that the left context excludes (context.py).
+        """
+        found = list(self.scored(text))
+        if not filtered:
+            return found
+        lowered, places = composed(text)
+        lowered = lower(lowered)
+        return [span for span in found if not excluded(lowered, bisect_left(places, span.start))]
 
     def scored(self, text: str) -> dict[Span, float]:
         """Return the same matches, each with the share of its form's occurrences that were annotated."""

@@ -172,7 +172,7 @@ def evaluate(
     started = time.perf_counter()
     write_state(tagger, state)
     with peak_memory(cache.run.training.device) as peak:
-        predicted = _predicted(cache, clinic, state, encoded)
+        predicted = predict_notes(cache, clinic, state, encoded)
     if split == "validation" and replicates:
         cache.validated[clinic.name] = (state.sha256(), predicted)
     task = cache.run.task
@@ -193,7 +193,7 @@ def evaluate(
     return Evaluation(counts, len(notes), seconds, time.perf_counter() - started, peak.peak_bytes)
 
 
-def _predicted(cache: WorkerCache, clinic: Clinic, state: AdapterState, encoded: "Encoded") -> Predicted:
+def predict_notes(cache: WorkerCache, clinic: Clinic, state: AdapterState, encoded: "Encoded") -> Predicted:
     """Return what the task predicts of each note, by note id: spans with scores, where it finds mentions.
 
     state: what the model holds; codes that nobody has trained are not predicted.
@@ -211,7 +211,7 @@ def _unseen(cache: WorkerCache, clinic: Clinic, state: AdapterState) -> Predicte
     of, found = cache.validated.get(clinic.name, ("", {}))
     if of == state.sha256() or not clinic.split("validation"):
         return found
-    return _predicted(cache, clinic, state, cache.encoded(clinic, "validation"))
+    return predict_notes(cache, clinic, state, cache.encoded(clinic, "validation"))
 
 
 def _ensemble(

@@ -3,7 +3,8 @@
 One budget: each row has as many epochs and, where notes of several clinics are in one place, takes as many
 windows a step as those clinics at once. Each row is a run of `clinfed train` or `clinfed simulate` with a folder of its
 own; a run whose record is there is not run again, and a federated one that was interrupted goes on where it was. So a
-comparison can be stopped and resumed, and the table says what is pending.
+comparison can be stopped and resumed, and the table says what is pending. An experiment may let its rows choose
+settings, with equal trials (trials.py).
 """
 
 import hashlib
@@ -27,10 +28,21 @@ from clinfed.evaluation.report.documents import document_table, read_finished
 from clinfed.evaluation.report.results import Finished, Result
 from clinfed.evaluation.report.tables import Table
 from clinfed.evaluation.report.terminal import wrapped
+from clinfed.experiments import trials
 from clinfed.experiments.launch import signals_as_exceptions
 from clinfed.experiments.progress import Bar
 from clinfed.experiments.ready import refuse_unready
-from clinfed.experiments.rows import ROWS, Row, begun, plan_rows, seeds_begun, select, unfinished, with_settings
+from clinfed.experiments.rows import (
+    ROWS,
+    Row,
+    begun,
+    plan_rows,
+    record_of,
+    seeds_begun,
+    select,
+    unfinished,
+    with_settings,
+)
 from clinfed.experiments.simulate import collect_artefacts
 from clinfed.home import home
 from clinfed.runs import checkpoints, status
@@ -41,6 +53,7 @@ if TYPE_CHECKING:
     from clinfed.training.settings import Training
 
 SEEDS = "compare.seeds="
+OPPONENTS = ("lexicons", "ensemble")  # commands of clinfed.experiments.opponents
 OWN = ("seed=", "output=", "only.", "resume=")  # what a comparison sets by itself
 
 
@@ -72,28 +85,54 @@ def compare(overrides: Sequence[str], out: IO[str], *, only_table: bool = False)
     plan = [with_settings(row, overrides) for row in select(every, wanted)]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "overrides.txt").write_text("\n".join(overrides) + "\n", encoding="utf-8")
-    failed: list[str] = []
-    if not only_table:
-        with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
-            jobs = unfinished(plan, range(seeds), folder)
-            with Bar(len(jobs)) as bar:
-                failed = run_pending(jobs, overrides, folder, side_by_side(chosen.training), bar, out)
-    pending = unfinished(plan, range(seeds), folder)
-    table = tables([(row, range(seeds)) for row in plan], pending, folder)
+    failed = [] if only_table else run_all(plan, seeds, overrides, folder, side_by_side(chosen.training), out)
+    decided, waiting, choices = trials.settled(plan, overrides, folder)
+    pending = unfinished(decided, range(seeds), folder) + [(row, seed) for row in waiting for seed in range(seeds)]
+    budget = [*trials.budget_lines(decided, choices)]
+    table = tables([(row, range(seeds)) for row in decided], pending, folder, budget)
     absent = {row.name: found for row in plan if (found := row.absent & set(range(seeds)))}
     done = Comparison(folder, table, absent, failed)
-    kept = tables([(row, row.seeds(folder)) for row in begun(every, plan, overrides, folder)], pending, folder)
-    done.file.write_text(kept.markdown + "\n", encoding="utf-8")
+    kept, _, choices = trials.settled(begun(every, plan, overrides, folder), overrides, folder)
+    budget = [*trials.budget_lines(kept, choices)]
+    whole = tables([(row, row.seeds(folder)) for row in kept], pending, folder, budget)
+    done.file.write_text(whole.markdown + "\n", encoding="utf-8")
     return done
 
 
-def tables(shown: Sequence[tuple[Row, Iterable[int]]], pending: Sequence[tuple[Row, int]], folder: Path) -> Table:
-    """Return the table of strict spans and, below it, that of documents. shown: rows and their seeds."""
+def run_all(
+    plan: Sequence[Row], seeds: int, overrides: Sequence[str], folder: Path, at_once: int, out: IO[str]
+) -> list[str]:
+    """Run the trials that are missing, then the rows with what they chose; return the names of those that failed."""
+    with signals_as_exceptions(), checkpoints.held(folder / checkpoints.FOLDER):
+        failed: list[str] = []
+        if tried := trials.unfinished_trials(plan, overrides, folder):
+            with Bar(len(tried)) as bar:
+                bar.say(f"{len(tried)} trials to do, to choose settings by", out)
+                failed += run_pending(tried, overrides, folder / trials.FOLDER, at_once, bar, out)
+        decided, _, choices = trials.settled(plan, overrides, folder)
+        trials.adopt(choices, decided, folder)
+        jobs = unfinished(decided, range(seeds), folder)
+        with Bar(len(jobs)) as bar:
+            return failed + run_pending(jobs, overrides, folder, at_once, bar, out)
+
+
+def tables(
+    shown: Sequence[tuple[Row, Iterable[int]]],
+    pending: Sequence[tuple[Row, int]],
+    folder: Path,
+    budget: Sequence[str] = (),
+) -> Table:
+    """Return the table of strict spans and, below it, that of documents. shown: rows and their seeds.
+
+    budget: lines on what all rows were given.
+    """
     spans = [collect(row, seeds, folder) for row, seeds in shown if row.spans]
     both = []
     if spans:
         both.append(
-            comparison_table(spans, pending=[f"{row.name} (seed {seed})" for row, seed in pending if row.spans])
+            comparison_table(
+                spans, pending=[f"{row.name} (seed {seed})" for row, seed in pending if row.spans], budget=budget
+            )
         )
     for row, seeds in shown:
         if not row.spans:
@@ -162,7 +201,7 @@ def run_pending(
     bar.say(f"{len(pending)} runs to do, {folder}", out)
     bar.set(0, f"0 of {len(pending)} runs")
     for seed in sorted({seed for _, seed in pending}):
-        for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1)):
+        for command, jobs in (("train", at_once), ("simulate", 1), ("classify", 1), ("lexicons", 1), ("ensemble", 1)):
             chosen = [(row, of) for row, of in pending if of == seed and row.command == command]
             with ThreadPoolExecutor(jobs) as pool, ended_early(pool, children):
                 for row, of, seconds, error in pool.map(run_one, chosen):
@@ -221,7 +260,14 @@ def run_row(row: Row, seed: int, overrides: Sequence[str], folder: Path, childre
     settings = [*overrides, *row.overrides, f"seed={seed}", f"output={target}"]
     if begun := row.interrupted(folder, seed):
         settings = [f"resume={begun}"]
-    command = [sys.executable, "-m", "clinfed.cli", row.command, *settings]
+    program = "clinfed.experiments.opponents" if row.command in OPPONENTS else "clinfed.cli"
+    command = [sys.executable, "-m", program, row.command, *settings]
+    if row.members:
+        alone = [member for member in row.members if seed not in member.absent]
+        records = [record_of(member.folder(folder, seed)) for member in alone]
+        if lacking := [member.name for member, path in zip(alone, records, strict=True) if path is None]:
+            return f"failed: no run of {', '.join(lacking)}; run these rows first"
+        command += ["--", *(str(path.parent) for path in records if path)]
     log, said = target / "run.log", target / "status.json"
     said.unlink(missing_ok=True)
     with log.open("w", encoding="utf-8") as output:

@@ -1,7 +1,7 @@
 """The rows of a comparison: which systems there are, on one budget, and what is finished of each in its folder."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import product
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ROWS = "compare.rows="
 NAME = " ,+"  # kept in the name of a row's folder; a clinic's name may hold anything, a slash too
+LOCAL = "local "  # begins the name of a row that one clinic trains alone
+# What all rows of a comparison share, or they say nothing.
+BUDGET = ("rounds", "training.local_epochs", "corpus", "only.", "seed", "partition", "clinics", "base")
 NO_DIFFERENCE = ("seed", "output", "resume", "tracking", "experiment")  # keys of a run that make no other system
 
 
@@ -30,10 +33,12 @@ class Row:
     """One system of the comparison, and the command that trains it."""
 
     name: str
-    command: str  # "train", "simulate" or "classify"
+    command: str  # "train", "simulate" or "classify"; "lexicons" or "ensemble" of clinfed.experiments.opponents
     overrides: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # the resolved run, of any seed
     absent: frozenset[int] = frozenset()  # seeds whose partition deals the row no training note
+    trials: tuple[tuple[str, ...], ...] = ()  # overrides to choose from on validation (trials.py)
+    members: tuple["Row", ...] = ()  # whose adapters an ensemble joins
 
     @property
     def record(self) -> str:
@@ -74,6 +79,11 @@ class Row:
         ]
 
     @property
+    def is_local(self) -> bool:
+        """Return whether one clinic trains it alone."""
+        return any(override.startswith("only.clinic=") for override in self.overrides)
+
+    @property
     def spans(self) -> bool:
         """Return whether it is evaluated by strict spans, and not by documents."""
         return self.command != "classify"
@@ -97,13 +107,52 @@ def plan_rows(run: configs.Run, seeds: Iterable[int] = (0,)) -> Iterator[Row]:
     if several := configs.experiment_rows(run.experiment) if run.experiment else {}:
         yield from (Row(name, "train", tuple(overrides)) for name, overrides in several.items())
         return
+    rows = _usual_rows(run, seeds)
+    trials = configs.experiment_trials(run.experiment) if run.experiment else {}
+    yield from with_trials(list(rows), trials) if trials else rows
+
+
+def with_trials(rows: Sequence[Row], trials: Mapping[str, Sequence[Sequence[str]]]) -> Iterator[Row]:
+    """Yield the rows that choose their settings, then the opponents that train no adapter of their own."""
+    refuse_unequal(trials)
+    chosen = [
+        replace(row, trials=tuple(map(tuple, trials[key])))
+        for row in rows
+        if (key := _trials_of(row, trials)) in trials
+    ]
+    yield from chosen
+    yield Row("local lexicon", "lexicons")
+    if alone := tuple(row for row in chosen if row.is_local):
+        yield Row("local ensemble", "ensemble", members=alone)
+
+
+def _trials_of(row: Row, trials: Collection[str]) -> str:
+    return row.name if row.name in trials or not row.is_local else LOCAL.strip()
+
+
+def refuse_unequal(trials: Mapping[str, Sequence[Sequence[str]]]) -> None:
+    """Raise UserError unless each row has as many trials, and none of them trains longer or on other notes."""
+    counts = {row: len(settings) for row, settings in trials.items()}
+    if len(set(counts.values())) > 1 or not all(counts.values()):
+        found = ", ".join(f"{row} {count}" for row, count in counts.items())
+        raise UserError(
+            f"trials: {found}; expected as many for each row, from 1; the row with most is helped by chance"
+        )
+    for row, settings in trials.items():
+        for override in (each for of in settings for each in of):
+            if override.startswith(BUDGET):
+                raise UserError(f"trials of {row}: {override} changes the budget, which all rows share; leave it out")
+
+
+def _usual_rows(run: configs.Run, seeds: Iterable[int]) -> Iterator[Row]:
+    """Yield who trains on which notes."""
     by_seed = learners(run, seeds)
     spoken = next(iter(by_seed.values()))
     languages = sorted(set().union(*spoken.values()) - {""})
     names = sorted(set().union(*by_seed.values()))
     for name in names if len(names) > 1 else ():  # one clinic alone is the one place
         absent = frozenset(seed for seed, found in by_seed.items() if name not in found)
-        yield Row(f"local {name}", "train", (f"only.clinic={name}",), absent=absent)
+        yield Row(f"{LOCAL}{name}", "train", (f"only.clinic={name}",), absent=absent)
     if len(languages) > 1:
         for language in languages:
             speaking = sum(language in each for each in spoken.values())

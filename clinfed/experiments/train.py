@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from clinfed import protocol
 from clinfed.adapters.state import AdapterState
 from clinfed.adapters.update import Payload
-from clinfed.adapters.weights import read_state
+from clinfed.adapters.weights import read_state, write_state
 from clinfed.clinic.cache import WORKER, WorkerCache
 from clinfed.clinic.data import Clinic
 from clinfed.clinic.work import evaluate, train_epochs
 from clinfed.errors import UserError
 from clinfed.evaluation import siblings
+from clinfed.evaluation.merging import merged
 from clinfed.evaluation.report.siblings import sibling_lines
 from clinfed.evaluation.report.tables import round_line, table_on_test
 from clinfed.experiments.launch import DEFAULT_CLINICS
@@ -67,7 +68,8 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
     received = cache.run.strategy.broadcast(model.start())
     recorder = Recorder(cache.run, learner.codes, prints)
     recorder.seconds["start"] = time.perf_counter() - started - cache.load_s  # what loading took counts as such
-    recorder.add_round(train_all(cache, learner, clinics, received, show))
+    best = BestEpoch.of(cache, clinics)
+    recorder.add_round(train_all(cache, learner, clinics, received, show, best))
     show(round_line(recorder.rounds[0]))
     show("evaluating on test")
     state = read_state(tagger)
@@ -78,7 +80,9 @@ def train(overrides: list[str], show: Callable[[str], None]) -> Path:
         {each.name: each.skipped for each in clinics},
     )
     system = "local" if cache.run.only.clinic else "centralised"
-    record = recorder.finish(test_evaluation, state, held, system=system, seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    chosen = (1, best.reason(cache.run.epochs().total_epochs)) if best else None
+    record = recorder.finish(test_evaluation, state, held, system=system, seconds=seconds, chosen=chosen)
     folder = run_folder(cache.run)
     tracker = tracking.start(cache.run.tracking, folder, home(), {"overrides": " ".join(overrides)})
     tracker.add_round(recorder.rounds[0])
@@ -140,26 +144,76 @@ def _missing(clinic: Clinic, skipped: Mapping[str, int]) -> str:
     return learnable.missing(clinic.name, len(notes), skipped, sum(len(note.spans) for note in notes))
 
 
+@dataclass
+class BestEpoch:
+    """Early stopping (`chosen=best`): keeps the adapter of the epoch with the best validation score.
+
+    clinics: whose validation notes decide; of training on one clinic's notes that clinic's own, else all clinics'.
+    """
+
+    cache: WorkerCache
+    clinics: Sequence[Clinic]
+    epoch: int = 0  # from 1
+    score: float = float("-inf")
+    state: AdapterState | None = None
+    seconds: float = 0.0  # of evaluating, which is no training
+
+    @classmethod
+    def of(cls, cache: WorkerCache, clinics: Sequence[Clinic]) -> "BestEpoch | None":
+        """Return it where the run chooses the best epoch and there are validation notes, else None."""
+        only = cache.run.only.clinic
+        own = [clinic for clinic in clinics if only in ("", clinic.name) and clinic.split("validation")]
+        return cls(cache, own) if cache.run.chosen == "best" and own else None
+
+    def see(self, epoch: int) -> None:
+        """Evaluate the model as it is after an epoch, from 1."""
+        started = time.perf_counter()
+        state = read_state(self.cache.tagger(len(self.clinics[0].codes)))
+        counts = {}
+        for clinic in self.clinics:
+            found = evaluate(self.cache, clinic, state, "validation", test_evaluation=False, replicates=False)
+            counts[clinic.name] = found.counts[protocol.FEDERATED, protocol.ALL_GOLD]
+        score = merged(counts).score
+        if self.state is None or (score is not None and score > self.score):
+            self.epoch, self.state = epoch, state
+            self.score = self.score if score is None else score
+        self.seconds += time.perf_counter() - started
+
+    def reason(self, epochs: int) -> str:
+        """Return why the run's adapter is the one that is evaluated on test."""
+        return f"epoch {self.epoch} of {epochs}, best on validation of {', '.join(each.name for each in self.clinics)}"
+
+
 def train_all(
-    cache: WorkerCache, learner: Clinic, clinics: Sequence[Clinic], received: Payload, show: Callable[[str], None]
+    cache: WorkerCache,
+    learner: Clinic,
+    clinics: Sequence[Clinic],
+    received: Payload,
+    show: Callable[[str], None],
+    best: BestEpoch | None = None,
 ) -> Round:
     """Train in place from the first state through all epochs; return what happened as if it had been one round.
 
     Of the strategy, what it does to local training counts (FedProx's pull towards the start, a mask); nothing is sent,
-    kept or aggregated.
+    kept or aggregated. best: sees each epoch; its adapter is the one that comes out.
     """
     started = time.perf_counter()
     epochs = cache.run.epochs()
 
     def report(epoch: int, loss: float) -> None:
         show(f"epoch {epoch + 1}/{epochs.total_epochs} | loss {loss:.3f} | {time.perf_counter() - started:.1f} s")
+        if best:
+            best.see(epoch + 1)
 
     training = train_epochs(cache, learner, received, epochs, report)
     result = training.result
     figures = {"num_examples": result.notes, "loss": result.loss, "steps": result.steps, "tokens": result.tokens}
-    trained = answer(cache, POOLED, {**figures, "train_s": result.seconds, "training_peak_bytes": training.peak_bytes})
-    state = read_state(cache.tagger(len(learner.codes)))
-    validated = evaluated(cache, clinics, state, "validation")
+    figures["train_s"] = result.seconds - (best.seconds if best else 0.0)
+    trained = answer(cache, POOLED, {**figures, "training_peak_bytes": training.peak_bytes})
+    tagger = cache.tagger(len(learner.codes))
+    if best and best.state is not None:
+        write_state(tagger, best.state)
+    validated = evaluated(cache, clinics, read_state(tagger), "validation")
     seconds = time.perf_counter() - started
     return Round(1, epochs.count, [trained], validated, 0.0, seconds, seconds - busiest([trained, *validated]))
 

@@ -68,8 +68,8 @@ def train(
     optimiser = optimiser_of(tagger, settings)
     losses: list[float] = []
     rates, tokens, padded = 0.0, 0, 0
-    tagger.train()
     for epoch in epochs.numbers:
+        tagger.train()  # a report may have predicted with it
         rng = seed_everything("epoch", seed, clinic, epoch)
         plan = plan_batches(
             encoded.lengths, batch_notes=settings.batch_notes, batch_tokens=settings.batch_tokens, rng=rng

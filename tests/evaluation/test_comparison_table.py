@@ -72,6 +72,17 @@ def test_the_share_of_the_gap_is_stated_where_every_clinics_row_is_finished() ->
     assert "federated minus centralised (seeds 0): -.100 [-.100, -.100] F1, paired" in below(joint)
 
 
+def test_the_gap_is_also_measured_from_lexicons_and_from_the_ensemble_of_clinics() -> None:
+    joint = [row("federated", (30, 40)), row("centralised", (40, 40))]
+    # .7 on the way from .6 to .8, and from .4 to .8; of an end above one place no share is stated.
+    text = below([*joint, row("local lexicon", (30, 30)), row("local ensemble", (20, 20))])
+    assert "share of the gap from local lexicon to centralised (seeds 0): 50% [50%, 50%]" in text
+    assert "share of the gap from local ensemble to centralised (seeds 0): 75% [75%, 75%]" in text
+    assert "gap from local lexicon to centralised (seeds 0): its 95% interval is not above 0" in below(
+        [*joint, row("local lexicon", (45, 45))]
+    )
+
+
 def test_the_gap_begins_at_the_clinics_that_each_seed_has() -> None:
     federated = row("federated", (30, 40), (30, 40))
     federated.runs[1].record["rounds"][0]["clinics"] = {"north": {}, "west": {}}

@@ -42,12 +42,14 @@ COSTS = (
     *("trainable_parameters", "training_s", "training_wall_s", "documents_per_s", "inference_documents_per_s"),
     *("training_peak_bytes", "inference_peak_bytes"),
 )
+LOWER_ENDS = ("local lexicon", "local ensemble")  # rows from which the gap is also measured
 BREAKS = (f"codes {FREQUENCIES[0]}", "trainable")  # where scores by code, and costs, begin in a terminal
 
 
-def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = ()) -> Table:
-    """Return the table of what is finished; below it stands what is pending."""
+def comparison_table(results: Sequence[Result], *, pending: Sequence[str] = (), budget: Sequence[str] = ()) -> Table:
+    """Return the table of what is finished; below it stand what all rows were given, and what is pending."""
     head, rows, below = comparison_rows(results)
+    below += budget
     below += [f"pending: {', '.join(pending)}"] if pending else []
     text = "\n".join([folded(head, rows, BREAKS), "", *wrapped(below)])
     found = differences(results)
@@ -191,6 +193,7 @@ def _gap(finished: Sequence[Result]) -> list[str]:
     seeds = common_seeds(joint)
     if not seeds:
         return []
+    others = [line for name in LOWER_ENDS if name in by_name for line in _share_from(by_name[name], *joint)]
     difference, interval = joint[0].of_seeds(seeds).system.minus(joint[1].of_seeds(seeds).system)
     lines = [f"federated minus centralised (seeds {listed(seeds)}): {bracketed(difference, interval)} F1, paired"]
     clinics = {seed: [f"local {name}" for name in _trained_at(joint[0].runs[seed])] for seed in seeds}
@@ -202,15 +205,29 @@ def _gap(finished: Sequence[Result]) -> list[str]:
     if not whole:
         begun = any(missing[seed] != clinics[seed] for seed in seeds)
         without = ", ".join(f"{name} (seed {seed})" for seed in seeds for name in missing[seed])
-        return [*lines, f"share of the gap: not yet, without {without}"] if begun else lines
+        return [*lines, f"share of the gap: not yet, without {without}", *others] if begun else [*lines, *others]
     federated, centralised = (row.of_seeds(whole).system for row in joint)
     alone = [System(str(seed), [by_name[name].runs[seed].adapter for name in clinics[seed]]) for seed in whole]
     closed = gap_closed(federated, alone, centralised)
     of = f"from mean local-only to centralised (seeds {listed(whole)})"
     if closed is None:
-        return [*lines, f"gap {of}: its 95% interval is not above 0; no share is stated"]
+        return [*lines, f"gap {of}: its 95% interval is not above 0; no share is stated", *others]
     share, (low, high) = closed
-    return [*lines, f"share of the gap {of}: {share:.0%} [{low:.0%}, {high:.0%}]"]
+    return [*lines, f"share of the gap {of}: {share:.0%} [{low:.0%}, {high:.0%}]", *others]
+
+
+def _share_from(lower: Result, federated: Result, centralised: Result) -> list[str]:
+    """Return the share of the gap that begins at a row, over the seeds that all three have."""
+    seeds = common_seeds([lower, federated, centralised])
+    if not seeds:
+        return []
+    start, ours, upper = (row.of_seeds(seeds).system for row in (lower, federated, centralised))
+    of = f"from {lower.name} to centralised (seeds {listed(seeds)})"
+    closed = gap_closed(ours, [start], upper)
+    if closed is None:
+        return [f"gap {of}: its 95% interval is not above 0; no share is stated"]
+    share, (low, high) = closed
+    return [f"share of the gap {of}: {share:.0%} [{low:.0%}, {high:.0%}]"]
 
 
 def _trained_at(run: Finished) -> list[str]:
