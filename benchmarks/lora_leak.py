@@ -2,7 +2,7 @@
 
 python benchmarks/lora_leak.py [SITES]
 
-Each simulated site trains the first adapter for one round, as the default job does. The attacker has the factors that
+Each simulated site trains the first adapter for one round of one epoch on 48 notes. The attacker has the factors that
 come back, but not the head: it puts them on the base, beside the head that was sent. On public example notes it reads
 how much each code's logit has moved at that code's mentions (attack 1), and how much the mention's logit has moved
 (attack 2). On notes it reads how much their loss fell (attack 3). Each reading is compared with the mean over the other
@@ -29,9 +29,9 @@ from clinfed.clinic.work import train_round
 from clinfed.corpus.note import Note
 from clinfed.corpus.synthetic import codes, generate
 
-SITES, PATIENTS, VISITS = 20, 30, 4
-PUBLIC_SEED, PUBLIC_PATIENTS, PUBLIC_VISITS = 7, 60, 6
-SAMPLED = 10  # training notes of each site that the third attack is tried on
+SITES, PATIENTS, VISITS = 20, 24, 2
+PUBLIC_SEED, PUBLIC_PATIENTS, PUBLIC_VISITS = 7, 30, 3
+SAMPLED = 3  # training notes of each site that the third attack is tried on
 CODES = tuple(codes())
 RARE_BELOW = Policy().small_cell_threshold
 BATCH = 64
@@ -97,7 +97,7 @@ def against_others(scores: Any) -> Any:
 
 def attack(policy: Policy | None, sites: int) -> dict[str, Any]:
     """Return the AUC of each attack at each site."""
-    cache = WorkerCache(["rounds=1", "training.batch_notes=8"])
+    cache = WorkerCache(["rounds=1", "training.batch_notes=8", "training.local_epochs=1"])
     first = read_state(cache.tagger(len(CODES)))
     examples = clinic_of("public", notes_of(PUBLIC_SEED, PUBLIC_PATIENTS, PUBLIC_VISITS), None)
     public = cache.encoded(examples, "train").rows

@@ -34,7 +34,8 @@ START_S = 60.0  # until a new worker listens; it takes a tenth of a second on an
 PAUSE_S = 0.02
 GRACE_S = 5.0  # for a worker that is dying to write down why
 LOCK, LOG = "lock", "worker.log"
-LOG_BYTES = 1_000_000  # a longer log is begun anew; one message writes a line
+LOG_BYTES = 1_000_000  # a longer log is put aside when a worker starts; one message writes a line
+OLD_LOGS = 3  # kept beside it, the newest as worker.log.1
 
 
 class WorkerDiedError(Exception):
@@ -171,7 +172,7 @@ def _start(folder: Path, worker: Worker) -> socket.socket:
     environment = {**os.environ, INSIDE: "1", "PYTHONPATH": os.pathsep.join(path)}
     with _log(folder / LOG) as log:
         process = subprocess.Popen(
-            [*command, str(worker.supernode), str(worker.idle_s)],
+            [*command, str(worker.supernode), str(worker.idle_s), str(worker.run)],
             cwd=folder,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -190,8 +191,12 @@ def _start(folder: Path, worker: Worker) -> socket.socket:
 
 @contextmanager
 def _log(path: Path) -> Iterator[int]:
-    too_long = path.exists() and path.stat().st_size > LOG_BYTES
-    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if too_long else 0), 0o600)
+    if path.exists() and path.stat().st_size > LOG_BYTES:
+        for number in reversed(range(OLD_LOGS)):
+            older = path.with_name(f"{path.name}.{number}" if number else path.name)
+            if older.exists():
+                older.replace(path.with_name(f"{path.name}.{number + 1}"))
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         yield log
     finally:

@@ -1,15 +1,16 @@
 """The long-lived side of a warm site: one process that answers all messages of a run, so that the base is loaded once.
 
-    python -P -m client.worker HANDLERS SOCKET CODE SUPERNODE IDLE_S
+    python -P -m client.worker HANDLERS SOCKET CODE SUPERNODE IDLE_S RUN
 
 client/relay.py starts it in the folder of its socket. It ends with its SuperNode, after IDLE_S without a message, or
 when nobody waits for the answer any more (Flower stopped the run). A message of another run kills it.
-Its output is the site's worker.log: what it did and how long that took. Of an error it names only the class, because
-the text may quote a note.
+Its output is the site's worker.log, each line with the time (UTC) and Flower's number of the run: what it did and how
+long that took. Of an error it names only the class, because the text may quote a note.
 """
 
 import faulthandler
 import importlib
+import io
 import os
 import select
 import socket
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from client import frames, relay
 
@@ -27,10 +28,11 @@ WATCH_MS = 200
 PRIVATE = 0o077  # no file that this process makes is open to others
 
 
-def main(handlers: str, name: str, code: str, supernode: int, idle_s: float) -> None:
+def main(handlers: str, name: str, code: str, supernode: int, idle_s: float, run: str) -> None:
     """Serve until the end. Whatever goes wrong outside the handlers ends the process; the next message gets another."""
     os.umask(PRIVATE)
-    faulthandler.enable()
+    faulthandler.enable()  # what it writes has no time before it: Python has no say any more
+    sys.stdout, sys.stderr = Stamped(sys.stdout, run), Stamped(sys.stderr, run)
     try:
         watch = Watch(supernode)
         watch.start()
@@ -90,10 +92,32 @@ class Watch(threading.Thread):
                     _end("nobody waits for the answer")
 
 
+class Stamped(io.TextIOBase):
+    """A stream whose lines begin with the time (UTC) and the run; a line is written once it is whole."""
+
+    def __init__(self, stream: TextIO, run: str) -> None:
+        self._stream, self._run, self._begun = stream, run, ""
+
+    def write(self, text: str) -> int:
+        """Write the lines that are whole now."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._stream.write("".join(f"{now} run {self._run} {line}\n" for line in lines))
+        return len(text)
+
+    def flush(self) -> None:
+        """Write out what is buffered of whole lines."""
+        self._stream.flush()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream below."""
+        return self._stream.fileno()
+
+
 def say(what: str) -> None:
     """Write a line to the site's log; a full disk is no reason to stop serving or watching."""
     with suppress(OSError):
-        print(f"{time.strftime('%Y-%m-%dT%H:%M:%S')} worker {os.getpid()} {what}", flush=True)
+        print(f"worker {os.getpid()} {what}", flush=True)
 
 
 def _end(why: str) -> None:
@@ -132,5 +156,5 @@ def _answer(connection: socket.socket, app: Callable[..., Any], watch: Watch) ->
 
 
 if __name__ == "__main__":
-    _, handlers, name, code, supernode, idle_s = sys.argv
-    main(handlers, name, code, int(supernode), float(idle_s))
+    _, handlers, name, code, supernode, idle_s, run = sys.argv
+    main(handlers, name, code, int(supernode), float(idle_s), run)

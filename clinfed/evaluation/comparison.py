@@ -64,8 +64,8 @@ class System:
         return {language for run in self.runs for language in run.languages}
 
     def interval(self, language: str | None = None) -> Interval:
-        """Return the 95% interval of the mean over seeds."""
-        if not self.having(language):
+        """Return the 95% interval of the mean over seeds; not a number where too few patients are drawn from."""
+        if not any(run.is_drawn(language) for run in self.having(language)):
             return UNDEFINED
         low, high = mean_interval(self.by_seed(language), self.f1_replicates(language))
         return Interval(max(0.0, low), min(1.0, high))
@@ -90,12 +90,15 @@ class System:
         """
         if not (self.having(None) and other.having(None)):
             return float("nan"), UNDEFINED
+        if not any(run.is_drawn() for run in (*self.having(None), *other.having(None))):
+            return self.f1() - other.f1(), UNDEFINED
         return self.f1() - other.f1(), difference_of_means(*self._against(other), level)
 
     def p_of_difference(self, other: "System") -> float:
-        """Return the two-sided p of the same difference, by the same spread; 1 where one of them is undefined."""
-        defined = self.having(None) and other.having(None)
-        return p_of_difference(*self._against(other)) if defined else 1.0
+        """Return the two-sided p of the same difference; not a number where that has no interval."""
+        runs = [*self.having(None), *other.having(None)]
+        defined = self.having(None) and other.having(None) and any(run.is_drawn() for run in runs)
+        return p_of_difference(*self._against(other)) if defined else float("nan")
 
     def _against(self, other: "System") -> tuple[list[NDArray[np.float64]], NDArray[np.float64]]:
         """Return the scores of independent runs, paired where they can be, and the replicates of the difference."""

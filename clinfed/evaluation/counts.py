@@ -177,6 +177,11 @@ class SpanCounts(EvaluationCounts):
         """Return the percentile interval of micro-F1. Raises: ValueError without replicates."""
         return f1_interval(self.summed(language), level)
 
+    def is_drawn(self, language: str | None = None) -> bool:
+        """Return whether replicates differ: those of too few patients all repeat their totals, and give no interval."""
+        rows = self.summed(language)
+        return len(rows) < 2 or bool((rows != rows[0]).any())
+
     def paired_difference(self, other: "SpanCounts", level: float = 0.95, language: str | None = None) -> Interval:
         """Return the interval of this micro-F1 minus the other's; both are of the same notes and seed."""
         return difference_interval(self.summed(language), other.summed(language), level)

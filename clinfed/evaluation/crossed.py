@@ -72,7 +72,8 @@ def _spread(parts: Sequence[NDArray[np.float64]], replicates: NDArray[np.float64
         return None
     value = float(np.mean(parts[0]) - sum(np.mean(part) for part in parts[1:]))
     whole = float(np.var(replicates) + of_runs)
-    return value, math.sqrt(whole), whole**2 / sum(variance**2 / below for variance, below in spread)
+    freedom = float(whole**2 / sum(variance**2 / below for variance, below in spread))
+    return value, math.sqrt(whole), freedom
 
 
 def _two_tails(t: float, freedom: float) -> float:

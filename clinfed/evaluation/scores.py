@@ -34,7 +34,8 @@ class Evaluation(TypedDict):
     by_clinic: dict[str, Score]
     # Codes by their merged gold support in this split: "0", "1-4", "5-19", "20-99", "100+"; sites do not name "other".
     bands: dict[str, Score]
-    # 95% of micro-F1: bootstrap over patients, or notes where there is no patient; null before the last validation.
+    # 95% of micro-F1: bootstrap over patients, or notes where there is no patient; null before the last validation, and
+    # where too few patients are there to draw from.
     interval: list[float] | None
     unit: NotRequired[str]  # what is counted, where that is not mentions
 
@@ -75,4 +76,4 @@ def span_evaluation(whole: "SpanCounts", clinics: "Mapping[str, SpanCounts]") ->
 
 def _interval(counts: "SpanCounts", language: str | None = None) -> list[float] | None:
     known = counts.num_replicates and counts.micro(language).defined
-    return list(counts.interval(language=language)) if known else None
+    return list(counts.interval(language=language)) if known and counts.is_drawn(language) else None

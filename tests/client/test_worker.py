@@ -1,6 +1,7 @@
 """The site's warm worker as a real process: who reaches it, what it outlives, and what a message gets when it fails."""
 
 import os
+import re
 import select
 import signal
 import socket
@@ -86,6 +87,24 @@ def test_one_worker_answers_all_messages_of_a_run(worker: relay.Worker) -> None:
     first, second = who(worker), who(worker)
     assert first[0] == second[0] != os.getpid()
     assert (first[1], second[1]) == (1, 2)
+
+
+def test_each_line_of_the_log_has_time_and_run(worker: relay.Worker, home: Path) -> None:
+    who(worker)
+    lines = log(home).splitlines()
+    assert lines
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ run 1 worker \d+ ", line) for line in lines), lines
+
+
+def test_a_long_log_is_put_aside_and_a_few_old_ones_are_kept(home: Path) -> None:
+    path = home / "clinic" / "worker" / "worker.log"
+    path.parent.mkdir(parents=True)
+    for digit in "01234":
+        path.write_text(digit * (relay.LOG_BYTES + 1))
+        with relay._log(path):
+            pass
+    kept = {each.name: each.read_text()[:1] for each in path.parent.glob("worker.log*")}
+    assert kept == {"worker.log": "", "worker.log.1": "4", "worker.log.2": "3", "worker.log.3": "2"}
 
 
 def test_messages_at_the_same_time_start_one_worker(worker: relay.Worker, home: Path) -> None:

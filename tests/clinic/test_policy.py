@@ -175,6 +175,16 @@ def test_full_training_is_refused_before_a_note_is_opened() -> None:
     permissions.admit_run(replace(site, policy=Policy(embeddings=True)), ["adapter=full"], load(["adapter=full"]))
 
 
+def test_a_default_site_refuses_one_note_a_step_with_trained_embeddings(tmp_path: Path) -> None:
+    asked = ["adapter=full", "training.batch_notes=1"]  # moved embedding rows would be the note's sub-words
+    site = read(settings_file(tmp_path))
+    with pytest.raises(RefusedError) as caught:
+        permissions.admit_run(site, asked, load(asked))
+    assert caught.value.setting == "embeddings"
+    open_site = read(settings_file(tmp_path, "[policy]", "embeddings = true"))
+    permissions.admit_run(open_site, asked, load(asked))
+
+
 @pytest.mark.parametrize("test_evaluation", [False, True])
 def test_codes_are_named_at_the_test_evaluation_only(test_evaluation: bool) -> None:
     notes, rare, _ = site_notes(0)

@@ -439,24 +439,22 @@ def test_a_site_that_is_unregistered_is_thrown_out_at_once_and_comes_back_with_a
     federation.wait(lambda: "SuperNode ID" in federation.log("north"), "north")
 
 
-def restored(old: Federation, backup: Path) -> Federation:
-    """Return the federation from a backup of its folders, which are gone; the notes stay where they are."""
-    backup.mkdir()
-    archive, names = backup / "backup.tar", ("coordinator", *SITES)
-    left_out = [f"--exclude=*/state/clinic/{name}" for name in ("encoded", "embeddings")]  # as docs/operations.md says
+def restored(old: Federation, archive: Path) -> Federation:
+    """Return the federation from a backup of its folders, made and unpacked as docs/operations.md says."""
+    names = ("coordinator", *SITES)
+    left_out = [f"--exclude=*/state/clinic/{name}" for name in ("encoded", "embeddings")]
     subprocess.run(["tar", "-cpf", archive, *left_out, "-C", old.folder, *names], check=True, capture_output=True)
     for name in names:
         shutil.rmtree(old.folder / name)
-    subprocess.run(["tar", "-xpf", archive, "-C", backup], check=True)
-    assert not list(backup.glob("*/state/clinic/encoded"))
+    subprocess.run(["tar", "-xpf", archive, "-C", old.folder], check=True)
+    assert not list(old.folder.glob("*/state/clinic/encoded"))
     new = object.__new__(Federation)
-    new.folder, new.coordinator, new.notes = backup, backup / "coordinator", old.notes
-    new.mark, new.gate, new.control, new.processes = old.mark, old.gate, old.control, {}
+    vars(new).update(vars(old), processes={})
     return new
 
 
 @pytest.mark.soak
-def test_a_backup_that_is_restored_elsewhere_goes_on_with_an_interrupted_run(
+def test_a_backup_that_is_restored_goes_on_with_an_interrupted_run(
     federation: Federation, world: Any, tmp_path: Path
 ) -> None:
     runs = federation.coordinator / "state" / "runs"
@@ -471,7 +469,7 @@ def test_a_backup_that_is_restored_elsewhere_goes_on_with_an_interrupted_run(
     federation.stop()
     kept = {site: sorted((federation.folder / site / "state" / "clinic").glob("state/*/*")) for site in SITES}
     assert all(kept.values()), "the sites' control variates"
-    moved = restored(federation, tmp_path / "elsewhere")
+    moved = restored(federation, tmp_path / "backup.tar")
     try:
         for name, port in (("superlink", moved.control), ("gate", moved.gate)):
             moved.start(name, moved.coordinator / f"{name}.sh")

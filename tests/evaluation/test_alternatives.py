@@ -15,7 +15,7 @@ MANIFEST = {
 
 
 def test_each_system_stands_with_its_interval() -> None:
-    steady = SpanCounts({("ca", "J00"): Counts(7, 3, 3)}, {"ca": np.array([[7, 3, 3]] * 2)})
+    steady = SpanCounts({("ca", "J00"): Counts(7, 3, 3)}, {"ca": np.outer([1, 2], [7, 3, 3])})
     assert alternatives.systems([System("federated", [steady])]).endswith(": federated .700 [.700, .700].")
 
 

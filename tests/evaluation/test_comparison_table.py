@@ -28,7 +28,7 @@ CLINICS = ("north", "south")
 def counted(tp: int, gold: int = 50) -> SpanCounts:
     """Return so many found of the gold mentions of a code, as many wrong ones as missed ones, and steady replicates."""
     counts = Counts(tp, gold - tp, gold - tp)
-    return SpanCounts({("ca", "J00"): counts}, {"ca": np.array([[counts.tp, counts.fp, counts.fn]] * 5)})
+    return SpanCounts({("ca", "J00"): counts}, {"ca": np.outer(range(1, 6), [counts.tp, counts.fp, counts.fn])})
 
 
 def run(system: str, tps: Sequence[int], *, gold: int = 50, lexicons: Mapping[str, int] | None = None) -> Finished:
@@ -129,7 +129,7 @@ def test_a_clinics_own_lexicon_is_that_of_the_seeds_it_is_paired_with() -> None:
 def test_codes_by_frequency_and_the_worst_clinic_have_both_means() -> None:
     def clinic(**found: Counts) -> SpanCounts:
         total = sum(found.values(), Counts())
-        rows = np.array([[total.tp, total.fp, total.fn]] * 5)
+        rows = np.outer(range(1, 6), [total.tp, total.fp, total.fn])
         return SpanCounts({("ca", code): counts for code, counts in found.items()}, {"ca": rows})
 
     north, south = clinic(J00=Counts(1, 0, 0), I10=Counts(9, 0, 0)), clinic(E11=Counts(0, 0, 3), I10=Counts(1, 1, 1))

@@ -16,7 +16,7 @@ from clinfed.evaluation.report.support import support_rows
 
 def counted(tp: int) -> SpanCounts:
     counts = Counts(tp, 50 - tp, 50 - tp)
-    return SpanCounts({("ca", "J00"): counts}, {"ca": np.array([[counts.tp, counts.fp, counts.fn]] * 5)})
+    return SpanCounts({("ca", "J00"): counts}, {"ca": np.outer(range(1, 6), [counts.tp, counts.fp, counts.fn])})
 
 
 def row(name: str, found: Sequence[int]) -> Result:

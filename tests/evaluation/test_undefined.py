@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from clinfed.corpus.note import Span
@@ -139,3 +140,19 @@ def test_a_plot_leaves_a_gap_where_a_round_is_undefined() -> None:
     drawn = figure.axes[0].lines[0].get_ydata(orig=False)
     assert [math.isnan(float(each)) for each in drawn] == [True, False, True]
     plots.systems([System("nothing", [NOTHING]), System("right", [RIGHT])])
+
+
+def test_an_interval_of_too_few_patients_is_none_and_prints_as_a_dash() -> None:
+    """Replicates that repeat the totals draw from nobody: [F1, F1] would claim that F1 is known exactly."""
+    rows = np.tile([3, 1, 1], (20, 1))
+    firm = SpanCounts({("es", "I10"): Counts(3, 1, 1)}, {"es": rows})
+    assert scores.span_evaluation(firm, {})["interval"] is None
+    assert scores.span_evaluation(firm, {})["by_language"]["es"]["interval"] is None
+    system = System("site", [firm])
+    assert bracketed(system.f1(), system.interval()) == ".750 [-]"  # 6 / (6 + 1 + 1)
+    assert bracketed(*system.minus(system)) == ".000 [-]"
+    assert ".750 [-]" in scores_table({"site": scores.span_evaluation(firm, {})})
+    rows = rows.copy()
+    rows[0] = 0  # one that differs was drawn
+    drawn = SpanCounts({("es", "I10"): Counts(3, 1, 1)}, {"es": rows})
+    assert scores.span_evaluation(drawn, {})["interval"] is not None

@@ -25,6 +25,7 @@ from clinfed.evaluation.report.system_scores import (
 from clinfed.evaluation.report.tables import (
     MB,
     NO_LANGUAGE,
+    UNDRAWN,
     Table,
     bars,
     bracketed,
@@ -94,6 +95,7 @@ def comparison_rows(results: Sequence[Result]) -> tuple[list[str], list[list[str
         "seed's lowest, so its interval is post-selection; macro: mean F1 over codes in gold or prediction, its "
         "interval by the jackknife; train s: of each round's busiest worker, and of all clinics in sum; docs/s: a "
         "worker's, without tokenisation.",
+        *([UNDRAWN] if any(" [-]" in cell for row in rows for cell in row) else []),
         *_gap(finished),
     ]
     below += evaluated_apart(finished) if finished else []

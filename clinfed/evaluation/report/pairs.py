@@ -59,7 +59,8 @@ def differences(results: Sequence[Result]) -> list[dict[str, Any]]:
 
 def _adjusted(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the differences with their p, and those of McNemar by patient, adjusted for all pairs of the table."""
-    for each, p in zip(found, holm([each["p"] for each in found]), strict=True):
+    drawn = [each for each in found if not math.isnan(each["p"])]
+    for each, p in zip(drawn, holm([each["p"] for each in drawn]), strict=True):
         each["p_holm"] = p
     tested = [each["mcnemar"] for each in found if each["mcnemar"] and each["mcnemar"]["p_by_patient"] is not None]
     for test, p in zip(tested, holm([test["p_by_patient"] for test in tested]), strict=True):
@@ -156,7 +157,9 @@ def mcnemar_note(results: Sequence[Result], found: Sequence[Mapping[str, Any]]) 
 
 
 def p_value(p: float) -> str:
-    """Return p with three decimals, and a bound where it is smaller."""
+    """Return p with three decimals, a bound where it is smaller, and "-" where it is undefined."""
+    if math.isnan(p):
+        return "-"
     return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
 
 
@@ -229,7 +232,7 @@ def _difference(ours: System, theirs: System, seeds: Sequence[int]) -> dict[str,
     difference, interval = ours.minus(theirs)
     names = {"ours": ours.name, "theirs": theirs.name}
     found = {"f1": difference, "interval": list(interval), "level": ours.is_level_with(theirs)}
-    found["p"] = ours.p_of_difference(theirs)
+    found |= {"p": ours.p_of_difference(theirs), "p_holm": float("nan")}
     return {**names, **found, "seeds": sorted(seeds), "mcnemar": None}
 
 

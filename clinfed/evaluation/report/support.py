@@ -42,6 +42,5 @@ def _bands(
     for band, (low, high) in BANDS.items():
         yield "training notes", band, {code: each for code, each in found.items() if low <= mentions[code] <= high}
     for number in range(len(trained) + 1):
-        held = {code: each for code, each in found.items() if holders[code] == number}
-        yield "clinics", str(number), held
+        yield "clinics", str(number), {code: each for code, each in found.items() if holders[code] == number}
     yield WITHOUT_GOLD, "0", {code: each for code, each in named.items() if not each.support}

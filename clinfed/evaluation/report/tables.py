@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from clinfed.corpus.source import TEST
+from clinfed.evaluation.comparison import UNDEFINED
 from clinfed.evaluation.report.measures import headline, measured_rows
 from clinfed.evaluation.report.terminal import folded
 from clinfed.evaluation.scores import MENTIONS, Evaluation, Measures, Score
@@ -20,6 +21,7 @@ SYSTEMS = {
     "pooled_lexicon": "lexicon, pooled",
     "clinic_lexicons": "lexicons, each clinic's own",
 }
+UNDRAWN = "[-]: too few patients to draw an interval from."
 REPRESENTABLE = "Gold: all = every annotated mention; representable = those that tags of these labels can hold."
 NO_LANGUAGE = "no language"
 MB = 1e6  # bytes
@@ -135,11 +137,11 @@ def listed(numbers: Iterable[int]) -> str:
 
 
 def bracketed(value: float, interval: Iterable[float]) -> str:
-    """Return a fraction with its interval: .621 [.600, .640]; "-" where it is undefined."""
+    """Return a fraction with its interval: .621 [.600, .640]; "-" for what is undefined."""
     if math.isnan(value):
         return "-"
     low, high = interval
-    return f"{fraction(value)} [{fraction(low)}, {fraction(high)}]"
+    return f"{fraction(value)} " + ("[-]" if math.isnan(low) else f"[{fraction(low)}, {fraction(high)}]")
 
 
 def bars(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -204,11 +206,17 @@ def _preamble(record: RunRecord) -> list[str]:
     return [
         f"{test} Strict: exact span and code.",
         "Interval: percentile bootstrap over patients, or over notes that name none.",
+        *([UNDRAWN] if any(map(_is_undrawn, record["test"].values())) else []),
         *([REPRESENTABLE] if any(_golds(record["test"][system]).keys() - {"all"} for system in record["test"]) else []),
         "Macro: mean F1 over codes in gold or prediction; over codes in gold.",
         closed,
         *_losses(record),
     ]
+
+
+def _is_undrawn(golds: Mapping[str, Evaluation]) -> bool:
+    """Return whether a system has a score without an interval."""
+    return any(each["micro"]["f1"] is not None and not each["interval"] for each in golds.values())
 
 
 def _losses(record: RunRecord) -> list[str]:
@@ -241,7 +249,7 @@ def _cells(scores: Evaluation, languages: Iterable[str]) -> list[str]:
     return [
         fraction(micro["precision"]),
         fraction(micro["recall"]),
-        cell(micro["f1"], scores["interval"]),
+        cell(micro["f1"], scores["interval"] or UNDEFINED),
         cell(scores["macro"]["gold_or_predicted"], scores.get("macro_interval")),
         fraction(scores["macro"]["gold"]),
         *(fraction(by_language[each]["f1"]) if each in by_language else "-" for each in languages),
