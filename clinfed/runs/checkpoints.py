@@ -26,8 +26,9 @@ from strategies.base import ServerState
 
 FOLDER = "state"  # of a run's folder
 STATE = "state.json"
-# What may differ on resuming, because it changes no result: for how long and how many clinics the server waits.
-FREE = ("resume", "backend", "wait_for_clients.", "round.quorum", "round.deadline_s")
+# What may differ on resuming, because it changes no result: for how long and how many clinics the server waits, and
+# where the list of codes lies. Its content has a fingerprint, which must be the checkpoint's.
+FREE = ("resume", "backend", "wait_for_clients.", "round.quorum", "round.deadline_s", "corpus.labels")
 ADAPTER, BEST = "adapter", "best"  # files; a strategy's own tensors are in memory-NAME
 _ROUND_KEYS = {"number": "round_index", "passes": "epochs"}  # as version 0.1 called them
 

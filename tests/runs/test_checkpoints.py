@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -16,8 +17,9 @@ from flwr.app import Message
 from clinfed.adapters.state import AdapterState
 from clinfed.errors import UserError
 from clinfed.runs import checkpoints
-from clinfed.runs.checkpoints import Checkpoint
+from clinfed.runs.checkpoints import Checkpoint, refuse_other_settings
 from clinfed.runs.state import Best, Round, RunState
+from configs import load, resolved
 from strategies.base import ServerState
 
 # Where the server dies: which question's answers it is reading, and how many of them it has read before.
@@ -93,6 +95,15 @@ def test_a_resumed_run_with_another_setting_is_refused_by_name(
 ) -> None:
     with pytest.raises(UserError, match=message):
         run_locally([*overrides, other, f"resume={interrupted}"], output=interrupted.parent)
+
+
+def test_a_resumed_run_may_find_its_list_of_codes_elsewhere(tmp_path: Path) -> None:
+    given = ["corpus=jsonl", f"corpus.path={tmp_path}"]
+    now, saved = (resolved(load([*given, f"corpus.labels=/{folder}/codes.json"])) for folder in ("new", "old"))
+    refuse_other_settings(now, saved)
+    elsewhere = resolved(load(["corpus=jsonl", "corpus.path=/other", "corpus.labels=/new/codes.json"]))
+    with pytest.raises(UserError, match=re.escape("resume: corpus.path is /other now")):
+        refuse_other_settings(elsewhere, saved)
 
 
 @pytest.fixture

@@ -304,3 +304,10 @@ def test_every_score_of_a_record_can_be_had_again_from_its_counts(run_locally: A
     counts = read_counts(record["folder"] / COUNTS)
     again = {(system, gold): evaluation(clinics) for (system, gold), clinics in counts.items()}
     assert again == {(system, gold): each for system, golds in record["test"].items() for gold, each in golds.items()}
+
+
+def test_a_simulation_without_a_policy_says_so_once(
+    world: Any, run_locally: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_locally([*world.overrides, "rounds=1"])
+    assert capsys.readouterr().out.count("clinfed | no policy: simulated clinics") == 1
