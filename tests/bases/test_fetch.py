@@ -76,7 +76,8 @@ def hub() -> Iterator[Any]:
 def python(home: Path, hub: Any, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python as a deployment's scripts do: HF_HUB_OFFLINE is set."""
     address = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}", "NO_PROXY": "127.0.0.1"}
-    own = {"CLINFED_HOME": str(home), "HF_HOME": str(home / "hf"), "HF_HUB_OFFLINE": "1", **address}
+    folders = {"CLINFED_HOME": str(home), "CLINFED_BASES": str(home / "bases"), "HF_HOME": str(home / "hf")}
+    own = {**folders, "HF_HUB_OFFLINE": "1", **address}
     return subprocess.run([sys.executable, *arguments], env={**os.environ, **own}, capture_output=True, text=True)
 
 

@@ -170,6 +170,7 @@ def test_no_script_but_bases_may_ask_the_hub(written: Path, script: str) -> None
     probe = folder / "probe.sh"
     probe.write_text(f'{text.replace("flwr-clientapp --ready", "")}\necho "$HF_HUB_OFFLINE $CLINFED_BASES"\n', "utf-8")
     environment = {**os.environ, "CLINFED_VENV": sys.prefix}
+    environment.pop("CLINFED_BASES", None)  # the engineer's own choice would hold
     done = subprocess.run(["bash", str(probe)], capture_output=True, text=True, env=environment)
     probe.unlink()
     assert done.stdout.splitlines()[-1] == f"1 {folder}/bases", done.stderr
