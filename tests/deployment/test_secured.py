@@ -28,7 +28,8 @@ from flwr.supernode.node_auth_http_interceptor import NodeAuthHttpInterceptor
 from clinfed.cli import main
 from clinfed.deploy.certificates import Authority, write_site_keys
 from clinfed.experiments import reaper
-from clinfed.experiments.launch import free_ports, stage
+from clinfed.experiments.deployed import written_manifest
+from clinfed.experiments.launch import free_ports, run_config, stage
 from clinfed.protocol import Reason
 from clinfed.runs import record as records
 
@@ -283,9 +284,12 @@ def test_a_bundle_with_a_foreign_module_is_refused_by_each_site_and_runs_at_none
     ran.mkdir()
     (app / "safetensors").mkdir()
     (app / "safetensors" / "__init__.py").write_text(HIDING.format(folder=str(ran)), "utf-8")
-    overrides = " ".join([*world.site_overrides, f"clinics={len(SITES)}"])
-    config = f"overrides='{overrides}' labels='{federation.coordinator / 'codes.json'}'"
-    printed = federation.type("flwr.sh", "run", str(app), "--stream", "--run-config", config)
+    # Whoever has the operator's key can sign a manifest for it too: the sites do not rely on that.
+    overrides, labels = [*world.site_overrides, f"clinics={len(SITES)}"], str(federation.coordinator / "codes.json")
+    manifest = written_manifest(federation.coordinator, overrides, labels)
+    config = tmp_path / "run.toml"
+    config.write_text(run_config(overrides, labels=labels, manifest=manifest), "utf-8")
+    printed = federation.type("flwr.sh", "run", str(app), "--stream", "--run-config", str(config))
     assert {path.name for path in ran.iterdir()} == {"coordinator"}, printed
     assert printed.count("the site's own settings refuse this run: bundle;") >= len(SITES), printed
     for site in SITES:
