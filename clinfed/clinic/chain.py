@@ -90,10 +90,8 @@ class Chain:
 
     def verify(self) -> int:
         """Return how many lines fit together. Raises: RefusedError naming the first that does not."""
-        count = 0
-        for count, _ in enumerate(self.lines(), 1):  # noqa: B007 the count of the last
-            pass
-        with self.held():
+        count = sum(1 for _ in self.lines())
+        with self.held():  # lines that its index knows and the file lacks
             return count
 
     def of_run(self, clinic: str, run: str) -> list[Line]:
